@@ -1,0 +1,1 @@
+//! The null protocol: plain or TLS origination, then copy.

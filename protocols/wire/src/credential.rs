@@ -1,0 +1,103 @@
+//! What is injected: a user and a secret, as one consistent snapshot.
+
+use std::fmt;
+
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::scram::KeyCache;
+
+/// User and secret of one generation.
+///
+/// It cannot be printed, serialised or cloned: it is shared behind an `Arc` and wiped when the last
+/// session that may need it is gone, together with the SCRAM keys that were derived from it.
+pub struct Credential {
+    user: Option<String>,
+    secret: Option<Secret>,
+    generation: u64,
+    scram_keys: KeyCache,
+}
+
+impl Credential {
+    /// A snapshot. `generation` counts the accepted versions of this credential, from 1.
+    pub fn new(user: Option<String>, secret: Option<Secret>, generation: u64) -> Self {
+        Self { user, secret, generation, scram_keys: KeyCache::default() }
+    }
+
+    /// The user to log in as, where the protocol has users.
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// The password or token, where the login is not by certificate alone.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_ref()
+    }
+
+    /// Counts the accepted versions of this credential, from 1.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Salted keys already derived from this secret. They live and die with this generation, so a
+    /// key is never used with another generation's secret.
+    pub fn scram_keys(&self) -> &KeyCache {
+        &self.scram_keys
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").field("generation", &self.generation).finish_non_exhaustive()
+    }
+}
+
+/// Bytes that must not be seen. Wiped on drop.
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+impl Secret {
+    /// Takes the bytes over; the caller keeps no copy.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes themselves. Only protocol crates call this: a test reads every other source file for it.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether both hold the same bytes, in a time that depends on their lengths only.
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secret(text: &str) -> Secret {
+        Secret::new(Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    #[test]
+    fn debug_shows_neither_user_nor_secret() {
+        let credential = Credential::new(Some("orders_a".into()), Some(secret("hunter2-and-more")), 7);
+        let shown = format!("{credential:?} {:?} {credential:#?}", credential.secret());
+        assert!(!shown.contains("hunter2") && !shown.contains("orders_a"), "{shown}");
+        assert!(shown.contains('7'));
+    }
+
+    #[test]
+    fn secrets_compare_by_content() {
+        assert!(secret("a").same_as(&secret("a")));
+        assert!(!secret("a").same_as(&secret("b")));
+        assert!(!secret("a").same_as(&secret("ab")));
+    }
+}

@@ -1,0 +1,33 @@
+//! The contract between wire protocols and the house.
+//!
+//! A protocol crate turns bytes into bytes. It never sees a socket, a file, a clock, a source of
+//! randomness or a runtime; whatever it needs of them is handed in. Read [`machine`] first (what a
+//! handshake is), then [`protocol`] (what a protocol offers), then the crate `attache-tcp`, which
+//! is the smallest implementation of both.
+//!
+//! | module | what it holds |
+//! | --- | --- |
+//! | [`machine`] | [`Machine`], [`Turn`], [`Step`]: one side of one exchange |
+//! | [`fault`] | [`Fault`]: everything that can go wrong inside a machine |
+//! | [`protocol`] | [`Protocol`]: what a route is built from |
+//! | [`credential`] | [`Credential`], [`Secret`]: what is injected |
+//! | [`refusal`] | [`Refusal`], [`Notice`]: what a client may be told |
+//! | [`watch`] | [`Watch`]: frame boundaries and the quiet point, while bytes are copied |
+//! | [`scram`] | the client side of RFC 5802 and RFC 7677 |
+//! | [`testing`] | a driver for machines in tests: every split point, no sockets |
+
+pub mod credential;
+pub mod fault;
+pub mod machine;
+pub mod protocol;
+pub mod refusal;
+pub mod scram;
+pub mod testing;
+pub mod watch;
+
+pub use credential::{Credential, Secret};
+pub use fault::{Fault, Insecure, Rejection, RejectionKind};
+pub use machine::{Machine, Step, TlsFacts, Turn};
+pub use protocol::{Features, Opening, Protocol, Terms, TlsStart};
+pub use refusal::{Notice, Refusal};
+pub use watch::{Relay, Watch};

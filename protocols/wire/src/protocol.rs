@@ -1,0 +1,131 @@
+//! What a wire protocol offers to the house.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::credential::Credential;
+use crate::machine::Machine;
+use crate::refusal::Notice;
+use crate::watch::Relay;
+
+/// A wire protocol, configured for one route.
+///
+/// Everything generic is written once, against this trait: serving, probing, rotation, refusing,
+/// limits. A new protocol implements it and adds one line to the registry.
+pub trait Protocol: Send + Sync + Sized + 'static {
+    /// What the configuration calls it, and what it needs.
+    const FEATURES: Features;
+
+    /// The route's `options`: the protocol's own settings.
+    type Options: DeserializeOwned + Serialize + JsonSchema + Default + Send + 'static;
+    /// What a client asked for when it connected.
+    type Intent: Send + Sync + 'static;
+    /// What the server said at login that the client must hear.
+    type Greeting: Send + 'static;
+    /// A connection that is not a session: one message for the server of another session.
+    type Errand: Send + Sync + 'static;
+
+    /// Reads a client's first words.
+    type Accept: Machine<Output = Opening<Self::Intent, Self::Errand>> + Send + 'static;
+    /// Logs in to the server.
+    type Login: Machine<Output = Self::Greeting> + Send + 'static;
+    /// Delivers an errand to the server.
+    type Deliver: Machine<Output = ()> + Send + 'static;
+
+    /// The protocol as a route configures it. `database` overrides what clients ask for.
+    fn new(options: Self::Options, database: Option<String>) -> Self;
+
+    /// Reads a client's first words.
+    fn accept(&self) -> Self::Accept;
+
+    /// Logs in to the server as `terms` say, for what the client intends. It serves sessions, probes and
+    /// the `check` command alike.
+    fn login(&self, intent: &Self::Intent, terms: Terms) -> Self::Login;
+
+    /// What a probe logs in for.
+    fn probe_intent(&self) -> Self::Intent;
+
+    /// Tells the client that it is logged in: the only success that it hears.
+    fn welcome(&self, intent: &Self::Intent, greeting: Self::Greeting, out: &mut BytesMut);
+
+    /// Tells a client, before or after its login, why it is turned away.
+    fn refuse(&self, notice: &Notice<'_>, out: &mut BytesMut);
+
+    /// Takes leave of the server on a link that no session uses.
+    fn farewell(&self, out: &mut BytesMut);
+
+    /// How the bytes of a session are carried once it is logged in.
+    fn relay(&self, intent: &Self::Intent, greeting: &Self::Greeting) -> Relay;
+
+    /// The server's version in its own words, where the greeting tells it.
+    fn server_version(&self, greeting: &Self::Greeting) -> Option<String>;
+
+    /// The ticket by which an errand will name this session.
+    fn ticket(&self, greeting: &Self::Greeting) -> Option<Vec<u8>>;
+
+    /// The ticket of the session that this errand is for.
+    fn errand_ticket(&self, errand: &Self::Errand) -> Vec<u8>;
+
+    /// Delivers an errand over a link that is encrypted as that of its session is.
+    fn deliver(&self, errand: Self::Errand, tls: TlsStart) -> Self::Deliver;
+}
+
+/// Facts about a protocol that hold for every route.
+#[derive(Debug, Clone, Copy)]
+pub struct Features {
+    /// The name in `protocol:` and in metrics.
+    pub name: &'static str,
+    /// The port that is meant where an endpoint names none.
+    pub default_port: Option<u16>,
+    /// Whether TLS can be asked for inside the protocol, which is then the default way.
+    pub negotiates_tls: bool,
+    /// The application protocol to name in the TLS handshake (RFC 7301).
+    pub alpn: Option<&'static str>,
+    /// Whether a route must have a credential with a user in it.
+    pub needs_user: bool,
+    /// Whether a client that has finished sending may still be waiting for an answer before its
+    /// session has begun. Where not, such a client has given up.
+    pub half_open_clients: bool,
+}
+
+/// What a client turned out to want.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Opening<I, E> {
+    /// A session.
+    Session(I),
+    /// One message for the server of another session, such as a cancel request.
+    Errand(E),
+}
+
+/// The conditions of one login.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Whom to log in as; `None` on a route without a credential.
+    pub credential: Option<Arc<Credential>>,
+    /// How the link becomes encrypted.
+    pub tls: TlsStart,
+    /// Whether a password may cross an unencrypted link in clear text or weakly hashed.
+    pub allow_cleartext: bool,
+    /// Fresh random bytes for this login alone.
+    pub nonce: [u8; Terms::NONCE_LEN],
+}
+
+impl Terms {
+    /// Octets of randomness per login: 18, which base64 carries without padding.
+    pub const NONCE_LEN: usize = 18;
+}
+
+/// How a link to the server becomes encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsStart {
+    /// It does not.
+    Off,
+    /// A TLS handshake is the first thing on the link.
+    Direct,
+    /// The protocol asks the server for it.
+    Negotiated,
+}
