@@ -1,0 +1,184 @@
+//! The configuration as the house uses it: checked, with every default in its place.
+//!
+//! Nothing here is optional that has a default, and nothing here can be wrong: whatever was doubtful
+//! has become a complaint before one of these values exists.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that one process does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Where `/livez`, `/readyz`, `/startupz` and `/metrics` answer; `None` switches them off.
+    pub health: Option<SocketAddr>,
+    /// Where `/status` and the actions answer; `None` switches them off.
+    pub control: Option<ListenAddress>,
+    pub drain: Drain,
+    pub log: Log,
+    /// How many worker threads; `None` means as many as the container is allowed cores.
+    pub workers: Option<usize>,
+    pub routes: Vec<Route>,
+}
+
+/// How the process ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drain {
+    /// From the signal to the end at the latest.
+    pub deadline: Duration,
+    /// How long no new session must have come before the process ends.
+    pub linger: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    pub format: LogFormat,
+    pub level: Level,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// JSON lines, or text where standard error is a terminal.
+    Auto,
+    Json,
+    Text,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    Error,
+    Warn,
+    Info,
+    Debug,
+    Trace,
+}
+
+/// One named entry: where to listen, which protocol, which upstream, which credential.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    pub name: String,
+    /// The name of a registered protocol.
+    pub protocol: String,
+    pub listen: Vec<ListenAddress>,
+    pub upstream: Upstream,
+    pub credential: Option<CredentialSource>,
+    /// Overrides the database that clients ask for.
+    pub database: Option<String>,
+    pub client: Client,
+    /// Whether listening outside loopback is meant.
+    pub allow_remote: bool,
+    /// Whether a password may cross an unencrypted link in clear text or weakly hashed.
+    pub allow_cleartext: bool,
+    pub ready: Ready,
+    /// The protocol's own settings, already accepted by the protocol.
+    pub options: serde_json::Value,
+}
+
+/// An address to listen on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The server side of a route.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// In the order in which they are tried.
+    pub endpoints: Vec<Endpoint>,
+    pub tls: Tls,
+    /// One attempt: resolving, connecting, TLS and login together.
+    pub connect_timeout: Duration,
+    /// How long a new session waits for an upstream to come back.
+    pub wait: Duration,
+    /// How often every endpoint is probed; zero switches probing off.
+    pub probe_interval: Duration,
+}
+
+/// One address of the database.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    Tcp { host: String, port: u16 },
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How the link to the database is encrypted, and whom it trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    pub mode: TlsMode,
+    /// A PEM file of certificate authorities; `None` means those of the system.
+    pub ca: Option<PathBuf>,
+    /// The name in the server's certificate, where it is not the host of the endpoint.
+    pub server_name: Option<String>,
+    /// Whether TLS starts at once although the protocol could ask for it.
+    pub direct: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    /// The chain and the name are verified.
+    VerifyFull,
+    /// The chain is verified, the name is not.
+    VerifyCa,
+    /// Nothing is verified: whoever answers gets the credential.
+    InsecureNoVerify,
+    Off,
+}
+
+/// Where a credential is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialSource {
+    pub path: PathBuf,
+    /// Names of the keys, that is of the files in the folder.
+    pub keys: CredentialKeys,
+    /// How often the folder is read even if nothing was noticed.
+    pub poll: Duration,
+}
+
+/// Which file of the mounted folder holds what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialKeys {
+    pub username: String,
+    pub password: String,
+    pub certificate: String,
+    pub private_key: String,
+}
+
+/// Who may use a route, and how many at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// User ids that may connect over a Unix socket; `None` allows all that the file mode lets in.
+    pub allow_uids: Option<Vec<u32>>,
+    pub max_sessions: usize,
+    /// From the connection to the end of the client's first words.
+    pub login_timeout: Duration,
+}
+
+/// When a route counts as ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ready {
+    /// As soon as it listens and holds a credential.
+    Started,
+    /// Only while its last probe succeeded.
+    Upstream,
+}
