@@ -1,0 +1,161 @@
+//! Connecting to one endpoint, over whichever of its addresses answers first.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpStream, UnixStream};
+
+use super::resolve::Resolver;
+use super::stream::Stream;
+use crate::config::domain::Endpoint;
+use crate::failure::{Cause, Failure, Side, Stage, Trouble};
+
+/// How long an address may be silent before the next one is tried beside it (RFC 8305, section 5).
+const NEXT_ADDRESS_AFTER: Duration = Duration::from_millis(250);
+/// A dead peer is noticed after 30 s + 3 × 10 s: well before a usual firewall forgets the connection.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_RETRIES: u32 = 3;
+/// How long sent bytes may stay unacknowledged before the connection counts as dead.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Where a connection ended up: what a cancel request has to reach again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// Finds an endpoint's addresses and connects to one of them.
+///
+/// # Errors
+/// A failure of the stage `resolve` or `dial`.
+pub async fn dial(endpoint: &Endpoint, resolver: &Resolver) -> Result<(Stream, Place), Failure> {
+    match endpoint {
+        Endpoint::Unix(path) => connect(&Place::Unix(path.clone())).await,
+        Endpoint::Tcp { host, port } => {
+            let found = resolver.addresses(host, *port).await;
+            let addresses = found.map_err(|trouble| failure(Stage::Resolve, trouble))?;
+            race(interleave(addresses)).await
+        }
+    }
+}
+
+/// Connects to exactly one place.
+///
+/// # Errors
+/// A failure of the stage `dial`.
+pub async fn connect(place: &Place) -> Result<(Stream, Place), Failure> {
+    match place {
+        Place::Tcp(address) => tcp(*address).await,
+        Place::Unix(path) => unix(path).await,
+    }
+}
+
+/// Starts with the first address and adds the next one whenever the running ones were silent for a
+/// while or one has failed. The first connection wins.
+async fn race(addresses: Vec<SocketAddr>) -> Result<(Stream, Place), Failure> {
+    let mut waiting = addresses.into_iter();
+    let mut running = FuturesUnordered::new();
+    let mut last = failure(Stage::Dial, Cause::NameNotFound.into());
+    loop {
+        if let Some(address) = waiting.next() {
+            running.push(tcp(address));
+        }
+        match first(&mut running, waiting.len() > 0).await {
+            Raced::Connected(stream, place) => return Ok((stream, place)),
+            Raced::Failed(failure) => last = failure,
+            Raced::Silent => {}
+        }
+        if running.is_empty() && waiting.len() == 0 {
+            return Err(last);
+        }
+    }
+}
+
+enum Raced {
+    Connected(Stream, Place),
+    Failed(Failure),
+    Silent,
+}
+
+async fn first<F>(running: &mut FuturesUnordered<F>, more: bool) -> Raced
+where
+    F: Future<Output = Result<(Stream, Place), Failure>>,
+{
+    let patience = if more { NEXT_ADDRESS_AFTER } else { Duration::MAX };
+    match tokio::time::timeout(patience, running.next()).await {
+        Ok(Some(Ok((stream, place)))) => Raced::Connected(stream, place),
+        Ok(Some(Err(failure))) => Raced::Failed(failure),
+        Ok(None) | Err(_) => Raced::Silent,
+    }
+}
+
+/// Alternates between the families, beginning with that of the first address (RFC 8305, section 4).
+fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|a| a.is_ipv6() == first_is_v6);
+    let (mut one, mut other) = (one.into_iter(), other.into_iter());
+    std::iter::from_fn(|| {
+        let pair: Vec<_> = one.next().into_iter().chain(other.next()).collect();
+        (!pair.is_empty()).then_some(pair)
+    })
+    .flatten()
+    .collect()
+}
+
+async fn tcp(address: SocketAddr) -> Result<(Stream, Place), Failure> {
+    let stream = TcpStream::connect(address).await.map_err(|error| refused(&address.to_string(), &error))?;
+    protect(&stream).map_err(|error| refused(&address.to_string(), &error))?;
+    Ok((Stream::Tcp(stream), Place::Tcp(address)))
+}
+
+async fn unix(path: &Path) -> Result<(Stream, Place), Failure> {
+    let stream = UnixStream::connect(path).await;
+    let stream = stream.map_err(|error| refused(&path.display().to_string(), &error))?;
+    Ok((Stream::Unix(stream), Place::Unix(path.to_owned())))
+}
+
+fn protect(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(KEEPALIVE_IDLE)
+        .with_interval(KEEPALIVE_INTERVAL)
+        .with_retries(KEEPALIVE_RETRIES);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+fn refused(address: &str, error: &io::Error) -> Failure {
+    let cause = match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Cause::ConnectRefused,
+        io::ErrorKind::TimedOut => Cause::ConnectTimedOut,
+        _ => Cause::Unreachable,
+    };
+    failure(Stage::Dial, Trouble::new(cause, format!("{address}: {error}")))
+}
+
+fn failure(stage: Stage, trouble: Trouble) -> Failure {
+    Failure::new(stage, Side::Upstream, trouble)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_alternate_beginning_with_the_first() {
+        let parse =
+            |list: &[&str]| list.iter().map(|a| a.parse().expect("address")).collect::<Vec<SocketAddr>>();
+        let mixed = parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        assert_eq!(interleave(mixed), parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
+        assert_eq!(interleave(vec![]), vec![]);
+    }
+}

@@ -1,0 +1,103 @@
+//! One side of a session, and the driver that runs a machine over it.
+//!
+//! Limits, TLS upgrades and the rule that a refusal is flushed before a failure is reported are
+//! written here once, for every protocol. Deadlines are the caller's: it drops the future.
+
+use std::io;
+
+use attache_wire::{Fault, Machine, Step, TlsFacts, Turn};
+use bytes::{BufMut, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::stream::Stream;
+use super::tls::{Certificate, TlsClient};
+use crate::failure::{Cause, Trouble};
+
+/// How much is read at once during a handshake, in octets: every login message in practice.
+const READ_SIZE: usize = 4 * 1024;
+
+/// A byte stream with its two buffers.
+#[derive(Debug, Default)]
+pub struct Link {
+    pub stream: Stream,
+    /// Read, but not yet understood.
+    pub input: BytesMut,
+    /// Written by a machine, but not yet sent.
+    pub output: BytesMut,
+    /// Facts about the TLS session, once there is one.
+    pub tls: Option<TlsFacts>,
+    /// The certificate that the server showed.
+    pub certificate: Option<Certificate>,
+}
+
+impl Link {
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, ..Self::default() }
+    }
+
+    /// Runs a machine to its end. `tls` is what the machine may upgrade to.
+    ///
+    /// # Errors
+    /// The machine's fault, or what became of the stream. What the machine wrote was sent before.
+    pub async fn drive<M: Machine>(
+        &mut self,
+        mut machine: M,
+        tls: Option<&TlsClient>,
+    ) -> Result<M::Output, Trouble> {
+        loop {
+            let mut turn = Turn { input: &mut self.input, output: &mut self.output, tls: self.tls.as_ref() };
+            let step = machine.step(&mut turn);
+            let flushed = self.flush().await;
+            let step = step?;
+            flushed?;
+            match step {
+                Step::Done(value) => return Ok(value),
+                Step::Read => self.read(machine.limit()).await?,
+                Step::StartTls => self.start_tls(tls).await?,
+            }
+        }
+    }
+
+    /// Sends what was written.
+    pub async fn flush(&mut self) -> io::Result<()> {
+        if !self.output.is_empty() {
+            self.stream.write_all_buf(&mut self.output).await?;
+            self.stream.flush().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the peer has gone, keeping what it says meanwhile up to `limit` octets. Pending for
+    /// ever once that is reached: the peer is plainly there.
+    pub async fn gone(&mut self, limit: usize) {
+        while self.input.len() < limit {
+            if self.read(limit).await.is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+
+    async fn read(&mut self, limit: usize) -> Result<(), Trouble> {
+        let room = limit.saturating_sub(self.input.len()).min(READ_SIZE);
+        if room == 0 {
+            return Err(Fault::TooLong(limit).into());
+        }
+        match self.stream.read_buf(&mut (&mut self.input).limit(room)).await? {
+            0 => Err(Cause::Closed.into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn start_tls(&mut self, tls: Option<&TlsClient>) -> Result<(), Trouble> {
+        if !self.input.is_empty() {
+            return Err(Fault::EarlyData.into());
+        }
+        let tls = tls.ok_or_else(|| Trouble::new(Cause::TlsSetup, "TLS is off on this route"))?;
+        let (stream, facts, certificate) = tls.handshake(std::mem::take(&mut self.stream)).await?;
+        self.stream = stream;
+        self.tls = Some(facts);
+        self.certificate = certificate;
+        Ok(())
+    }
+}

@@ -1,0 +1,212 @@
+//! Taking clients in: TCP and Unix sockets, shared by all workers.
+
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::stream::Stream;
+use crate::config::domain::ListenAddress;
+
+/// Connections that the kernel may complete before we take them: a burst of a whole pool.
+const BACKLOG: i32 = 1024;
+/// Read and write for the owner and the group: who may connect is who may write.
+const UNIX_MODE: u32 = 0o660;
+/// How long to wait after the process ran out of descriptors or memory: sessions that end give them back.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+
+/// A bound socket that is not served yet. Every worker serves a clone of it.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Bound,
+    /// The address as it is, where port 0 was asked for.
+    pub address: ListenAddress,
+}
+
+#[derive(Debug)]
+enum Bound {
+    Tcp(std::net::TcpListener),
+    Unix(StdUnixListener, Option<SocketFile>),
+}
+
+/// Removes the file of a Unix socket with its listener.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+impl Listener {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    /// The address is in use, or is not ours to use.
+    pub fn bind(address: &ListenAddress) -> io::Result<Self> {
+        match address {
+            ListenAddress::Tcp(address) => {
+                let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
+                socket.set_reuse_address(true)?;
+                socket.set_nonblocking(true)?;
+                if address.is_ipv6() {
+                    socket.set_only_v6(true)?;
+                }
+                socket.bind(&(*address).into())?;
+                socket.listen(BACKLOG)?;
+                let listener = std::net::TcpListener::from(socket);
+                let address = ListenAddress::Tcp(listener.local_addr()?);
+                Ok(Self { socket: Bound::Tcp(listener), address })
+            }
+            ListenAddress::Unix(path) => Self::bind_unix(path),
+        }
+    }
+
+    fn bind_unix(path: &Path) -> io::Result<Self> {
+        remove_stale(path)?;
+        // Bound under another name first: nobody can connect before the mode is right.
+        let hidden = path.with_extension(format!("{}.new", std::process::id()));
+        let listener = StdUnixListener::bind(&hidden)?;
+        let prepared = std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(UNIX_MODE))
+            .and_then(|()| listener.set_nonblocking(true))
+            .and_then(|()| std::fs::rename(&hidden, path));
+        if let Err(error) = prepared {
+            let _ = std::fs::remove_file(&hidden);
+            return Err(error);
+        }
+        let file = Some(SocketFile(path.to_owned()));
+        Ok(Self { socket: Bound::Unix(listener, file), address: ListenAddress::Unix(path.to_owned()) })
+    }
+
+    /// Another handle to the same socket, to be served by another worker.
+    ///
+    /// # Errors
+    /// The process has no descriptor left.
+    pub fn share(&self) -> io::Result<Self> {
+        let socket = match &self.socket {
+            Bound::Tcp(listener) => Bound::Tcp(listener.try_clone()?),
+            Bound::Unix(listener, _) => Bound::Unix(listener.try_clone()?, None),
+        };
+        Ok(Self { socket, address: self.address.clone() })
+    }
+
+    /// Starts to accept on the runtime of the caller.
+    ///
+    /// # Errors
+    /// The runtime cannot watch one more descriptor.
+    pub fn serve(self) -> io::Result<Acceptor> {
+        let socket = match self.socket {
+            Bound::Tcp(listener) => Accepting::Tcp(TcpListener::from_std(listener)?),
+            Bound::Unix(listener, file) => Accepting::Unix(UnixListener::from_std(listener)?, file),
+        };
+        Ok(Acceptor { socket, exhausted: false })
+    }
+}
+
+/// A leftover of a process that was killed is removed; a socket that someone serves, or a file that is
+/// none, is not.
+fn remove_stale(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(found) if !found.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(_) => match StdUnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Err(_) => std::fs::remove_file(path),
+        },
+    }
+}
+
+/// A socket that takes clients in.
+pub struct Acceptor {
+    socket: Accepting,
+    exhausted: bool,
+}
+
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener, #[expect(dead_code, reason = "removes the socket's file on drop")] Option<SocketFile>),
+}
+
+/// A client, as it was taken in.
+pub struct Arrival {
+    pub stream: Stream,
+    /// The user id of the process at the other end, over a Unix socket.
+    pub uid: Option<u32>,
+}
+
+impl Acceptor {
+    /// The next client. Running out of descriptors pauses, is said once, and never spins.
+    pub async fn accept(&mut self) -> Arrival {
+        loop {
+            match self.socket.accept().await {
+                Ok(arrival) => {
+                    self.exhausted = false;
+                    return arrival;
+                }
+                Err(error) => self.pause(&error).await,
+            }
+        }
+    }
+
+    async fn pause(&mut self, error: &io::Error) {
+        // A client that left the queue again is no reason to wait.
+        if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
+            return;
+        }
+        if !std::mem::replace(&mut self.exhausted, true) {
+            tracing::error!(%error, "cannot take clients in: waiting for sessions to end");
+        }
+        tokio::time::sleep(EXHAUSTED_PAUSE).await;
+    }
+}
+
+impl Accepting {
+    async fn accept(&self) -> io::Result<Arrival> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Arrival { stream: Stream::Tcp(stream), uid: None })
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let uid = stream.peer_cred().ok().map(|peer| peer.uid());
+                Ok(Arrival { stream: Stream::Unix(stream), uid })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_unix_socket_is_0660_replaces_a_stale_one_and_goes_with_its_listener() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        drop(StdUnixListener::bind(&path).unwrap());
+        let listener = Listener::bind(&ListenAddress::Unix(path.clone())).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o660);
+        let again = Listener::bind(&ListenAddress::Unix(path.clone())).unwrap_err();
+        assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_never_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
+        std::fs::write(&path, "x").unwrap();
+        assert!(Listener::bind(&ListenAddress::Unix(path.clone())).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "x");
+    }
+}

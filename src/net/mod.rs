@@ -1,0 +1,12 @@
+//! The only room that opens sockets.
+//!
+//! [`listen`] takes clients in, [`dial`] reaches servers, [`tls`] protects the way there, [`link`]
+//! drives a protocol machine over a stream, [`relay`] copies once the machines are done.
+
+pub mod dial;
+pub mod link;
+pub mod listen;
+pub mod relay;
+pub mod resolve;
+pub mod stream;
+pub mod tls;

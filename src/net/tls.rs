@@ -1,0 +1,263 @@
+//! TLS towards the server: what is trusted, who we are, and why a handshake failed.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use attache_wire::TlsFacts;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::stream::Stream;
+use crate::config::domain::{Tls, TlsMode};
+use crate::failure::{Cause, Trouble};
+use crate::secret::Identity;
+
+/// How much plain text rustls may hold for a peer that does not read, in octets.
+const BUFFER_LIMIT: usize = 64 * 1024;
+
+/// Everything needed for handshakes with one endpoint.
+#[derive(Debug, Clone)]
+pub struct TlsClient {
+    pub config: Arc<ClientConfig>,
+    pub name: ServerName<'static>,
+}
+
+/// What is worth knowing of a server's certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Certificate {
+    /// The last second of its validity, in seconds since 1970.
+    pub not_after: u64,
+}
+
+impl TlsClient {
+    /// Runs the handshake.
+    ///
+    /// # Errors
+    /// The cause by its name, with what the library said.
+    pub async fn handshake(
+        &self,
+        stream: Stream,
+    ) -> Result<(Stream, TlsFacts, Option<Certificate>), Trouble> {
+        let Stream::Tcp(stream) = stream else {
+            return Err(Trouble::new(Cause::TlsSetup, "TLS runs over TCP only"));
+        };
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        let mut stream =
+            connector.connect(self.name.clone(), stream).await.map_err(|error| trouble(&error))?;
+        stream.get_mut().1.set_buffer_limit(Some(BUFFER_LIMIT));
+        let (facts, certificate) = facts(&stream);
+        Ok((Stream::Tls(Box::new(stream)), facts, certificate))
+    }
+}
+
+fn facts(stream: &TlsStream<TcpStream>) -> (TlsFacts, Option<Certificate>) {
+    let session = stream.get_ref().1;
+    let leaf = session.peer_certificates().and_then(<[_]>::first);
+    let parsed = leaf.and_then(|leaf| certificate::parse(leaf));
+    let facts = TlsFacts {
+        server_end_point: leaf
+            .zip(parsed.as_ref())
+            .and_then(|(leaf, parsed)| certificate::end_point(leaf, parsed)),
+        alpn: session.alpn_protocol().map(<[u8]>::to_vec),
+    };
+    (facts, parsed.as_ref().map(|parsed| Certificate { not_after: certificate::not_after(parsed) }))
+}
+
+/// Builds the configuration of one route: `alpn` is what its protocol is called in a handshake.
+///
+/// # Errors
+/// [`Cause::TlsSetup`] with the file that cannot be used.
+pub fn configure(
+    tls: &Tls,
+    identity: Option<&Identity>,
+    alpn: Option<&str>,
+) -> Result<Arc<ClientConfig>, Trouble> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions().map_err(setup)?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier(tls, provider)?);
+    let mut config = match identity {
+        Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key()),
+        None => Ok(builder.with_no_client_auth()),
+    }
+    .map_err(setup)?;
+    config.alpn_protocols = alpn.map(|name| name.as_bytes().to_vec()).into_iter().collect();
+    Ok(Arc::new(config))
+}
+
+fn verifier(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Trouble> {
+    let web = |provider| {
+        let roots = Arc::new(roots(tls.ca.as_deref())?);
+        WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(setup)
+    };
+    Ok(match tls.mode {
+        TlsMode::VerifyFull => web(provider)?,
+        TlsMode::VerifyCa => Arc::new(Lenient { chain: Some(web(Arc::clone(&provider))?), provider }),
+        TlsMode::InsecureNoVerify | TlsMode::Off => Arc::new(Lenient { chain: None, provider }),
+    })
+}
+
+fn roots(file: Option<&Path>) -> Result<RootCertStore, Trouble> {
+    let mut store = RootCertStore::empty();
+    let certificates = match file {
+        Some(path) => read_certificates(path)?,
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    store.add_parsable_certificates(certificates);
+    match (store.is_empty(), file) {
+        (false, _) => Ok(store),
+        (true, Some(path)) => Err(setup(format!("{}: no certificate in it", path.display()))),
+        (true, None) => Err(setup("this system has no certificate authorities: set tls.ca")),
+    }
+}
+
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Trouble> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    read.map_err(|error| setup(format!("{}: {error}", path.display())))
+}
+
+fn setup(error: impl ToString) -> Trouble {
+    Trouble::new(Cause::TlsSetup, error.to_string())
+}
+
+/// Accepts any name, and any chain where there is none to verify against. Signatures are verified.
+#[derive(Debug)]
+struct Lenient {
+    chain: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(chain) = &self.chain else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        // The chain is verified before the name: a complaint about the name means a good chain.
+        match chain.verify_server_cert(leaf, intermediates, name, ocsp, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verdict => verdict,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Names the cause of an error on a TLS stream. A server refuses a client certificate of TLS 1.3 only after the
+/// handshake, so that errors of later reads come through here too.
+pub fn trouble(error: &io::Error) -> Trouble {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(tls) => Trouble::new(cause(tls), tls.to_string()),
+        None => {
+            let cause = match error.kind() {
+                io::ErrorKind::UnexpectedEof => Cause::Closed,
+                io::ErrorKind::TimedOut => Cause::TimedOut,
+                _ => Cause::Reset,
+            };
+            Trouble::new(cause, error.to_string())
+        }
+    }
+}
+
+fn cause(error: &rustls::Error) -> Cause {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+                Cause::CertificateUnknownAuthority
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                Cause::CertificateWrongName
+            }
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Cause::CertificateExpired,
+            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+                Cause::CertificateNotYetValid
+            }
+            _ => Cause::CertificateInvalid,
+        },
+        rustls::Error::AlertReceived(_) => Cause::TlsAlert,
+        _ => Cause::TlsFailed,
+    }
+}
+
+mod certificate {
+    //! The two facts that are read out of a certificate.
+
+    use aws_lc_rs::digest::{self, Algorithm, SHA256, SHA384, SHA512};
+    use x509_cert::Certificate;
+    use x509_cert::der::Decode;
+
+    pub(super) fn parse(der: &[u8]) -> Option<Certificate> {
+        Certificate::from_der(der).ok()
+    }
+
+    pub(super) fn not_after(certificate: &Certificate) -> u64 {
+        certificate.tbs_certificate().validity().not_after.to_unix_duration().as_secs()
+    }
+
+    /// The `tls-server-end-point` binding (RFC 5929, section 4.1): the certificate's hash with its own
+    /// signature's hash function, where MD5 and SHA-1 are replaced by SHA-256.
+    pub(super) fn end_point(der: &[u8], certificate: &Certificate) -> Option<Vec<u8>> {
+        let oid = certificate.signature_algorithm().oid.to_string();
+        Some(digest::digest(hash_of(&oid)?, der).as_ref().to_vec())
+    }
+
+    /// `None` where the signature has no single hash function (Ed25519, RSASSA-PSS): the binding is undefined.
+    fn hash_of(oid: &str) -> Option<&'static Algorithm> {
+        Some(match oid {
+            // {md5,sha1,sha256}WithRSAEncryption, ecdsa-with-{SHA1,SHA256}
+            "1.2.840.113549.1.1.4" | "1.2.840.113549.1.1.5" | "1.2.840.113549.1.1.11" => &SHA256,
+            "1.2.840.10045.4.1" | "1.2.840.10045.4.3.2" => &SHA256,
+            // sha384WithRSAEncryption, ecdsa-with-SHA384
+            "1.2.840.113549.1.1.12" | "1.2.840.10045.4.3.3" => &SHA384,
+            // sha512WithRSAEncryption, ecdsa-with-SHA512
+            "1.2.840.113549.1.1.13" | "1.2.840.10045.4.3.4" => &SHA512,
+            _ => return None,
+        })
+    }
+}
