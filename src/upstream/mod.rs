@@ -1,0 +1,245 @@
+//! The server side of a route: the only way to reach the database.
+//!
+//! [`Upstream::open`] hides from its caller that endpoints fail, that a name has several addresses, that a
+//! password is being rotated: it comes back with a link that is logged in, or with the one failure that
+//! counts, when the route's `wait` is over.
+
+mod attempt;
+mod health;
+mod probe;
+mod rotation;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attache_wire::{Protocol, TlsStart};
+use prometheus_client::metrics::gauge::Gauge;
+use tokio::time::{Instant, sleep_until};
+
+pub use health::{Health, Seen};
+pub use probe::probe;
+
+use crate::chance;
+use crate::config::domain;
+use crate::failure::{Cause, Failure, Stage};
+use crate::metrics::RouteMetrics;
+use crate::net::dial::Place;
+use crate::net::link::Link;
+use crate::net::resolve::Resolver;
+use crate::net::tls::TlsClient;
+use crate::secret::Source;
+
+/// The first pause after all endpoints have failed; it doubles up to the second.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a route needs to reach its database.
+pub struct Upstream<P: Protocol> {
+    pub protocol: Arc<P>,
+    pub settings: domain::Upstream,
+    pub allow_cleartext: bool,
+    /// `None` on a route without a credential.
+    pub source: Option<Source>,
+    pub resolver: Resolver,
+    pub metrics: Arc<RouteMetrics>,
+    pub health: Arc<Health>,
+    tls: attempt::TlsCache,
+    trials: rotation::Trials,
+}
+
+/// A link that is logged in.
+pub struct Opened<P: Protocol> {
+    pub link: Link,
+    pub greeting: P::Greeting,
+    pub way: Way,
+    /// Counts the link under its generation; `None` on a route without a credential.
+    pub count: Option<LinkCount>,
+}
+
+/// What is learned on the way to a link. Nothing is decided from it.
+#[derive(Debug, Default)]
+pub struct Trail {
+    pub stage: Option<Stage>,
+    pub endpoint: Option<String>,
+    pub generation: Option<u64>,
+    /// Attempts beyond the first.
+    pub retries: u32,
+    /// From the first attempt to the server's success.
+    pub login: Option<Duration>,
+}
+
+/// The way that a link took, so that an errand can take it again.
+#[derive(Debug, Clone)]
+pub struct Way {
+    pub endpoint: String,
+    pub place: Place,
+    pub tls: Option<TlsClient>,
+    /// Whether TLS starts at once or is asked for.
+    pub direct: bool,
+}
+
+impl Way {
+    pub fn start(&self) -> TlsStart {
+        match (&self.tls, self.direct) {
+            (None, _) => TlsStart::Off,
+            (Some(_), true) => TlsStart::Direct,
+            (Some(_), false) => TlsStart::Negotiated,
+        }
+    }
+}
+
+impl<P: Protocol> Upstream<P> {
+    pub fn new(
+        protocol: Arc<P>,
+        route: &domain::Route,
+        source: Option<Source>,
+        resolver: Resolver,
+        metrics: Arc<RouteMetrics>,
+    ) -> Self {
+        let health = Arc::new(Health::new(&route.upstream));
+        Self {
+            protocol,
+            settings: route.upstream.clone(),
+            allow_cleartext: route.allow_cleartext,
+            source,
+            resolver,
+            metrics,
+            health,
+            tls: attempt::TlsCache::default(),
+            trials: rotation::Trials::default(),
+        }
+    }
+
+    /// Opens a link for what a client intends, and logs in.
+    ///
+    /// # Errors
+    /// What stood in the way, once trying again is pointless or the route's `wait` is over.
+    pub async fn open(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
+        let start = Instant::now();
+        let deadline = start + self.settings.wait;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let failure = match self.round(intent, trail).await {
+                Ok(opened) => {
+                    trail.login = Some(start.elapsed());
+                    return Ok(opened);
+                }
+                Err(failure) => failure,
+            };
+            let again = match remedy(failure.cause()) {
+                Remedy::None => false,
+                Remedy::Time => {
+                    sleep_until((Instant::now() + chance::about(pause)).min(deadline)).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    Instant::now() < deadline
+                }
+                Remedy::Credential => self.other_credential(deadline).await,
+            };
+            if !again {
+                return Err(failure);
+            }
+            trail.retries += 1;
+            self.metrics.login_retry(failure.cause().name());
+            tracing::debug!(%failure, "trying again");
+        }
+    }
+
+    /// Every endpoint once, in order. A credential that one of them rejects is not tried on the next: they are
+    /// one database.
+    async fn round(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
+        let mut last = None;
+        for endpoint in self.health.in_order() {
+            match self.any_generation(endpoint, intent, trail).await {
+                Ok(opened) => return Ok(opened),
+                Err(failure) if remedy(failure.cause()) == Remedy::Credential => return Err(failure),
+                Err(failure) => last = Some(worse(last, failure)),
+            }
+        }
+        Err(last.expect("a checked configuration has an endpoint"))
+    }
+}
+
+/// Of two endpoints' failures the one that time can heal is told, for it decides whether to try again.
+fn worse(one: Option<Failure>, other: Failure) -> Failure {
+    match one {
+        Some(one) if remedy(one.cause()) == Remedy::Time && remedy(other.cause()) == Remedy::None => one,
+        _ => other,
+    }
+}
+
+/// What may make the next attempt succeed where the last one did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remedy {
+    None,
+    Time,
+    /// Another generation of the credential.
+    Credential,
+}
+
+fn remedy(cause: Cause) -> Remedy {
+    match cause {
+        Cause::NameNotFound
+        | Cause::NameServerFailed
+        | Cause::NameServerSilent
+        | Cause::ConnectRefused
+        | Cause::ConnectTimedOut
+        | Cause::Unreachable
+        | Cause::Reset
+        | Cause::Closed
+        | Cause::TimedOut
+        | Cause::ServerNotReady => Remedy::Time,
+        Cause::CredentialRejected => Remedy::Credential,
+        Cause::TlsDeclined
+        | Cause::TlsFailed
+        | Cause::TlsAlert
+        | Cause::CertificateUnknownAuthority
+        | Cause::CertificateWrongName
+        | Cause::CertificateExpired
+        | Cause::CertificateNotYetValid
+        | Cause::CertificateInvalid
+        | Cause::TlsSetup
+        | Cause::EarlyData
+        | Cause::CleartextRefused
+        | Cause::ChannelBindingMissing
+        | Cause::ServerSignatureWrong
+        | Cause::CredentialMissing
+        | Cause::CredentialIncomplete
+        | Cause::ServerRefused
+        | Cause::Malformed
+        | Cause::TooLong
+        | Cause::Unsupported
+        | Cause::TooManySessions
+        | Cause::NotAllowed
+        | Cause::UnknownErrand
+        | Cause::ClientLeft
+        | Cause::ShuttingDown => Remedy::None,
+    }
+}
+
+/// Counts a link under its generation for as long as it is kept.
+pub struct LinkCount {
+    gauge: Gauge,
+    generation: u64,
+    metrics: Arc<RouteMetrics>,
+    source: Source,
+}
+
+impl LinkCount {
+    const STATE: &'static str = "active";
+
+    fn new(generation: u64, metrics: &Arc<RouteMetrics>, source: &Source) -> Self {
+        let gauge = metrics.links(generation, Self::STATE);
+        gauge.inc();
+        Self { gauge, generation, metrics: Arc::clone(metrics), source: source.clone() }
+    }
+}
+
+impl Drop for LinkCount {
+    fn drop(&mut self) {
+        let left = self.gauge.dec() - 1;
+        let current = self.source.current().is_some_and(|material| material.generation() == self.generation);
+        if left == 0 && !current {
+            self.metrics.forget_links(self.generation, Self::STATE);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The background probe: logs in to each endpoint as a session would, and takes leave.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use attache_wire::Protocol;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::health::Probe;
+use super::{Opened, Trail, Upstream};
+use crate::chance;
+use crate::failure::Failure;
+
+/// The first pause after a failed probe; it doubles up to the route's interval.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// How long a goodbye may take.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Probes one endpoint for ever: at the route's interval while it is up, sooner while it is not.
+pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
+    let interval = upstream.settings.probe_interval;
+    if interval.is_zero() {
+        return;
+    }
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let up = match upstream.probe_once(index).await {
+            Ok(opened) => {
+                opened.leave(&upstream.protocol).await;
+                true
+            }
+            Err(_) => false,
+        };
+        pause = if up { interval } else { pause.min(interval) };
+        sleep(chance::about(pause)).await;
+        pause = if up { FIRST_PAUSE } else { pause * 2 };
+    }
+}
+
+impl<P: Protocol> Upstream<P> {
+    /// One probe, with what it came to noted for health, metrics and log.
+    ///
+    /// # Errors
+    /// What stood in the way.
+    pub async fn probe_once(&self, index: usize) -> Result<Opened<P>, Failure> {
+        let start = Instant::now();
+        let result = self.any_generation(index, &self.protocol.probe_intent(), &mut Trail::default()).await;
+        let failure = result.as_ref().err();
+        let version = result.as_ref().ok().and_then(|opened| self.protocol.server_version(&opened.greeting));
+        let told = failure.map(|failure| (failure.stage, failure.cause(), failure.trouble.detail.clone()));
+        let probe = Probe { at: SystemTime::now(), took: start.elapsed(), failure: told };
+        let changed = self.health.probed(index, probe, version);
+        let endpoint = self.settings.endpoints[index].to_string();
+        self.metrics.upstream_up(&endpoint, failure.is_none());
+        if changed {
+            self.tell(&endpoint, failure);
+        }
+        result
+    }
+
+    fn tell(&self, endpoint: &str, failure: Option<&Failure>) {
+        let route = self.metrics.route();
+        match failure {
+            None => tracing::info!(route, endpoint, "endpoint up"),
+            Some(failure) => tracing::warn!(
+                route,
+                endpoint,
+                stage = failure.stage.name(),
+                cause = failure.cause().name(),
+                detail = failure.trouble.detail,
+                advice = failure.cause().advice(),
+                "endpoint down"
+            ),
+        }
+    }
+}
+
+impl<P: Protocol> Opened<P> {
+    /// Takes leave of a server that no session uses.
+    pub async fn leave(mut self, protocol: &P) {
+        protocol.farewell(&mut self.link.output);
+        let _ = timeout(FAREWELL, async {
+            self.link.flush().await?;
+            self.link.stream.shutdown().await
+        })
+        .await;
+    }
+}
