@@ -1,0 +1,194 @@
+//! The relay, and every way in which it ends.
+//!
+//! A server that goes away is told to the client in the protocol's words, but only where its last frame was
+//! complete: appended to half a frame, our words would be taken for data.
+
+use std::future::poll_fn;
+use std::time::Duration;
+
+use attache_wire::{Fault, Protocol, RejectionKind, Relay};
+use tokio::io::AsyncWriteExt;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::refusal::notice;
+use super::{Established, Record};
+use crate::drain::{Drain, Phase};
+use crate::failure::{Cause, Failure, Side, Stage, Trouble};
+use crate::metrics::RouteMetrics;
+use crate::net::link::Link;
+use crate::net::relay::{Copier, Event};
+use crate::net::tls;
+use crate::route::Route;
+
+/// A client that has finished sending, and to whom nothing has been sent for this long, is taken for gone.
+const GONE_AFTER: Duration = Duration::from_secs(10);
+/// How long last words may take to be sent, and then to be read.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// What is read and thrown away of a client that is being turned away, in octets.
+const UNHEARD: usize = 64 * 1024;
+
+/// Copies until the session ends, tells the client why if it has to be told, and closes both links.
+pub(super) async fn relay<P: Protocol>(
+    route: &Route<P>,
+    mut client: Link,
+    established: Established,
+    drain: &Drain,
+    record: &mut Record,
+) -> Result<(), Failure> {
+    record.reach(Stage::Relay);
+    let Established { link: mut server, relay, books } = established;
+    let watch = match relay {
+        Relay::Opaque => None,
+        Relay::Watched(watch) => Some(watch),
+    };
+    let opaque = watch.is_none();
+    let mut copier = Copier::new(&mut client, &mut server, watch, meters(&route.metrics));
+    let (end, may_speak) = copy(&mut copier, drain.watch()).await;
+    (record.to_upstream, record.to_client) = copier.passed();
+    drop(books);
+    match &end {
+        End::Clean(side) => record.ended_by = *side,
+        End::Quiet => Box::pin(tell(route, &mut client, Cause::ShuttingDown, record)).await,
+        End::Failed(failure) if may_speak => {
+            Box::pin(tell(route, &mut client, failure.cause(), record)).await;
+        }
+        // The other side should see what we saw: a cut, not an orderly end.
+        End::Failed(_) if opaque => {
+            client.stream.abort();
+            server.stream.abort();
+        }
+        End::Failed(_) => {}
+    }
+    Box::pin(part(route, &mut server, &end)).await;
+    match end {
+        End::Clean(_) => Ok(()),
+        End::Quiet => Err(Failure::new(Stage::Relay, Side::Attache, Cause::ShuttingDown)),
+        End::Failed(failure) => Err(failure),
+    }
+}
+
+fn meters(metrics: &RouteMetrics) -> [prometheus_client::metrics::counter::Counter; 2] {
+    [metrics.to_upstream.clone(), metrics.to_client.clone()]
+}
+
+/// How a session ended.
+enum End {
+    /// As its two sides agreed; this one began.
+    Clean(Side),
+    /// By us, at a moment when nobody loses anything.
+    Quiet,
+    Failed(Failure),
+}
+
+/// Copies to the end. Also says whether the client may still be told something.
+async fn copy(copier: &mut Copier<'_>, mut phases: watch::Receiver<Phase>) -> (End, bool) {
+    let mut client_ended = false;
+    let end = loop {
+        let phase = *phases.borrow_and_update();
+        if phase == Phase::Cut {
+            break failed(Side::Attache, Cause::ShuttingDown);
+        }
+        let passed = copier.passed();
+        let event = tokio::select! {
+            event = poll_fn(|cx| copier.poll(cx, phase == Phase::Closing)) => event,
+            _ = phases.changed() => continue,
+            () = tokio::time::sleep(GONE_AFTER), if client_ended => {
+                if copier.passed() == passed {
+                    break failed(Side::Client, Cause::ClientLeft);
+                }
+                continue;
+            }
+        };
+        match event {
+            Event::ClientEnded => client_ended = true,
+            Event::Quiet => break End::Quiet,
+            Event::Finished => break End::Clean(Side::Client),
+            Event::UpstreamClosed | Event::Upstream(_) if copier.client_left() => {
+                break End::Clean(Side::Client);
+            }
+            Event::UpstreamClosed => break failed(Side::Upstream, Cause::Closed),
+            Event::Upstream(error) => {
+                break End::Failed(Failure::new(Stage::Relay, Side::Upstream, tls::trouble(&error)));
+            }
+            Event::Client(error) => {
+                let trouble = Trouble::new(Cause::ClientLeft, error.to_string());
+                break End::Failed(Failure::new(Stage::Relay, Side::Client, trouble));
+            }
+        }
+    };
+    (end, copier.may_speak())
+}
+
+fn failed(side: Side, cause: Cause) -> End {
+    End::Failed(Failure::new(Stage::Relay, side, cause))
+}
+
+/// Tells a client that its session does not come about.
+pub(super) async fn turn_away<P: Protocol>(
+    route: &Route<P>,
+    mut client: Link,
+    failure: &Failure,
+    record: &Record,
+) {
+    if record.errand {
+        return;
+    }
+    match verbatim(failure) {
+        Some(frame) => {
+            client.output.extend_from_slice(frame);
+            last_words(&mut client).await;
+        }
+        None => tell(route, &mut client, failure.cause(), record).await,
+    }
+}
+
+/// The server's own words, where its refusal is between it and the client: a database that does not exist, too
+/// many connections. A rejected credential is not: the client knows nothing of that user.
+fn verbatim(failure: &Failure) -> Option<&[u8]> {
+    match failure.trouble.fault.as_ref()? {
+        Fault::Rejected(rejection) => match rejection.kind {
+            RejectionKind::Credential => None,
+            RejectionKind::NotNow | RejectionKind::Other => Some(&rejection.frame),
+        },
+        Fault::Malformed(_)
+        | Fault::Unsupported(_)
+        | Fault::TooLong(_)
+        | Fault::EarlyData
+        | Fault::Insecure(_)
+        | Fault::Incomplete(_) => None,
+    }
+}
+
+async fn tell<P: Protocol>(route: &Route<P>, client: &mut Link, cause: Cause, record: &Record) {
+    if let Some(notice) = notice(cause, &record.id) {
+        route.protocol.refuse(&notice, &mut client.output);
+        last_words(client).await;
+    }
+}
+
+/// Sends what is left to be said, and waits a moment for the client to hang up: closing with its bytes unread
+/// would reset the connection, and the words would be lost.
+async fn last_words(client: &mut Link) {
+    let said = timeout(LAST_WORDS, async {
+        client.flush().await?;
+        client.stream.shutdown().await
+    });
+    if matches!(said.await, Ok(Ok(()))) {
+        client.input.clear();
+        let _ = timeout(LAST_WORDS, client.gone(UNHEARD)).await;
+    }
+}
+
+/// Takes leave of the server. Words of ours are appended to what the client sent only where that is known to end
+/// with a whole frame: they could complete half a statement otherwise.
+async fn part<P: Protocol>(route: &Route<P>, server: &mut Link, end: &End) {
+    if matches!(end, End::Quiet) {
+        route.protocol.farewell(&mut server.output);
+    }
+    let _ = timeout(LAST_WORDS, async {
+        server.flush().await?;
+        server.stream.shutdown().await
+    })
+    .await;
+}

@@ -1,0 +1,114 @@
+//! What is known of a session, filled in as it is learned and logged once at its end.
+//!
+//! Nothing is ever decided from a record.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use crate::chance;
+use crate::failure::{Cause, Failure, Side, Stage};
+use crate::metrics::RouteMetrics;
+use crate::upstream::Trail;
+
+/// One session, as its log line will tell it.
+#[derive(Debug)]
+pub struct Record {
+    /// Names the session in the log and to the client.
+    pub id: String,
+    route: String,
+    started: Instant,
+    stage: Stage,
+    /// Whether this was no session but one message for another's server.
+    pub errand: bool,
+    pub trail: Trail,
+    pub to_upstream: u64,
+    pub to_client: u64,
+    /// On whose side it ended, where nothing failed.
+    pub ended_by: Side,
+}
+
+impl Record {
+    pub fn new(route: &str, ids: &Ids) -> Self {
+        Self {
+            id: ids.next(),
+            route: route.to_owned(),
+            started: Instant::now(),
+            stage: Stage::Accept,
+            errand: false,
+            trail: Trail::default(),
+            to_upstream: 0,
+            to_client: 0,
+            ended_by: Side::Client,
+        }
+    }
+
+    pub fn reach(&mut self, stage: Stage) {
+        self.stage = stage;
+    }
+
+    /// The one line, and the count of results.
+    pub fn write(self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
+        let failure = outcome.err();
+        let result = failure.as_ref().map_or("ok", |failure| failure.cause().name());
+        if !self.errand {
+            metrics.session_ended(result);
+        }
+        if matches!(self.stage, Stage::Relay) {
+            metrics.stage(Stage::Relay, self.started.elapsed());
+        }
+        let ended_by = failure.as_ref().map_or(self.ended_by, |failure| failure.side).name();
+        let detail = failure.as_ref().map(|failure| failure.trouble.detail.as_str());
+        let kind = if self.errand { "errand" } else { "session" };
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    route = self.route,
+                    session = self.id,
+                    kind,
+                    stage = self.stage.name(),
+                    ended_by,
+                    result,
+                    detail,
+                    endpoint = self.trail.endpoint,
+                    generation = self.trail.generation,
+                    retries = self.trail.retries,
+                    to_upstream = self.to_upstream,
+                    to_client = self.to_client,
+                    login_ms = self.trail.login.map(|took| took.as_secs_f64() * 1e3),
+                    duration_ms = self.started.elapsed().as_secs_f64() * 1e3,
+                    "{kind} ended"
+                )
+            };
+        }
+        match failure.as_ref().map(Failure::cause) {
+            // Whoever only knocks, as a TCP probe does, is not worth a line.
+            Some(Cause::ClientLeft) if self.stage == Stage::Accept => line!(debug),
+            None | Some(Cause::ClientLeft | Cause::ShuttingDown | Cause::UnknownErrand) => line!(info),
+            Some(_) => line!(warn),
+        }
+    }
+}
+
+/// Makes session ids: eight digits of this process and eight of the session, short enough to read aloud and
+/// unlike those of another replica.
+#[derive(Debug)]
+pub struct Ids {
+    process: u32,
+    next: AtomicU32,
+}
+
+impl Ids {
+    pub fn new() -> Self {
+        Self { process: u32::from_ne_bytes(chance::bytes()), next: AtomicU32::new(1) }
+    }
+
+    fn next(&self) -> String {
+        format!("{:08x}-{:08x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Default for Ids {
+    fn default() -> Self {
+        Self::new()
+    }
+}
