@@ -1,0 +1,274 @@
+//! What is counted, under the names that the operator's contract gives.
+//!
+//! Labels come from closed lists and from the configuration, never from clients. A route takes its
+//! counters once, when it is built: nothing is looked up while bytes are copied.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::Registry;
+
+use crate::failure::Stage;
+
+/// Bounds of the stage histogram, in seconds: from a warm loopback to the usual limit of `wait`.
+const STAGE_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
+
+macro_rules! labels {
+    ($($name:ident { $($label:ident),+ })+) => {
+        $(#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+        pub struct $name { $(pub $label: String),+ })+
+    };
+}
+
+labels! {
+    OfRoute { route }
+    OfResult { route, result }
+    OfReason { route, reason }
+    OfStage { route, stage }
+    OfEndpoint { route, endpoint }
+    OfLinks { route, generation, state }
+    OfDirection { route, direction }
+}
+
+type Seconds = Family<OfStage, Histogram, fn() -> Histogram>;
+
+/// Every metric of the process.
+pub struct Metrics {
+    registry: Registry,
+    sessions_active: Family<OfRoute, Gauge>,
+    sessions: Family<OfResult, Counter>,
+    stage_seconds: Seconds,
+    login_attempts: Family<OfResult, Counter>,
+    login_retries: Family<OfReason, Counter>,
+    upstream_up: Family<OfEndpoint, Gauge>,
+    credential_generation: Family<OfRoute, Gauge>,
+    credential_loaded: Family<OfRoute, Gauge>,
+    credential_rejected: Family<OfRoute, Gauge>,
+    links: Family<OfLinks, Gauge>,
+    relay_bytes: Family<OfDirection, Counter>,
+    certificate_expiry: Family<OfEndpoint, Gauge>,
+    pub config_last_reload_successful: Gauge,
+    pub draining: Gauge,
+}
+
+impl Metrics {
+    pub fn new() -> Arc<Self> {
+        let mut registry = Registry::with_prefix("attache");
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The version that runs", Info::new(version));
+        let mut metrics = Self {
+            sessions_active: Family::default(),
+            sessions: Family::default(),
+            stage_seconds: Family::new_with_constructor(|| Histogram::new(STAGE_BUCKETS)),
+            login_attempts: Family::default(),
+            login_retries: Family::default(),
+            upstream_up: Family::default(),
+            credential_generation: Family::default(),
+            credential_loaded: Family::default(),
+            credential_rejected: Family::default(),
+            links: Family::default(),
+            relay_bytes: Family::default(),
+            certificate_expiry: Family::default(),
+            config_last_reload_successful: Gauge::default(),
+            draining: Gauge::default(),
+            registry,
+        };
+        metrics.config_last_reload_successful.set(1);
+        metrics.register();
+        Arc::new(metrics)
+    }
+
+    /// Names and meanings: the page `docs/metrics.md` and the scrape come from here.
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("sessions_active", "Sessions being served now", self.sessions_active.clone());
+        registry.register(
+            "sessions",
+            "Sessions that have ended, by result: ok or the cause",
+            self.sessions.clone(),
+        );
+        registry.register(
+            "session_stage_seconds",
+            "How long each stage of a session took",
+            self.stage_seconds.clone(),
+        );
+        registry.register(
+            "login_attempts",
+            "Logins tried on servers, by result: ok or the cause",
+            self.login_attempts.clone(),
+        );
+        registry.register(
+            "login_retries",
+            "Logins tried again before the client heard of it, by reason",
+            self.login_retries.clone(),
+        );
+        registry.register(
+            "upstream_up",
+            "1 while the last probe of the endpoint succeeded",
+            self.upstream_up.clone(),
+        );
+        registry.register(
+            "credential_generation",
+            "The current generation of the credential; 0 while there is none",
+            self.credential_generation.clone(),
+        );
+        registry.register(
+            "credential_loaded_timestamp_seconds",
+            "When the current generation was read, in seconds since 1970",
+            self.credential_loaded.clone(),
+        );
+        registry.register(
+            "credential_rejected",
+            "1 while the server does not accept the current generation",
+            self.credential_rejected.clone(),
+        );
+        registry.register("links", "Connections to servers, by generation and state", self.links.clone());
+        registry.register(
+            "relay_bytes",
+            "Octets copied, by direction: to_upstream or to_client",
+            self.relay_bytes.clone(),
+        );
+        registry.register(
+            "tls_certificate_expiry_timestamp_seconds",
+            "The end of validity of the server's certificate, in seconds since 1970",
+            self.certificate_expiry.clone(),
+        );
+        registry.register(
+            "config_last_reload_successful",
+            "1 if the configuration that was read last is the one that runs",
+            self.config_last_reload_successful.clone(),
+        );
+        registry.register("draining", "1 while the process is being stopped", self.draining.clone());
+    }
+
+    /// The counters of one route. `endpoints` are known from the configuration, so that they show before their
+    /// first probe.
+    pub fn route(self: &Arc<Self>, route: &str, endpoints: &[String]) -> RouteMetrics {
+        let of_route = OfRoute { route: route.to_owned() };
+        for endpoint in endpoints {
+            self.upstream_up
+                .get_or_create_owned(&OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() });
+        }
+        RouteMetrics {
+            sessions_active: self.sessions_active.get_or_create_owned(&of_route),
+            credential_generation: self.credential_generation.get_or_create_owned(&of_route),
+            credential_loaded: self.credential_loaded.get_or_create_owned(&of_route),
+            credential_rejected: self.credential_rejected.get_or_create_owned(&of_route),
+            to_upstream: self.direction(route, "to_upstream"),
+            to_client: self.direction(route, "to_client"),
+            route: route.to_owned(),
+            all: Arc::clone(self),
+        }
+    }
+
+    fn direction(&self, route: &str, direction: &str) -> Counter {
+        let labels = OfDirection { route: route.to_owned(), direction: direction.to_owned() };
+        self.relay_bytes.get_or_create_owned(&labels)
+    }
+
+    /// OpenMetrics 1.0 text.
+    pub fn open_metrics(&self) -> String {
+        let mut out = String::new();
+        text::encode(&mut out, &self.registry).expect("writing to a string does not fail");
+        out
+    }
+
+    /// Prometheus text 0.0.4, for scrapers that do not ask for OpenMetrics: there the name of a counter's family
+    /// ends in `_total` too, and the page has no end mark.
+    pub fn prometheus_text(&self) -> String {
+        let open = self.open_metrics();
+        let counters: Vec<&str> =
+            open.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
+        let lines = open.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT "));
+        lines.map(|line| total(line, &counters) + "\n").collect()
+    }
+}
+
+fn total(line: &str, counters: &[&str]) -> String {
+    let mut words = line.splitn(4, ' ');
+    match (words.next(), words.next(), words.next(), words.next()) {
+        (Some("#"), Some(kind @ ("HELP" | "TYPE")), Some(name), Some(rest)) if counters.contains(&name) => {
+            format!("# {kind} {name}_total {rest}")
+        }
+        (Some("#"), Some("TYPE"), Some(name), Some("info")) => format!("# TYPE {name}_info gauge"),
+        (Some("#"), Some("HELP"), Some("attache_build"), Some(rest)) => {
+            format!("# HELP attache_build_info {rest}")
+        }
+        _ => line.to_owned(),
+    }
+}
+
+/// What one route counts.
+pub struct RouteMetrics {
+    pub sessions_active: Gauge,
+    pub credential_generation: Gauge,
+    pub credential_loaded: Gauge,
+    pub credential_rejected: Gauge,
+    pub to_upstream: Counter,
+    pub to_client: Counter,
+    route: String,
+    all: Arc<Metrics>,
+}
+
+impl RouteMetrics {
+    /// The name of the route.
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    pub fn session_ended(&self, result: &str) {
+        self.all.sessions.get_or_create_owned(&self.result(result)).inc();
+    }
+
+    pub fn login_attempt(&self, result: &str) {
+        self.all.login_attempts.get_or_create_owned(&self.result(result)).inc();
+    }
+
+    pub fn login_retry(&self, reason: &str) {
+        let labels = OfReason { route: self.route.clone(), reason: reason.to_owned() };
+        self.all.login_retries.get_or_create_owned(&labels).inc();
+    }
+
+    pub fn stage(&self, stage: Stage, took: Duration) {
+        let labels = OfStage { route: self.route.clone(), stage: stage.name().to_owned() };
+        self.all.stage_seconds.get_or_create_owned(&labels).observe(took.as_secs_f64());
+    }
+
+    pub fn upstream_up(&self, endpoint: &str, up: bool) {
+        self.all.upstream_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
+    }
+
+    pub fn certificate_expiry(&self, endpoint: &str, not_after: u64) {
+        let seconds = i64::try_from(not_after).unwrap_or(i64::MAX);
+        self.all.certificate_expiry.get_or_create_owned(&self.endpoint(endpoint)).set(seconds);
+    }
+
+    /// Links of one generation and state. Labels of generations that nothing uses any more are taken out by
+    /// [`forget_links`](Self::forget_links).
+    pub fn links(&self, generation: u64, state: &str) -> Gauge {
+        self.all.links.get_or_create_owned(&self.link_labels(generation, state))
+    }
+
+    pub fn forget_links(&self, generation: u64, state: &str) {
+        self.all.links.remove(&self.link_labels(generation, state));
+    }
+
+    fn link_labels(&self, generation: u64, state: &str) -> OfLinks {
+        let (route, state) = (self.route.clone(), state.to_owned());
+        OfLinks { route, generation: generation.to_string(), state }
+    }
+
+    fn result(&self, result: &str) -> OfResult {
+        OfResult { route: self.route.clone(), result: result.to_owned() }
+    }
+
+    fn endpoint(&self, endpoint: &str) -> OfEndpoint {
+        OfEndpoint { route: self.route.clone(), endpoint: endpoint.to_owned() }
+    }
+}
