@@ -1,0 +1,28 @@
+//! Attaché: an ambassador sidecar proxy for stateful services.
+//!
+//! This crate is everything that touches the world: sockets, files, clocks, processes. Protocols live in
+//! crates of their own and see bytes only. Read `docs/architecture.md`, then [`session`], then [`net::link`].
+//!
+//! ```text
+//! main -> cli -> app -> route -> session -> upstream -> net -> wire
+//! app -> registry -> protocols/* -> wire
+//! config, secret, metrics, drain, failure, status: leaves that any layer above may use
+//! ```
+
+pub mod admin;
+pub mod app;
+pub mod chance;
+pub mod cli;
+pub mod config;
+pub mod drain;
+pub mod failure;
+pub mod log;
+pub mod metrics;
+pub mod net;
+pub mod registry;
+pub mod route;
+pub mod secret;
+pub mod session;
+pub mod status;
+pub mod upstream;
+pub mod worker;

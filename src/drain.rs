@@ -1,0 +1,192 @@
+//! How the process ends: serve on while sessions are left, then end them where it hurts least.
+//!
+//! One deadline. Until its last fifth sessions go on as they like; then each one ends at its next quiet
+//! point; at the deadline whatever is left is cut.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::config::domain;
+
+/// The share of the deadline, and the most, that sessions are given to reach a quiet point.
+const CLOSING_SHARE: u32 = 5;
+const CLOSING_MOST: Duration = Duration::from_secs(5);
+
+/// How far the end has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    Serving,
+    /// Not ready any more, but every session is served, also a new one.
+    Draining,
+    /// Sessions end at their next quiet point.
+    Closing,
+    /// Sessions end.
+    Cut,
+}
+
+/// The process's end, as seen by everything that must know of it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Drain {
+    phase: Arc<watch::Sender<Phase>>,
+    sessions: Arc<watch::Sender<Count>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Count {
+    active: usize,
+    last_came: Instant,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        let count = Count { active: 0, last_came: Instant::now() };
+        Self {
+            phase: Arc::new(watch::Sender::new(Phase::Serving)),
+            sessions: Arc::new(watch::Sender::new(count)),
+        }
+    }
+}
+
+/// Counts a session for as long as it is kept.
+#[derive(Debug)]
+pub struct Present(Arc<watch::Sender<Count>>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| count.active -= 1);
+    }
+}
+
+impl Drain {
+    /// Counts a session in.
+    pub fn enter(&self) -> Present {
+        self.sessions.send_modify(|count| {
+            count.active += 1;
+            count.last_came = Instant::now();
+        });
+        Present(Arc::clone(&self.sessions))
+    }
+
+    pub fn phase(&self) -> Phase {
+        *self.phase.borrow()
+    }
+
+    /// Follows the phases.
+    pub fn watch(&self) -> watch::Receiver<Phase> {
+        self.phase.subscribe()
+    }
+
+    /// Sessions being served, errands and clients that have not said what they want included.
+    pub fn active(&self) -> usize {
+        self.sessions.borrow().active
+    }
+
+    /// Goes through the phases. Returns when no session is left and none has come for `linger`, or shortly
+    /// after the deadline.
+    pub async fn run(&self, policy: domain::Drain) {
+        let start = Instant::now();
+        let deadline = start + policy.deadline;
+        let closing = deadline - (policy.deadline / CLOSING_SHARE).min(CLOSING_MOST);
+        self.phase.send_replace(Phase::Draining);
+        let serve_out = self.empty(start, policy.linger);
+        tokio::pin!(serve_out);
+        for (moment, phase) in [(closing, Phase::Closing), (deadline, Phase::Cut)] {
+            tokio::select! {
+                () = &mut serve_out => return,
+                () = sleep_until(moment) => { self.phase.send_replace(phase); }
+            }
+        }
+        // What is cut still has its last words to say.
+        let _ = tokio::time::timeout(LAST_WORDS, serve_out).await;
+    }
+
+    async fn empty(&self, start: Instant, linger: Duration) {
+        let mut sessions = self.sessions.subscribe();
+        loop {
+            let count = *sessions.borrow_and_update();
+            let quiet_since = count.last_came.max(start) + linger;
+            match count.active {
+                0 if quiet_since <= Instant::now() => return,
+                0 => {
+                    tokio::select! {
+                        () = sleep_until(quiet_since) => {}
+                        _ = sessions.changed() => {}
+                    }
+                }
+                _ => {
+                    let _ = sessions.changed().await;
+                }
+            }
+        }
+    }
+}
+
+/// How long after the deadline the goodbyes may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: domain::Drain = domain::Drain { deadline: Duration::from_secs(25), linger: Duration::ZERO };
+
+    async fn took(drain: &Drain, policy: domain::Drain) -> Duration {
+        let start = Instant::now();
+        drain.run(policy).await;
+        start.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_at_once_when_nobody_is_there() {
+        assert_eq!(took(&Drain::default(), POLICY).await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn ends_with_the_last_session() {
+        let drain = Drain::default();
+        let session = drain.enter();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            drop(session);
+        });
+        assert_eq!(took(&drain, POLICY).await, Duration::from_secs(3));
+        assert_eq!(drain.phase(), Phase::Draining);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lingers_for_sessions_that_may_still_come() {
+        let drain = Drain::default();
+        let late = drain.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            drop(late.enter());
+        });
+        let policy = domain::Drain { linger: Duration::from_secs(5), ..POLICY };
+        assert_eq!(took(&drain, policy).await, Duration::from_secs(9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closes_then_cuts_at_the_one_deadline() {
+        let drain = Drain::default();
+        let _stubborn = drain.enter();
+        let mut phases = drain.watch();
+        let seen = tokio::spawn(async move {
+            let start = Instant::now();
+            let mut seen = vec![];
+            while phases.changed().await.is_ok() {
+                let phase = *phases.borrow_and_update();
+                seen.push((phase, start.elapsed().as_secs()));
+                if phase == Phase::Cut {
+                    return seen;
+                }
+            }
+            seen
+        });
+        assert_eq!(took(&drain, POLICY).await, Duration::from_millis(25_500));
+        let seen = seen.await.expect("the follower ends");
+        assert_eq!(seen, [(Phase::Draining, 0), (Phase::Closing, 20), (Phase::Cut, 25)]);
+    }
+}

@@ -1,0 +1,62 @@
+//! THE list of protocols. Everything else walks it: configuration, serving, conformance tests, documents.
+//!
+//! This is the only file of the house that names a concrete protocol.
+
+use std::sync::Arc;
+
+//use attache_postgres::Postgres;
+//use attache_tcp::Tcp;
+use attache_wire::Protocol;
+
+use crate::config::{ProtocolFacts, domain};
+use crate::route::{Route, RouteParts, Serve};
+
+/// Every protocol that a route can speak.
+pub fn protocols() -> Vec<Kind> {
+    vec![]
+}
+
+/// One protocol, with its types rubbed out.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    pub facts: ProtocolFacts,
+    build: fn(&domain::Route, RouteParts) -> Arc<dyn Serve>,
+}
+
+impl Kind {
+    /// Builds a route of this protocol.
+    pub fn build(&self, config: &domain::Route, parts: RouteParts) -> Arc<dyn Serve> {
+        (self.build)(config, parts)
+    }
+}
+
+/// What the configuration has to know of all of them.
+pub fn facts() -> Vec<ProtocolFacts> {
+    protocols().iter().map(|kind| kind.facts).collect()
+}
+
+fn kind<P: Protocol>() -> Kind {
+    let features = P::FEATURES;
+    let facts = ProtocolFacts {
+        name: features.name,
+        default_port: features.default_port,
+        negotiates_tls: features.negotiates_tls,
+        needs_user: features.needs_user,
+        check_options: |value| parse::<P>(value).map(|_| ()),
+        options_schema: || schemars::schema_for!(P::Options),
+    };
+    Kind { facts, build: build::<P> }
+}
+
+fn build<P: Protocol>(config: &domain::Route, parts: RouteParts) -> Arc<dyn Serve> {
+    let options =
+        parse::<P>(&config.options).expect("a checked configuration has options that its protocol accepts");
+    Arc::new(Route::new(config, P::new(options, config.database.clone()), parts))
+}
+
+fn parse<P: Protocol>(value: &serde_json::Value) -> Result<P::Options, String> {
+    match value {
+        serde_json::Value::Null => Ok(P::Options::default()),
+        value => serde_json::from_value(value.clone()).map_err(|error| error.to_string()),
+    }
+}

@@ -1,0 +1,162 @@
+//! One route: a protocol, an upstream, its limits. What the rest of the house holds of it is [`Serve`].
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use attache_wire::Protocol;
+use tokio::sync::Semaphore;
+
+use crate::config::domain;
+use crate::drain::Drain;
+use crate::metrics::RouteMetrics;
+use crate::net::listen::Arrival;
+use crate::secret::Source;
+use crate::session::{self, Errands, Ids};
+use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
+use crate::upstream::{self, Upstream};
+
+/// Work that goes on by itself.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A route of a known protocol.
+pub struct Route<P: Protocol> {
+    pub name: String,
+    pub protocol: Arc<P>,
+    pub upstream: Arc<Upstream<P>>,
+    pub errands: Errands,
+    pub sessions: Arc<Semaphore>,
+    pub login_timeout: Duration,
+    pub allow_uids: Option<Vec<u32>>,
+    pub ids: Arc<Ids>,
+    pub metrics: Arc<RouteMetrics>,
+    pub ready: domain::Ready,
+}
+
+/// A route, whatever its protocol.
+pub trait Serve: Send + Sync {
+    fn name(&self) -> &str;
+
+    /// One client, from its first byte to its last.
+    fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
+
+    /// The probes, to be run beside the data path.
+    fn probes(&self) -> Vec<Task>;
+
+    /// One probe of every endpoint, now: for the `check` command, never for an HTTP request.
+    fn probe_now(&self) -> Task;
+
+    /// As things stand.
+    fn status(&self) -> RouteStatus;
+
+    /// Whether the route may be called ready.
+    fn is_ready(&self) -> bool;
+
+    /// Whether the route holds a credential, or needs none.
+    fn has_credential(&self) -> bool;
+
+    /// Brings the gauges up to date that nobody sets by himself.
+    fn refresh_metrics(&self);
+}
+
+impl<P: Protocol> Route<P> {
+    pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
+        let RouteParts { source, resolver, metrics, ids } = shared;
+        let protocol = Arc::new(protocol);
+        let upstream = Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics));
+        Self {
+            name: config.name.clone(),
+            protocol,
+            upstream: Arc::new(upstream),
+            errands: Errands::default(),
+            sessions: Arc::new(Semaphore::new(config.client.max_sessions)),
+            login_timeout: config.client.login_timeout,
+            allow_uids: config.client.allow_uids.clone(),
+            ids,
+            metrics,
+            ready: config.ready,
+        }
+    }
+
+    fn source(&self) -> Option<&Source> {
+        self.upstream.source.as_ref()
+    }
+}
+
+/// What a route is given by the house.
+pub struct RouteParts {
+    pub source: Option<Source>,
+    pub resolver: crate::net::resolve::Resolver,
+    pub metrics: Arc<RouteMetrics>,
+    pub ids: Arc<Ids>,
+}
+
+impl<P: Protocol> Serve for Route<P> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task {
+        Box::pin(session::serve(self, arrival, drain))
+    }
+
+    fn probes(&self) -> Vec<Task> {
+        let endpoints = 0..self.upstream.settings.endpoints.len();
+        endpoints.map(|index| Box::pin(upstream::probe(Arc::clone(&self.upstream), index)) as Task).collect()
+    }
+
+    fn probe_now(&self) -> Task {
+        let upstream = Arc::clone(&self.upstream);
+        Box::pin(async move {
+            for index in 0..upstream.settings.endpoints.len() {
+                if let Ok(opened) = upstream.probe_once(index).await {
+                    opened.leave(&upstream.protocol).await;
+                }
+            }
+        })
+    }
+
+    fn status(&self) -> RouteStatus {
+        RouteStatus {
+            name: self.name.clone(),
+            protocol: P::FEATURES.name,
+            ready: self.is_ready(),
+            sessions: self.metrics.sessions_active.get(),
+            links_by_generation: self.links(),
+            credential: self.source().map(|source| CredentialStatus::from(source.standing())),
+            endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.has_credential()
+            && match self.ready {
+                domain::Ready::Started => true,
+                domain::Ready::Upstream => self.upstream.health.any_up(),
+            }
+    }
+
+    fn has_credential(&self) -> bool {
+        self.source().is_none_or(|source| source.current().is_some())
+    }
+
+    fn refresh_metrics(&self) {
+        let Some(standing) = self.source().map(Source::standing) else { return };
+        let generation = standing.generation.unwrap_or(0);
+        self.metrics.credential_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.metrics.credential_rejected.set(i64::from(standing.rejected));
+        if let Some(loaded) = standing.loaded_at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
+        {
+            self.metrics.credential_loaded.set(i64::try_from(loaded.as_secs()).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+impl<P: Protocol> Route<P> {
+    fn links(&self) -> std::collections::BTreeMap<u64, i64> {
+        let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
+        let known = standing.previous.into_iter().chain(standing.generation);
+        known.map(|generation| (generation, self.metrics.links(generation, "active").get())).collect()
+    }
+}

@@ -1,0 +1,110 @@
+//! What `/status` tells: JSON per route and endpoint, without a secret and without a user's name.
+
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::secret::Standing;
+use crate::upstream::Seen;
+
+/// The whole process.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    pub version: &'static str,
+    pub draining: bool,
+    pub ready: bool,
+    /// What readiness still waits for.
+    pub waiting_for: Vec<String>,
+    pub workers: usize,
+    pub routes: Vec<RouteStatus>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct RouteStatus {
+    pub name: String,
+    pub protocol: &'static str,
+    pub ready: bool,
+    pub sessions: i64,
+    /// Connections to servers, by the generation that they logged in with.
+    pub links_by_generation: BTreeMap<u64, i64>,
+    pub credential: Option<CredentialStatus>,
+    pub endpoints: Vec<EndpointStatus>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CredentialStatus {
+    /// `None` while there is none.
+    pub generation: Option<u64>,
+    pub previous_generation: Option<u64>,
+    /// How long ago the current generation was read.
+    pub age_seconds: Option<u64>,
+    /// How long ago its file was written.
+    pub file_age_seconds: Option<u64>,
+    /// Whether the server does not accept the current generation.
+    pub rejected: bool,
+    /// Why the folder could not be read last time.
+    pub problem: Option<String>,
+    pub warnings: Vec<String>,
+    /// The end of validity of the client certificate, in seconds since 1970.
+    pub certificate_not_after: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct EndpointStatus {
+    pub endpoint: String,
+    /// `None` until the first probe.
+    pub up: Option<bool>,
+    pub last_probe_age_seconds: Option<u64>,
+    pub last_probe_seconds: Option<f64>,
+    /// Where the last probe failed, why by its name, and what is known beyond it.
+    pub stage: Option<&'static str>,
+    pub cause: Option<&'static str>,
+    pub detail: Option<String>,
+    pub advice: Option<&'static str>,
+    pub server_version: Option<String>,
+    /// The end of validity of the server's certificate, in seconds since 1970.
+    pub certificate_not_after: Option<u64>,
+}
+
+impl From<Standing> for CredentialStatus {
+    fn from(standing: Standing) -> Self {
+        Self {
+            generation: standing.generation,
+            previous_generation: standing.previous,
+            age_seconds: standing.loaded_at.map(age),
+            file_age_seconds: standing.file_time.map(age),
+            rejected: standing.rejected,
+            problem: standing.problem.map(|problem| problem.to_string()),
+            warnings: standing.warnings.iter().map(ToString::to_string).collect(),
+            certificate_not_after: standing.certificate_not_after.map(since_1970),
+        }
+    }
+}
+
+impl From<Seen> for EndpointStatus {
+    fn from(seen: Seen) -> Self {
+        let probe = seen.last_probe.as_ref();
+        let failure = probe.and_then(|probe| probe.failure.as_ref());
+        Self {
+            up: probe.map(|probe| probe.failure.is_none()),
+            last_probe_age_seconds: probe.map(|probe| age(probe.at)),
+            last_probe_seconds: probe.map(|probe| probe.took.as_secs_f64()),
+            stage: failure.map(|(stage, ..)| stage.name()),
+            cause: failure.map(|(_, cause, _)| cause.name()),
+            detail: failure.map(|(.., detail)| detail.clone()),
+            advice: failure.map(|(_, cause, _)| cause.advice()),
+            server_version: seen.version,
+            certificate_not_after: seen.certificate_not_after,
+            endpoint: seen.endpoint,
+        }
+    }
+}
+
+fn age(time: SystemTime) -> u64 {
+    time.elapsed().unwrap_or_default().as_secs()
+}
+
+fn since_1970(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}

@@ -1,0 +1,94 @@
+//! One runtime per core: accepts from the shared sockets, and serves a session on one thread for life.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::drain::Drain;
+use crate::net::listen::Listener;
+use crate::route::Serve;
+
+/// A worker thread, as the control thread holds it.
+pub struct Worker {
+    commands: mpsc::UnboundedSender<Command>,
+    /// `None` once it is joined.
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Command {
+    Serve { listener: Listener, route: Arc<dyn Serve>, stop: watch::Receiver<bool> },
+    Ping(oneshot::Sender<()>),
+}
+
+impl Worker {
+    /// Starts a thread with a runtime of its own.
+    ///
+    /// # Errors
+    /// The system gives no more threads or descriptors.
+    pub fn start(number: usize, drain: Drain) -> io::Result<Self> {
+        let (commands, received) = mpsc::unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+            runtime.block_on(obey(received, drain));
+            // Sessions that outlived the drain are cut here.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { commands, thread: Some(thread) })
+    }
+
+    /// Serves a listener until `stop` says so or its sender is gone.
+    pub fn serve(&self, listener: Listener, route: Arc<dyn Serve>, stop: watch::Receiver<bool>) {
+        // A worker that is gone is found by `answers`.
+        let _ = self.commands.send(Command::Serve { listener, route, stop });
+    }
+
+    /// Comes back when the worker has got round to answering.
+    pub async fn answers(&self) -> bool {
+        let (answer, answered) = oneshot::channel();
+        self.commands.send(Command::Ping(answer)).is_ok() && answered.await.is_ok()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let (closed, _) = mpsc::unbounded_channel();
+        drop(std::mem::replace(&mut self.commands, closed));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, drain: Drain) {
+    while let Some(command) = commands.recv().await {
+        match command {
+            Command::Serve { listener, route, stop } => {
+                tokio::spawn(accept(listener, route, stop, drain.clone()));
+            }
+            Command::Ping(answer) => {
+                let _ = answer.send(());
+            }
+        }
+    }
+}
+
+async fn accept(listener: Listener, route: Arc<dyn Serve>, mut stop: watch::Receiver<bool>, drain: Drain) {
+    let address = listener.address.to_string();
+    let mut acceptor = match listener.serve() {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            tracing::error!(route = route.name(), address, %error, "cannot accept");
+            return;
+        }
+    };
+    loop {
+        tokio::select! {
+            arrival = acceptor.accept() => {
+                tokio::spawn(Arc::clone(&route).serve(arrival, drain.clone()));
+            }
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
