@@ -9,7 +9,7 @@
 
 mod login;
 
-use attache_wire::{Features, Fault, Machine, Notice, Opening, Protocol, Relay, Step, Terms, TlsStart, Turn};
+use attache_wire::{Fault, Features, Machine, Notice, Opening, Protocol, Relay, Step, Terms, TlsStart, Turn};
 use bytes::BytesMut;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

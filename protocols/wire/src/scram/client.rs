@@ -230,9 +230,10 @@ mod tests {
     #[test]
     fn a_server_that_does_not_know_the_password_is_found_out() {
         let insecure = Err(Fault::Insecure(Insecure::ServerSignature));
-        assert_eq!(verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G5="), Err(Fault::Malformed(
-            "SCRAM: the server's final message is neither v=… nor e=…"
-        )));
+        assert_eq!(
+            verify(b"v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G5="),
+            Err(Fault::Malformed("SCRAM: the server's final message is neither v=… nor e=…"))
+        );
         assert_eq!(verify(b"v=7rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="), insecure);
         assert_eq!(verify(b"v="), insecure);
         assert_eq!(verify(b"v=6rri"), insecure);

@@ -35,7 +35,11 @@ impl<'a> ServerFirst<'a> {
         if !fields.all(is_extension) {
             return Err(FORM);
         }
-        Ok(Self { nonce: check_nonce(nonce)?, salt: parse_salt(salt)?, iterations: parse_iterations(iterations)? })
+        Ok(Self {
+            nonce: check_nonce(nonce)?,
+            salt: parse_salt(salt)?,
+            iterations: parse_iterations(iterations)?,
+        })
     }
 }
 
