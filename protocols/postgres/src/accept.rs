@@ -8,7 +8,6 @@ use bytes::{Buf, BufMut};
 
 use crate::cancel::{CANCEL_REQUEST, CancelRequest};
 use crate::startup::{Intent, MAJOR, MAX_STARTUP_LEN, split_version};
-
 use crate::upgrade::SSL_REQUEST;
 
 const GSSENC_REQUEST: u32 = 80_877_104;

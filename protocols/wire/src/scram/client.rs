@@ -78,7 +78,7 @@ impl ClientFirst {
     ) -> Result<(String, ClientFinal), Fault> {
         let text = utf8(server_first)?;
         let challenge = ServerFirst::parse(text)?;
-        if !challenge.nonce.strip_prefix(&self.nonce).is_some_and(|added| !added.is_empty()) {
+        if challenge.nonce.strip_prefix(&self.nonce).is_none_or(str::is_empty) {
             return Err(Fault::Malformed("SCRAM: the server's nonce does not continue ours"));
         }
         let keys = cache.keys(secret, &challenge.salt, challenge.iterations);
