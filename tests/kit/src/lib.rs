@@ -7,16 +7,29 @@
 //!
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod fault;
+pub mod http;
 mod keeper;
+pub mod metrics;
+pub mod mounted;
 pub mod pki;
 pub mod ports;
 pub mod postgres;
+pub mod process;
+pub mod rendered;
 mod scratch;
+pub mod script;
 pub mod skip;
 pub mod tools;
 pub mod wait;
 
+pub use fault::{Direction, Fault, Relay};
+pub use metrics::Metrics;
+pub use mounted::Mounted;
 pub use pki::{Algorithm, Leaf, Pair, Pki};
 pub use postgres::{Encryption, Postgres, Setup, Stop, Version};
+pub use process::{Launch, Process, Signal};
+pub use rendered::{Rendered, SubPath};
+pub use script::{Peer, Script, ServerTls};
 pub use skip::{Missing, StartError, available};
 pub use wait::eventually;

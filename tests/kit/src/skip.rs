@@ -29,7 +29,8 @@ impl From<Missing> for StartError {
 
 /// The value, or `None` for a test that must return early because something is not installed.
 ///
-/// ```ignore
+/// ```no_run
+/// use attache_kit::{Postgres, Setup, Version, available};
 /// let Some(server) = available(Postgres::start(Version::V15, Setup::new())) else { return };
 /// ```
 pub fn available<T>(result: Result<T, impl Into<StartError>>) -> Option<T> {

@@ -110,6 +110,7 @@ fn rules_passwords_and_certificates_change_while_it_runs() {
     let expired = psql(&info, "two", "SELECT 1").stderr;
     assert!(expired.contains("certificate verify failed"), "{expired}");
 
+    server.install_certificate(&pki.server());
     server.rewrite_hba(&["host all all all reject"]);
     let rejected = psql(&info, "two", "SELECT 1").stderr;
     assert!(rejected.contains("rejects connection"), "{rejected}");
