@@ -1,0 +1,127 @@
+//! One accepted version of what a folder holds.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use attache_wire::{Credential, Secret};
+use rustls::sign::CertifiedKey;
+use rustls::{Error, InconsistentKeys};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroize;
+
+/// A generation of the credential, as sessions use it. It is wiped when the last of them lets go.
+#[derive(Debug)]
+pub struct Material {
+    pub credential: Arc<Credential>,
+    /// The certificate and key to show to the server, where the folder has them.
+    pub identity: Option<Identity>,
+    pub loaded_at: SystemTime,
+    /// When the youngest of its files was written, as the file system says.
+    pub file_time: Option<SystemTime>,
+}
+
+impl Material {
+    /// Counts the accepted versions of this credential, from 1.
+    pub fn generation(&self) -> u64 {
+        self.credential.generation()
+    }
+}
+
+/// A certificate chain with its private key.
+pub struct Identity {
+    /// The leaf first.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// When the leaf expires.
+    pub not_after: Option<SystemTime>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    pub(super) fn new(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Self {
+        let not_after = chain.first().and_then(expiry);
+        Self { chain, not_after, key }
+    }
+
+    /// Whether the key can be used, and belongs to the certificate.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let key = provider
+            .key_provider
+            .load_private_key(self.key())
+            .map_err(|_| "is of a kind that cannot be used")?;
+        match CertifiedKey::new(self.chain.clone(), key).keys_match() {
+            // Some kinds of keys do not tell their public half.
+            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
+            Err(_) => Err("does not belong to the certificate"),
+        }
+    }
+
+    /// A copy of the private key, for the TLS library, which wants one of its own.
+    pub fn key(&self) -> PrivateKeyDer<'static> {
+        self.key.clone_key()
+    }
+}
+
+impl Drop for Identity {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").field("certificates", &self.chain.len()).finish_non_exhaustive()
+    }
+}
+
+fn expiry(leaf: &CertificateDer<'static>) -> Option<SystemTime> {
+    use x509_cert::der::Decode as _;
+    let certificate = x509_cert::Certificate::from_der(leaf).ok()?;
+    Some(certificate.tbs_certificate().validity().not_after.to_system_time())
+}
+
+/// What one reading of a folder found, before it is known whether it is news.
+pub(super) struct Contents {
+    pub(super) user: Option<String>,
+    pub(super) secret: Option<Secret>,
+    pub(super) identity: Option<Identity>,
+    pub(super) file_time: Option<SystemTime>,
+}
+
+impl Contents {
+    /// Whether the folder still says what `material` was made from. Times of files do not count:
+    /// a file that was written again with the same content is no news.
+    pub(super) fn same_as(&self, material: &Material) -> bool {
+        self.user.as_deref() == material.credential.user()
+            && same_secret(self.secret.as_ref(), material.credential.secret())
+            && same_identity(self.identity.as_ref(), material.identity.as_ref())
+    }
+
+    /// Becomes the generation of that number.
+    pub(super) fn accept(self, generation: u64) -> Material {
+        let credential = Credential::new(self.user, self.secret, generation);
+        Material {
+            credential: Arc::new(credential),
+            identity: self.identity,
+            loaded_at: SystemTime::now(),
+            file_time: self.file_time,
+        }
+    }
+}
+
+fn same_secret(one: Option<&Secret>, other: Option<&Secret>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.same_as(other),
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}
+
+fn same_identity(one: Option<&Identity>, other: Option<&Identity>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => one.chain == other.chain && one.key == other.key,
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}

@@ -1,0 +1,58 @@
+//! The credential of a route: a mounted folder, followed through every rotation.
+//!
+//! Only this module opens secret files. It knows nothing of logins: whoever tries a version tells it
+//! how that went ([`Source::worked`], [`Source::rejected`]).
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `snapshot` | reads one consistent version of the folder |
+//! | `material` | holds one accepted version: a generation |
+//! | `source` | hands generations out, and remembers how the server took them |
+//! | `watch` | notices changes: the background task |
+//! | `mount` | says what is wrong with the way the folder is mounted |
+//! | `problem` | the closed lists of what can be wrong |
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+mod material;
+mod mount;
+mod problem;
+mod snapshot;
+mod source;
+mod watch;
+
+pub use material::{Identity, Material};
+pub use problem::{Problem, Warning};
+pub use source::{Source, Standing};
+pub use watch::Watcher;
+
+/// Where a credential is mounted and how to read it.
+#[derive(Debug, Clone)]
+pub struct Mount {
+    /// The folder.
+    pub path: PathBuf,
+    pub keys: Keys,
+    /// How often the folder is read even if nothing was noticed.
+    pub poll: Duration,
+    /// Whether a folder without a user name is of no use.
+    pub needs_user: bool,
+}
+
+/// Which file of the folder holds what.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    pub username: String,
+    pub password: String,
+    pub certificate: String,
+    pub private_key: String,
+}
+
+impl Default for Keys {
+    /// The names that Kubernetes gives the keys of its basic-auth and TLS Secrets.
+    fn default() -> Self {
+        let [username, password, certificate, private_key] =
+            ["username", "password", "tls.crt", "tls.key"].map(str::to_owned);
+        Self { username, password, certificate, private_key }
+    }
+}
