@@ -5,93 +5,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use attache::config::{self, Config, ListenAddress, ProtocolFacts, Sources, TlsMode};
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use attache::config::{self, Config, ListenAddress, Sources, TlsMode};
 
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Options {
-    /// Whether the login is tied to the TLS session.
-    #[serde(default)]
-    channel_binding: Binding,
-}
+use facts::{EXAMPLE, PROTOCOLS, SMALL, compare};
 
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(rename_all = "lowercase")]
-enum Binding {
-    #[default]
-    Prefer,
-    Require,
-    Disable,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct NoOptions {}
-
-fn check<T: for<'de> Deserialize<'de>>(options: &Value) -> Result<(), String> {
-    T::deserialize(options).map(drop).map_err(|error| error.to_string())
-}
-
-const PROTOCOLS: [ProtocolFacts; 2] = [
-    ProtocolFacts {
-        name: "postgres",
-        default_port: Some(5432),
-        negotiates_tls: true,
-        needs_user: true,
-        check_options: check::<Options>,
-        options_schema: || schemars::schema_for!(Options),
-    },
-    ProtocolFacts {
-        name: "tcp",
-        default_port: None,
-        negotiates_tls: false,
-        needs_user: false,
-        check_options: check::<NoOptions>,
-        options_schema: || schemars::schema_for!(NoOptions),
-    },
-];
-
-/// The example of the contract, without what this version does not support yet.
-const EXAMPLE: &str = r#"
-health: 0.0.0.0:9900            # GET only: /livez /readyz /startupz /metrics
-control: 127.0.0.1:9901         # GET /status and the page at / ; POST /reload /drain /quit
-drain: { deadline: 25s, linger: 0s }
-log: { format: json, level: info }
-workers: auto
-
-routes:
-  orders:
-    protocol: postgres
-    listen: ["127.0.0.1:5432", "unix:/run/attache/.s.PGSQL.5432"]
-    upstream:
-      endpoints: ["orders-1.db.example.com:5432", "orders-2.db.example.com:5432"]
-      # srv: _postgresql._tcp.orders.example.com
-      role: any
-      tls: { mode: verify-full, ca: /etc/attache/ca.pem }
-      connect_timeout: 5s
-      wait: 15s
-    credential:
-      path: /var/run/secrets/attache/orders
-      on_rotation: { live: keep, within: 60s }
-    database: orders
-    client: { allow_uids: [1000], max_sessions: 500 }
-    pool: { warm: 0, max_idle: 10m }
-    options: {}
-"#;
-
-/// The least that is a route.
-const SMALL: &str = "
-routes:
-  orders:
-    protocol: postgres
-    listen: 127.0.0.1:5432
-    upstream: { endpoints: db.example.com }
-    credential: { path: secrets/orders }
-";
+#[path = "config_facts/mod.rs"]
+mod facts;
 
 struct Files(tempfile::TempDir);
 
@@ -168,7 +87,7 @@ fn what_is_not_said_has_a_default_that_protects() {
 #[test]
 fn every_mistake_is_reported_at_once() {
     let shown = Files::new().complaints("attache.yaml", include_str!("snapshots/config_mistakes.yaml"));
-    compare_with_snapshot("config_mistakes.txt", &shown);
+    compare("tests/snapshots/config_mistakes.txt", &format!("{shown}\n"));
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(shown.lines().count() >= 20, "{shown}");
 }
@@ -339,13 +258,4 @@ fn whatever_is_written_never_panics() {
             prop_assert!(complaints.iter().count() > 0);
         }
     });
-}
-
-/// `ATTACHE_WRITE_SNAPSHOTS=1` writes what is instead of comparing it.
-fn compare_with_snapshot(name: &str, shown: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
-    if std::env::var_os("ATTACHE_WRITE_SNAPSHOTS").is_some() {
-        return fs::write(&path, format!("{shown}\n")).unwrap();
-    }
-    assert_eq!(format!("{shown}\n"), fs::read_to_string(&path).unwrap_or_default(), "{}", path.display());
 }

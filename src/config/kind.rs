@@ -253,8 +253,8 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
         if (least..=most).contains(&duration) {
             return Ok(duration);
         }
-        let bounds = format!("must be from {} to {}", Span(least), Span(most));
-        Err(Wrong::new(format!("{} {bounds}", Span(duration)), ""))
+        let reason = format!("must be from {} to {}, not {}", Span(least), Span(most), Span(duration));
+        Err(Wrong::new(reason, ""))
     })
 }
 
