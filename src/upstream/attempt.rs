@@ -40,8 +40,7 @@ impl<P: Protocol> Upstream<P> {
         intent: &P::Intent,
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
-        let endpoint = &self.settings.endpoints[index];
-        trail.endpoint = Some(endpoint.to_string());
+        trail.endpoint = Some(Arc::clone(&self.names[index]));
         trail.generation = material.map(|material| material.generation());
         let mut progress = Progress { stage: Stage::Dial, since: Instant::now() };
         let deadline = Instant::now() + self.settings.connect_timeout;
@@ -69,7 +68,8 @@ impl<P: Protocol> Upstream<P> {
             .map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))?;
         let (stream, place) = dial(endpoint, &self.resolver).await?;
         self.metrics.stage(Stage::Dial, progress.next(Stage::Login));
-        let way = Way { endpoint: endpoint.to_string(), place, tls, direct: self.settings.tls.direct };
+        let way =
+            Way { endpoint: Arc::clone(&self.names[index]), place, tls, direct: self.settings.tls.direct };
         let mut link = Link::new(stream);
         let machine = self.protocol.login(intent, self.terms(material, way.start()));
         let login = link.drive(machine, way.tls.as_ref()).await;

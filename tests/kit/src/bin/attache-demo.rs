@@ -51,10 +51,14 @@ impl Stage {
         let database = Postgres::start(Version::V15, Setup::new().tls(&pki.server()));
         let database = database.unwrap_or_else(|error| panic!("no PostgreSQL 15 to show: {error:?}"));
         database.role("app", "first-password", Encryption::Scram);
-        database.sql("create table visits (at timestamptz default now()); grant insert, select on visits to app");
+        database
+            .sql("create table visits (at timestamptz default now()); grant insert, select on visits to app");
         say("a private PostgreSQL 15, which asks for TLS and SCRAM-SHA-256, runs on port", &database.port());
         let secret = Mounted::new(&[("username", "app"), ("password", "first-password")]);
-        say("its password lies in a folder that is mounted as a Kubernetes Secret is:", &secret.path().display());
+        say(
+            "its password lies in a folder that is mounted as a Kubernetes Secret is:",
+            &secret.path().display(),
+        );
         let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
         let config = format!(
             "health: {}
@@ -83,29 +87,37 @@ routes:
     }
 
     fn client(&self, tool: &str, arguments: &[&str]) -> Command {
-        let mut client = tools::postgres_tool(tool).expect("PostgreSQL's clients are installed with its server");
+        let mut client =
+            tools::postgres_tool(tool).expect("PostgreSQL's clients are installed with its server");
         client.args(["-h", "127.0.0.1", "-p", &self.listen.number().to_string(), "-U", "anybody"]);
         client.args(arguments);
         client
     }
 
     fn ask_who_we_are(&self) {
-        let question = "select 'logged in as ' || current_user || ', encrypted with ' || version || ' ' || cipher
+        let question =
+            "select 'logged in as ' || current_user || ', encrypted with ' || version || ' ' || cipher
             from pg_stat_ssl where pid = pg_backend_pid()";
-        println!("\n   $ psql -h 127.0.0.1 -p {} -U anybody postgres     (no password anywhere)", self.listen.number());
+        println!(
+            "\n   $ psql -h 127.0.0.1 -p {} -U anybody postgres     (no password anywhere)",
+            self.listen.number()
+        );
         let mut psql = self.client("psql", &["-XAt", "-d", "postgres", "-c", question]);
         println!("{}", indent(&tools::run(&mut psql, b"", SOON).ok()));
     }
 
     fn start_load(&self) -> Vec<Load> {
         let script = std::env::temp_dir().join(format!("attache-demo-{}.sql", std::process::id()));
-        std::fs::write(&script, "insert into visits default values;\n").expect("a temporary file can be written");
+        std::fs::write(&script, "insert into visits default values;\n")
+            .expect("a temporary file can be written");
         let path = script.to_str().expect("a temporary file has a plain name");
         let seconds = LOAD_SECONDS.to_string();
         let common = ["-n", "-c", "4", "-T", &seconds, "-f", path, "postgres"];
         let staying = self.client("pgbench", &common);
         let reconnecting = self.client("pgbench", &[&["-C"], common.as_slice()].concat());
-        println!("   two pgbench begin: 4 clients that stay connected, 4 that connect for each transaction\n");
+        println!(
+            "   two pgbench begin: 4 clients that stay connected, 4 that connect for each transaction\n"
+        );
         vec![Load::start("stay connected", staying), Load::start("connect each time", reconnecting)]
     }
 
@@ -140,7 +152,9 @@ routes:
     /// From the log: one line a session, with the generation that served it.
     fn show_generations(&self) {
         let mut sessions = BTreeMap::<u64, (usize, u64)>::new();
-        for line in self.attache.log().iter().filter(|line| line["kind"] == "session" && line["result"] == "ok") {
+        for line in
+            self.attache.log().iter().filter(|line| line["kind"] == "session" && line["result"] == "ok")
+        {
             let entry = sessions.entry(line["generation"].as_u64().unwrap_or_default()).or_default();
             entry.0 += 1;
             entry.1 += u64::from(line["retries"].as_u64() > Some(0));
@@ -154,7 +168,12 @@ routes:
     fn show_health(&self) {
         let ready = http::get(self.health.addr(), "/readyz").expect("the health listener answers");
         println!("\n   GET /readyz: {} {}", ready.status, ready.body.trim());
-        let shown = ["attache_sessions_total", "attache_login_retries_total", "attache_credential_generation", "attache_upstream_up"];
+        let shown = [
+            "attache_sessions_total",
+            "attache_login_retries_total",
+            "attache_credential_generation",
+            "attache_upstream_up",
+        ];
         let metrics = Metrics::scrape(self.health.addr());
         for line in metrics.text().lines().filter(|line| shown.iter().any(|name| line.starts_with(name))) {
             println!("     {line}");
@@ -184,7 +203,12 @@ impl Load {
         use std::io::Read;
         let (mut out, mut errors) = (String::new(), String::new());
         self.process.stdout.take().expect("a pipe").read_to_string(&mut out).expect("pgbench speaks UTF-8");
-        self.process.stderr.take().expect("a pipe").read_to_string(&mut errors).expect("pgbench speaks UTF-8");
+        self.process
+            .stderr
+            .take()
+            .expect("a pipe")
+            .read_to_string(&mut errors)
+            .expect("pgbench speaks UTF-8");
         let status = self.process.wait().expect("a child can be waited for");
         let line = |start: &str| out.lines().find_map(|line| line.strip_prefix(start)).unwrap_or("?").trim();
         let failed = line("number of failed transactions:");
