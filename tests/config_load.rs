@@ -156,15 +156,23 @@ fn a_complaint_names_the_layer_that_must_be_changed() {
         overrides: vec!["log.level=loud".into(), "nonsense".into()],
     };
     let shown = config::load(&sources, &PROTOCOLS).unwrap_err().to_string();
-    assert_eq!(shown, "command line: a setting is written key=value; for example log.level=debug");
-    let shown = config::load(&Sources { overrides: vec!["log.level=loud".into()], ..sources }, &PROTOCOLS)
-        .unwrap_err()
-        .to_string();
     let expected = "\
+command line: a setting is written key=value; for example log.level=debug
 environment variable ATTACHE_HEALHT: healht: there is no such key; did you mean health?
 environment variable ATTACHE_ROUTES__ORDERS__UPSTREAM__WAIT: routes.orders.upstream.wait: \"3\" has no unit; write for example 5s, 1m30s or 500ms
 command line: log.level: \"loud\" is none of error, warn, info, debug, trace";
     assert_eq!(shown, expected);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_hides_no_mistakes_of_another_and_causes_none() {
+    let files = Files::new();
+    let other = files.write("other.yaml", "workers: many\n");
+    let broken = files.write("broken.yaml", "routes: [\n");
+    let sources = Sources { files: vec![broken, other], ..Sources::default() };
+    let complaints = config::load(&sources, &PROTOCOLS).unwrap_err();
+    let keys: Vec<_> = complaints.iter().map(|complaint| complaint.key.as_str()).collect();
+    assert_eq!(keys, ["", "workers"], "{complaints}");
 }
 
 #[test]

@@ -101,5 +101,7 @@ pub(crate) fn compare(file: &str, text: &str) {
         return fs::write(&path, text).unwrap();
     }
     let kept = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(text, kept, "{file} is out of date; ATTACHE_WRITE_SNAPSHOTS=1 writes it anew");
+    let difference = text.lines().zip(kept.lines()).find(|(now, then)| now != then);
+    let same = text == kept;
+    assert!(same, "{file} is out of date: {difference:?}; ATTACHE_WRITE_SNAPSHOTS=1 writes it anew");
 }
