@@ -1,58 +1,7 @@
-//! Protocols, examples and snapshots for the tests of the configuration.
-#![allow(dead_code, clippy::unwrap_used)]
+//! Examples of configurations, and the comparison of generated texts with the files that hold them.
 
 use std::fs;
 use std::path::PathBuf;
-
-use attache::config::ProtocolFacts;
-use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code)]
-struct Options {
-    /// Whether the login is tied to the TLS session.
-    #[serde(default)]
-    channel_binding: Binding,
-}
-
-#[derive(Deserialize, JsonSchema, Default)]
-#[serde(rename_all = "lowercase")]
-enum Binding {
-    #[default]
-    Prefer,
-    Require,
-    Disable,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct NoOptions {}
-
-fn check<T: for<'de> Deserialize<'de>>(options: &Value) -> Result<(), String> {
-    T::deserialize(options).map(drop).map_err(|error| error.to_string())
-}
-
-pub(crate) const PROTOCOLS: [ProtocolFacts; 2] = [
-    ProtocolFacts {
-        name: "postgres",
-        default_port: Some(5432),
-        negotiates_tls: true,
-        needs_user: true,
-        check_options: check::<Options>,
-        options_schema: || schemars::schema_for!(Options),
-    },
-    ProtocolFacts {
-        name: "tcp",
-        default_port: None,
-        negotiates_tls: false,
-        needs_user: false,
-        check_options: check::<NoOptions>,
-        options_schema: || schemars::schema_for!(NoOptions),
-    },
-];
 
 /// The example of the contract, without what this version does not support yet.
 pub(crate) const EXAMPLE: &str = r#"

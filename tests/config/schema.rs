@@ -1,19 +1,17 @@
 //! The schema and the page of documentation, which are made from the same declarations as the checks.
-#![allow(clippy::unwrap_used)]
 
 use attache::config;
-use facts::{EXAMPLE, PROTOCOLS, SMALL, compare};
-use serde_json::{Map, Value, json};
+use attache::registry::facts;
 
-#[path = "config_facts/mod.rs"]
-mod facts;
+use crate::examples::{EXAMPLE, SMALL, compare};
+use serde_json::{Map, Value, json};
 
 fn yaml(text: &str) -> Value {
     serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true }).unwrap()
 }
 
 fn accepts(text: &str) -> Result<(), String> {
-    let schema = config::schema(&PROTOCOLS);
+    let schema = config::schema(&facts());
     validate(&yaml(text), &schema, &schema, "")
 }
 
@@ -54,7 +52,7 @@ fn the_schema_rejects_what_is_wrong() {
 
 #[test]
 fn every_default_is_of_its_own_kind() {
-    let schema = config::schema(&PROTOCOLS);
+    let schema = config::schema(&facts());
     let mut seen = 0;
     check_defaults(&schema, &schema, "", &mut seen);
     assert!(seen >= 25, "{seen}");
@@ -82,7 +80,7 @@ fn check_defaults(schema: &Value, root: &Value, path: &str, seen: &mut usize) {
 
 #[test]
 fn the_page_of_documentation_is_what_the_program_says() {
-    compare("docs/configuration.md", &config::document(&PROTOCOLS));
+    compare("docs/configuration.md", &config::document(&facts()));
 }
 
 /// As much of JSON Schema (draft 2020-12) as the schema uses. An unknown keyword or pattern fails the test, so

@@ -1,5 +1,4 @@
 //! What the configuration promises to whoever writes it.
-#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::path::PathBuf;
@@ -7,10 +6,9 @@ use std::time::Duration;
 
 use attache::config::{self, Config, ListenAddress, Sources, TlsMode};
 
-use facts::{EXAMPLE, PROTOCOLS, SMALL, compare};
+use attache::registry::facts;
 
-#[path = "config_facts/mod.rs"]
-mod facts;
+use crate::examples::{EXAMPLE, SMALL, compare};
 
 struct Files(tempfile::TempDir);
 
@@ -28,7 +26,7 @@ impl Files {
     /// What is wrong with a file of this text, with the folder's name left out.
     fn complaints(&self, name: &str, text: &str) -> String {
         let sources = Sources { files: vec![self.write(name, text)], ..Sources::default() };
-        let complaints = config::load(&sources, &PROTOCOLS).expect_err("complaints");
+        let complaints = config::load(&sources, &facts()).expect_err("complaints");
         complaints.to_string().replace(&format!("{}/", self.0.path().display()), "")
     }
 }
@@ -39,7 +37,7 @@ fn load(files: &[PathBuf], env: &[(&str, &str)], overrides: &[&str]) -> Config {
         env: env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         overrides: overrides.iter().map(|flag| (*flag).to_owned()).collect(),
     };
-    config::load(&sources, &PROTOCOLS).unwrap_or_else(|complaints| panic!("{complaints}"))
+    config::load(&sources, &facts()).unwrap_or_else(|complaints| panic!("{complaints}"))
 }
 
 fn load_text(text: &str) -> Config {
@@ -86,7 +84,7 @@ fn what_is_not_said_has_a_default_that_protects() {
 
 #[test]
 fn every_mistake_is_reported_at_once() {
-    let shown = Files::new().complaints("attache.yaml", include_str!("snapshots/config_mistakes.yaml"));
+    let shown = Files::new().complaints("attache.yaml", include_str!("../snapshots/config_mistakes.yaml"));
     compare("tests/snapshots/config_mistakes.txt", &format!("{shown}\n"));
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(shown.lines().count() >= 20, "{shown}");
@@ -108,9 +106,9 @@ fn a_slip_in_the_notation_is_one_complaint_with_its_line() {
 #[test]
 fn a_missing_file_and_no_routes_are_complaints() {
     let missing = Sources { files: vec!["/nowhere/attache.yaml".into()], ..Sources::default() };
-    let shown = config::load(&missing, &PROTOCOLS).unwrap_err().to_string();
+    let shown = config::load(&missing, &facts()).unwrap_err().to_string();
     assert!(shown.starts_with("/nowhere/attache.yaml: cannot read"), "{shown}");
-    let shown = config::load(&Sources::default(), &PROTOCOLS).unwrap_err().to_string();
+    let shown = config::load(&Sources::default(), &facts()).unwrap_err().to_string();
     assert!(shown.starts_with("routes: there is no route"), "{shown}");
 }
 
@@ -155,7 +153,7 @@ fn a_complaint_names_the_layer_that_must_be_changed() {
         ],
         overrides: vec!["log.level=loud".into(), "nonsense".into()],
     };
-    let shown = config::load(&sources, &PROTOCOLS).unwrap_err().to_string();
+    let shown = config::load(&sources, &facts()).unwrap_err().to_string();
     let expected = "\
 command line: a setting is written key=value; for example log.level=debug
 environment variable ATTACHE_HEALHT: healht: there is no such key; did you mean health?
@@ -170,7 +168,7 @@ fn a_file_that_cannot_be_read_hides_no_mistakes_of_another_and_causes_none() {
     let other = files.write("other.yaml", "workers: many\n");
     let broken = files.write("broken.yaml", "routes: [\n");
     let sources = Sources { files: vec![broken, other], ..Sources::default() };
-    let complaints = config::load(&sources, &PROTOCOLS).unwrap_err();
+    let complaints = config::load(&sources, &facts()).unwrap_err();
     let keys: Vec<_> = complaints.iter().map(|complaint| complaint.key.as_str()).collect();
     assert_eq!(keys, ["", "workers"], "{complaints}");
 }
@@ -262,7 +260,7 @@ fn whatever_is_written_never_panics() {
     proptest!(ProptestConfig::with_cases(600), |(text in text, kind in 0..3usize)| {
         let name = ["a.yaml", "a.toml", "a.json"][kind];
         let sources = Sources { files: vec![files.write(name, &text)], ..Sources::default() };
-        if let Err(complaints) = config::load(&sources, &PROTOCOLS) {
+        if let Err(complaints) = config::load(&sources, &facts()) {
             prop_assert!(complaints.iter().count() > 0);
         }
     });
