@@ -50,7 +50,7 @@ impl Install {
         if !binaries.join("postgres").exists() {
             return Err(Missing(format!("PostgreSQL {}", version.number())).into());
         }
-        let binaries = binaries.canonicalize().map_err(failed)?;
+        let binaries = binaries.canonicalize().map_err(|error| StartError::Failed(error.to_string()))?;
         let binaries = if owner.reaches(&binaries) { binaries } else { reachable_copy(&binaries, owner)? };
         Ok(Install { binaries, owner, version })
     }
@@ -134,8 +134,4 @@ fn reachable_copy(binaries: &Path, owner: Owner) -> Result<PathBuf, StartError> 
         Ok((folder, _)) => Ok(folder.path().join("native/bin")),
         Err(why) => Err(StartError::Failed(format!("could not copy {binaries:?}: {why}"))),
     }
-}
-
-fn failed(error: io::Error) -> StartError {
-    StartError::Failed(error.to_string())
 }
