@@ -8,6 +8,7 @@ use std::io;
 use attache_wire::{Fault, Machine, Step, TlsFacts, Turn};
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use zeroize::Zeroize;
 
 use super::stream::Stream;
 use super::tls::{Certificate, TlsClient};
@@ -58,13 +59,16 @@ impl Link {
         }
     }
 
-    /// Sends what was written.
+    /// Sends what was written, and wipes it: it may have been a password.
     pub async fn flush(&mut self) -> io::Result<()> {
-        if !self.output.is_empty() {
-            self.stream.write_all_buf(&mut self.output).await?;
-            self.stream.flush().await?;
+        if self.output.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let sent = self.stream.write_all(&self.output).await;
+        self.output.as_mut().zeroize();
+        self.output.clear();
+        sent?;
+        self.stream.flush().await
     }
 
     /// Waits until the peer has gone, keeping what it says meanwhile up to `limit` octets. Pending for
