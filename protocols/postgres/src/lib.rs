@@ -1,0 +1,130 @@
+//! The PostgreSQL frontend/backend protocol 3.0 and 3.2.
+//!
+//! Sections are those of the PostgreSQL 18 manual, chapter 54 "Frontend/Backend Protocol" (chapter 55
+//! in versions 15 to 17). What this crate does not do: parse SQL, change a byte after the login, or speak
+//! protocol 2.
+//!
+//! | file | story |
+//! | --- | --- |
+//! | `accept` | the client's first packets: a session, a cancel request, or a request to decline |
+//! | `startup` | the startup packet: what is kept of it, what is replaced |
+//! | `upgrade` | TLS on the server's side: asked for, direct, or not at all |
+//! | `login` | from the startup packet to ReadyForQuery |
+//! | `auth` | the authentication exchange inside it |
+//! | `greeting` | what the server said that the client must hear |
+//! | `rejection` | what the server said instead |
+//! | `refuse` | what we say instead |
+//! | `cancel` | a cancel request on its way to the right server |
+//! | `watch`, `scan` | frame boundaries and the quiet point, while bytes are copied |
+
+mod accept;
+mod auth;
+mod cancel;
+mod frame;
+mod greeting;
+mod login;
+mod options;
+mod refuse;
+mod rejection;
+mod scan;
+mod startup;
+mod upgrade;
+mod watch;
+
+use attache_wire::{Features, Notice, Protocol, Relay, Terms, TlsStart};
+use bytes::{BufMut, BytesMut};
+
+pub use accept::Accept;
+pub use cancel::{CancelRequest, Deliver};
+pub use greeting::{Greeting, MAX_GREETING_LEN};
+pub use login::{Login, MAX_LOGIN_FRAME_LEN};
+pub use options::{ChannelBinding, Options};
+pub use startup::{Intent, MAX_STARTUP_LEN};
+pub use watch::SessionWatch;
+
+/// The application protocol of a TLS handshake (section "SSL Session Encryption"; RFC 7301).
+const ALPN: &str = "postgresql";
+
+/// PostgreSQL on one route.
+#[derive(Debug)]
+pub struct Postgres {
+    options: Options,
+    database: Option<String>,
+}
+
+impl Protocol for Postgres {
+    const FEATURES: Features = Features {
+        name: "postgres",
+        default_port: Some(5432),
+        negotiates_tls: true,
+        alpn: Some(ALPN),
+        needs_user: true,
+        // A client that closes its half before ReadyForQuery could never send a query.
+        half_open_clients: false,
+    };
+
+    type Options = Options;
+    type Intent = Intent;
+    type Greeting = Greeting;
+    type Errand = CancelRequest;
+    type Accept = Accept;
+    type Login = Login;
+    type Deliver = Deliver;
+
+    fn new(options: Options, database: Option<String>) -> Self {
+        Self { options, database }
+    }
+
+    fn accept(&self) -> Accept {
+        Accept::default()
+    }
+
+    fn login(&self, intent: &Intent, terms: Terms) -> Login {
+        Login::new(intent.clone(), self.database.clone(), self.options.channel_binding, terms)
+    }
+
+    /// The route's database, or the one that every installation starts with.
+    fn probe_intent(&self) -> Intent {
+        Intent::probe("attache-probe", "postgres")
+    }
+
+    fn welcome(&self, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
+        greeting.tell(intent, out);
+    }
+
+    fn refuse(&self, notice: &Notice<'_>, out: &mut BytesMut) {
+        refuse::refuse(notice, out);
+    }
+
+    fn farewell(&self, out: &mut BytesMut) {
+        frame::put(out, b'X', &[]);
+    }
+
+    fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay {
+        Relay::Watched(Box::new(SessionWatch::default()))
+    }
+
+    fn server_version(&self, greeting: &Greeting) -> Option<String> {
+        greeting.server_version().map(str::to_owned)
+    }
+
+    fn ticket(&self, greeting: &Greeting) -> Option<Vec<u8>> {
+        greeting.ticket().map(<[u8]>::to_vec)
+    }
+
+    fn errand_ticket(&self, errand: &CancelRequest) -> Vec<u8> {
+        errand.ticket().to_vec()
+    }
+
+    fn deliver(&self, errand: CancelRequest, tls: TlsStart) -> Deliver {
+        Deliver::new(errand, tls)
+    }
+}
+
+/// A packet without a tag, as all packets before the startup are: its length, a code, a body.
+fn put_untagged(out: &mut BytesMut, code: u32, body: &[u8]) {
+    let len = u32::try_from(8 + body.len()).expect("packets made here are short");
+    out.put_u32(len);
+    out.put_u32(code);
+    out.put_slice(body);
+}

@@ -1,1 +1,145 @@
-//! The null protocol: plain or TLS origination, then copy.
+//! The null protocol: bytes are copied, and nothing is known of them.
+//!
+//! It carries any protocol that needs no login of ours: in plain, or from a plain client to a server
+//! that wants TLS, perhaps with a client certificate. It is also the template for a new protocol:
+//! everything that [`Protocol`] asks for is here, in its smallest form.
+//!
+//! What it cannot do: tell a client why it is turned away (there is no language for that in an unknown
+//! protocol, so the connection is simply closed), see a quiet point, or read a version.
+
+mod login;
+
+use attache_wire::{Fault, Features, Machine, Notice, Opening, Protocol, Relay, Step, Terms, TlsStart, Turn};
+use bytes::BytesMut;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use login::Login;
+
+/// The null protocol on one route.
+#[derive(Debug)]
+pub struct Tcp;
+
+/// There is nothing to set.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Options {}
+
+/// The first words of a client are the server's business: whoever connects wants a session.
+#[derive(Debug)]
+pub struct Accept;
+
+/// There are no errands in an unknown protocol: no value of this type exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Never {}
+
+impl Protocol for Tcp {
+    const FEATURES: Features = Features {
+        name: "tcp",
+        default_port: None,
+        negotiates_tls: false,
+        alpn: None,
+        needs_user: false,
+        // A client may send all it has, close its half and wait for the answer: `nc` does.
+        half_open_clients: true,
+    };
+
+    type Options = Options;
+    type Intent = ();
+    type Greeting = ();
+    type Errand = Never;
+    type Accept = Accept;
+    type Login = Login;
+    type Deliver = Never;
+
+    fn new(Options {}: Options, _database: Option<String>) -> Self {
+        Self
+    }
+
+    fn accept(&self) -> Accept {
+        Accept
+    }
+
+    fn login(&self, (): &(), terms: Terms) -> Login {
+        Login::new(terms.tls)
+    }
+
+    fn probe_intent(&self) {}
+
+    fn welcome(&self, (): &(), (): (), _out: &mut BytesMut) {}
+
+    /// Says nothing: any byte would be taken for the server's.
+    fn refuse(&self, _notice: &Notice<'_>, _out: &mut BytesMut) {}
+
+    fn farewell(&self, _out: &mut BytesMut) {}
+
+    fn relay(&self, (): &(), (): &()) -> Relay {
+        Relay::Opaque
+    }
+
+    fn server_version(&self, (): &()) -> Option<String> {
+        None
+    }
+
+    fn ticket(&self, (): &()) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn errand_ticket(&self, errand: &Never) -> Vec<u8> {
+        match *errand {}
+    }
+
+    fn deliver(&self, errand: Never, _tls: TlsStart) -> Never {
+        errand
+    }
+}
+
+impl Machine for Accept {
+    type Output = Opening<(), Never>;
+
+    fn step(&mut self, _turn: &mut Turn<'_>) -> Result<Step<Self::Output>, Fault> {
+        Ok(Step::Done(Opening::Session(())))
+    }
+
+    fn limit(&self) -> usize {
+        0
+    }
+}
+
+impl Machine for Never {
+    type Output = ();
+
+    fn step(&mut self, _turn: &mut Turn<'_>) -> Result<Step<()>, Fault> {
+        match *self {}
+    }
+
+    fn limit(&self) -> usize {
+        match *self {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attache_wire::Refusal;
+    use attache_wire::testing::run_every_split;
+
+    use super::*;
+
+    #[test]
+    fn whoever_connects_gets_a_session_and_keeps_every_byte() {
+        let run = run_every_split(|| Accept, &[b"GET / HTTP/1.1\r\n\r\n"], None);
+        assert_eq!(run.end, Ok(Some(Opening::Session(()))));
+        assert_eq!(run.unread, b"GET / HTTP/1.1\r\n\r\n");
+        assert!(run.output.is_empty());
+    }
+
+    #[test]
+    fn nothing_is_ever_said_in_an_unknown_protocol() {
+        let mut out = BytesMut::new();
+        let notice = Notice { refusal: Refusal::Unavailable, cause: "gone", hint: "", session: "a1" };
+        Tcp.refuse(&notice, &mut out);
+        Tcp.welcome(&(), (), &mut out);
+        Tcp.farewell(&mut out);
+        assert!(out.is_empty());
+    }
+}

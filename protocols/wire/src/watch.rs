@@ -12,6 +12,7 @@ pub enum Relay {
 }
 
 /// Keeps track of frame boundaries and of what is outstanding.
+#[expect(clippy::wrong_self_convention, reason = "`from` names a direction here, not a conversion")]
 pub trait Watch: Send {
     /// These bytes went from the client to the server.
     fn from_client(&mut self, bytes: &[u8]);

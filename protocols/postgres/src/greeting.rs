@@ -1,0 +1,111 @@
+//! What the server said at login that the client must hear, in order and untouched.
+
+use std::fmt;
+
+use attache_wire::Fault;
+use bytes::BytesMut;
+
+use crate::cancel::is_ticket;
+use crate::frame::{self, Frame, take_string};
+use crate::startup::{Intent, NEWEST_MINOR, version};
+
+/// The most octets that a server may say before ReadyForQuery. PostgreSQL says some 500; notices of
+/// a login trigger may add to that.
+pub const MAX_GREETING_LEN: usize = 256 * 1024;
+
+/// The most characters of a server's version that are kept.
+const MAX_VERSION_CHARS: usize = 100;
+
+/// The frames from the server's first word to ReadyForQuery, without those of the authentication.
+#[derive(Default, PartialEq, Eq)]
+pub struct Greeting {
+    frames: BytesMut,
+    ticket: Option<Vec<u8>>,
+    server_version: Option<String>,
+    negotiation: Negotiation,
+}
+
+/// Whether the server has named the protocol version that it speaks.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Negotiation {
+    /// It takes what it was asked for.
+    #[default]
+    Silent,
+    /// It sent NegotiateProtocolVersion.
+    Told,
+}
+
+impl Greeting {
+    /// Process id and key of the backend, if the server gave any.
+    pub(crate) fn ticket(&self) -> Option<&[u8]> {
+        self.ticket.as_deref()
+    }
+
+    /// `server_version` as the server reported it.
+    pub fn server_version(&self) -> Option<&str> {
+        self.server_version.as_deref()
+    }
+
+    /// Appends what the client hears. NegotiateProtocolVersion is ours where the client asked for more
+    /// than was passed on to the server, so that the server had nothing to say about it.
+    pub(crate) fn tell(&self, intent: &Intent, out: &mut BytesMut) {
+        if intent.is_too_new() && self.negotiation == Negotiation::Silent {
+            let newest = version(NEWEST_MINOR).to_be_bytes();
+            frame::put(out, b'v', &[&newest, &[0; 4]]);
+        }
+        out.extend_from_slice(&self.frames);
+    }
+
+    /// Keeps a frame as it is.
+    pub(crate) fn keep(&mut self, frame: &Frame) {
+        self.frames.extend_from_slice(frame.as_bytes());
+    }
+
+    /// Keeps NegotiateProtocolVersion.
+    pub(crate) fn keep_negotiation(&mut self, frame: &Frame) -> Result<(), Fault> {
+        if self.negotiation == Negotiation::Told {
+            return Err(Fault::Malformed("a second NegotiateProtocolVersion"));
+        }
+        self.negotiation = Negotiation::Told;
+        self.keep(frame);
+        Ok(())
+    }
+
+    /// Keeps ParameterStatus, and remembers the server's version.
+    pub(crate) fn keep_parameter(&mut self, frame: &Frame) -> Result<(), Fault> {
+        const FORM: Fault = Fault::Malformed("ParameterStatus is not a name and a value");
+        let mut body = frame.body();
+        let name = take_string(&mut body).ok_or(FORM)?;
+        let value = take_string(&mut body).filter(|_| body.is_empty()).ok_or(FORM)?;
+        if name == b"server_version" {
+            let text = String::from_utf8_lossy(value);
+            self.server_version =
+                Some(text.chars().filter(|c| !c.is_control()).take(MAX_VERSION_CHARS).collect());
+        }
+        self.keep(frame);
+        Ok(())
+    }
+
+    /// Keeps BackendKeyData, and remembers it as the session's ticket.
+    pub(crate) fn keep_key(&mut self, frame: &Frame) -> Result<(), Fault> {
+        if self.ticket.is_some() || !is_ticket(frame.body()) {
+            return Err(Fault::Malformed(
+                "BackendKeyData comes twice, or its key is not 4 to 256 octets long",
+            ));
+        }
+        self.ticket = Some(frame.body().to_vec());
+        self.keep(frame);
+        Ok(())
+    }
+}
+
+/// The key in it is not shown, nor what the server reports.
+impl fmt::Debug for Greeting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Greeting")
+            .field("octets", &self.frames.len())
+            .field("server_version", &self.server_version)
+            .field("negotiation", &self.negotiation)
+            .finish_non_exhaustive()
+    }
+}

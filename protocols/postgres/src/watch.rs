@@ -1,0 +1,201 @@
+//! What is outstanding in a session (sections "Extended Query", "COPY Operations", "Termination").
+//!
+//! Only headers are read, so what SQL text did to a session is not seen: a session that is quiet may
+//! still hold prepared statements, temporary tables, advisory locks or a LISTEN. Ending it loses those,
+//! as a restart of the server would; it never loses a reply or a transaction.
+
+use attache_wire::Watch;
+
+use crate::scan::{Scanner, Seen};
+
+/// Follows one session from its first ReadyForQuery on.
+#[derive(Debug, Default)]
+pub struct SessionWatch {
+    client: Scanner,
+    server: Scanner,
+    pending: Pending,
+    transaction: Transaction,
+    client_end: ClientEnd,
+    server_end: ServerEnd,
+}
+
+/// What the client has asked for and the server has not answered.
+#[derive(Debug, Default)]
+struct Pending {
+    /// Query and FunctionCall: each is answered by one ReadyForQuery.
+    queries: u64,
+    /// Sync: each is answered by one ReadyForQuery, unless COPY swallows it.
+    syncs: u64,
+    /// Messages since the last Sync that a Sync must follow.
+    unsynced: u64,
+    order: Order,
+    copy: CopyMode,
+    /// CopyDone and CopyFail that came before the server asked for any data.
+    ends_ahead: u64,
+}
+
+/// Whether it is known which of the outstanding requests is the next to be answered.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Known,
+    /// Queries and Syncs were outstanding at the same time; only their sum is known.
+    Mixed,
+}
+
+/// Whether the server takes COPY data, during which it ignores Sync and Flush.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum CopyMode {
+    #[default]
+    No,
+    In,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    #[default]
+    Idle,
+    Open,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum ClientEnd {
+    #[default]
+    Open,
+    Terminated,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum ServerEnd {
+    #[default]
+    Open,
+    Fatal,
+}
+
+impl Watch for SessionWatch {
+    fn from_client(&mut self, bytes: &[u8]) {
+        let Self { client, pending, client_end, .. } = self;
+        client.feed(bytes, |seen| match seen.tag {
+            b'X' => *client_end = ClientEnd::Terminated,
+            tag => pending.asked(tag),
+        });
+    }
+
+    fn from_server(&mut self, bytes: &[u8]) {
+        let Self { server, pending, transaction, server_end, .. } = self;
+        server.feed(bytes, |seen| {
+            *server_end = ServerEnd::of(&seen);
+            if seen.tag == b'Z' {
+                *transaction = if seen.head == b"I" { Transaction::Idle } else { Transaction::Open };
+            }
+            pending.answered(seen.tag);
+        });
+    }
+
+    fn may_speak(&self) -> bool {
+        self.server.at_boundary() && self.server_end == ServerEnd::Open && !self.client_left()
+    }
+
+    fn quiet(&self) -> bool {
+        self.client.at_boundary()
+            && self.server.at_boundary()
+            && self.pending.is_nothing()
+            && self.transaction == Transaction::Idle
+    }
+
+    fn client_left(&self) -> bool {
+        self.client_end == ClientEnd::Terminated
+    }
+}
+
+impl Pending {
+    fn is_nothing(&self) -> bool {
+        self.outstanding() == 0 && self.unsynced == 0 && self.copy == CopyMode::No
+    }
+
+    fn outstanding(&self) -> u64 {
+        self.queries + self.syncs
+    }
+
+    fn asked(&mut self, tag: u8) {
+        match tag {
+            b'Q' | b'F' => self.ends_a_batch(1, 0),
+            b'S' if self.copy == CopyMode::In => {}
+            b'S' => self.ends_a_batch(0, 1),
+            b'c' | b'f' if self.copy == CopyMode::In => self.end_copy(),
+            // With nothing outstanding, they belong to a COPY that has already failed.
+            b'c' | b'f' if self.is_nothing() => {}
+            b'c' | b'f' => self.ends_ahead += 1,
+            b'd' => {}
+            // Parse, Bind, Describe, Execute, Close, Flush, and whatever a later version adds.
+            _ => self.unsynced += 1,
+        }
+    }
+
+    /// ReadyForQuery will come after everything before it.
+    fn ends_a_batch(&mut self, queries: u64, syncs: u64) {
+        self.queries += queries;
+        self.syncs += syncs;
+        self.unsynced = 0;
+        if self.queries > 0 && self.syncs > 0 {
+            self.order = Order::Mixed;
+        }
+    }
+
+    fn answered(&mut self, tag: u8) {
+        match tag {
+            b'Z' => self.ready(),
+            b'G' => self.begin_copy(),
+            // The server ignores the rest of the data.
+            b'E' if self.copy == CopyMode::In => self.end_copy(),
+            _ => {}
+        }
+    }
+
+    fn ready(&mut self) {
+        self.copy = CopyMode::No;
+        if self.queries > 0 {
+            self.queries -= 1;
+        } else {
+            self.syncs = self.syncs.saturating_sub(1);
+        }
+        if self.outstanding() == 0 {
+            self.ends_ahead = 0;
+            self.order = Order::Known;
+        }
+    }
+
+    /// The server asks for data. A Sync that was sent together with the Execute is read in the midst of
+    /// the data and ignored; another one follows. Where it is not known which Sync that is, because the
+    /// client was ahead or has mixed both kinds of query, the count stays too high: "not quiet".
+    fn begin_copy(&mut self) {
+        if self.ends_ahead > 0 {
+            self.ends_ahead -= 1;
+            return;
+        }
+        self.copy = CopyMode::In;
+        if self.order == Order::Known {
+            self.syncs = 0;
+        }
+    }
+
+    /// The data is over. A COPY of the extended protocol is only finished by a Sync.
+    fn end_copy(&mut self) {
+        self.copy = CopyMode::No;
+        if self.outstanding() == 0 {
+            self.unsynced += 1;
+        }
+    }
+}
+
+impl ServerEnd {
+    /// The first fields of an ErrorResponse are its severities: `S` in the server's language, `V` never
+    /// translated. A severity that cannot be seen is taken for the worst.
+    fn of(seen: &Seen<'_>) -> Self {
+        if seen.tag != b'E' {
+            return Self::Open;
+        }
+        let goes_on = |field: &[u8]| field == b"VERROR";
+        if seen.head.split(|byte| *byte == 0).any(goes_on) { Self::Open } else { Self::Fatal }
+    }
+}
