@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-//use attache_postgres::Postgres;
-//use attache_tcp::Tcp;
+use attache_postgres::Postgres;
+use attache_tcp::Tcp;
 use attache_wire::Protocol;
 
 use crate::config::{ProtocolFacts, domain};
@@ -13,7 +13,7 @@ use crate::route::{Route, RouteParts, Serve};
 
 /// Every protocol that a route can speak.
 pub fn protocols() -> Vec<Kind> {
-    vec![]
+    vec![kind::<Tcp>(), kind::<Postgres>()]
 }
 
 /// One protocol, with its types rubbed out.
