@@ -1,10 +1,82 @@
+//! What an operator writes, and what becomes of it.
+//!
+//! Text becomes layers, layers are merged into one tree, and the tree is read once, key by key, into the
+//! [`domain`]; everything that is wrong on the way is collected and reported together. The protocols
+//! are not known here: whoever loads a configuration says what must be known of them.
+//!
+//! | module | what it does |
+//! | --- | --- |
+//! | `parse` | text of a file to values and their lines |
+//! | `layer` | files, environment and flags, laid over each other |
+//! | `keys`, `route` | declare every key where they read it |
+//! | `reader`, `kind`, `address` | read typed values, collect complaints |
+//! | `complaint` | says what is wrong, where, and what to do |
+//! | `describe` | schema and documentation from the same declarations |
+//! | [`domain`] | the configuration as the house uses it |
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+mod address;
+mod complaint;
 pub mod domain;
+mod keys;
+mod kind;
+mod layer;
+mod parse;
+mod reader;
+mod route;
+
+pub use complaint::{Complaint, Complaints};
+pub use domain::*;
+
+use layer::Layers;
+use reader::Reader;
+
+/// Where settings come from, lowest layer first.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Later files win; maps are merged, lists are replaced.
+    pub files: Vec<PathBuf>,
+    /// The environment. Only what begins with `ATTACHE_` is looked at.
+    pub env: Vec<(String, String)>,
+    /// Settings from flags, as `key.path=value`.
+    pub overrides: Vec<String>,
+}
+
+/// What the configuration must know of a protocol.
 #[derive(Clone, Copy)]
 pub struct ProtocolFacts {
     pub name: &'static str,
+    /// The port that is meant where an endpoint names none.
     pub default_port: Option<u16>,
+    /// Whether TLS can be asked for inside the protocol, which is then the default way.
     pub negotiates_tls: bool,
+    /// Whether a route must have a credential.
     pub needs_user: bool,
-    pub check_options: fn(&serde_json::Value) -> Result<(), String>,
+    /// Whether the protocol accepts these options; the text says what it does not accept, and holds no values.
+    pub check_options: fn(&Value) -> Result<(), String>,
     pub options_schema: fn() -> schemars::Schema,
+}
+
+impl fmt::Debug for ProtocolFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProtocolFacts").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Reads and checks a configuration.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
+    let Layers { layers, merged, mut unreadable } = Layers::of(sources);
+    let reader = Reader::new(&layers);
+    let config = reader.read(merged, |top| keys::read(top, protocols));
+    // What is missing from the rest may stand in the source that could not be read.
+    let complaints = if unreadable.is_empty() { reader.into_complaints() } else { Vec::new() };
+    unreadable.extend(complaints);
+    if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
 }

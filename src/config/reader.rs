@@ -1,0 +1,369 @@
+//! Reads typed values out of the merged layers, and collects complaints instead of stopping at one.
+//!
+//! A key is declared where it is read: its name, what it means, its kind and its default stand in one
+//! place (`keys.rs`), in one expression. The same declaration, run over nothing at all, yields the notes from which
+//! the schema and the documentation are made.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::complaint::{Complaint, did_you_mean, quote};
+use super::kind::{Kind, Raw, describe};
+use super::layer::Layer;
+
+/// Stands for the name of a route while the keys are described.
+pub(super) const ANY_NAME: &str = "<name>";
+
+/// What pieces of an unknown key's name say that its value was meant to be a secret.
+const SECRET_NAMES: [&str; 7] = ["pass", "pwd", "secret", "token", "private_key", "api_key", "apikey"];
+
+/// What to do instead of writing a secret down.
+pub(super) const NO_SECRETS: &str = "secrets are never written here: mount them as files in a folder, and name \
+                                     the folder in the route's credential.path";
+
+/// Collects what is wrong, and what is declared.
+pub(super) struct Reader<'a> {
+    layers: &'a [Layer],
+    /// Whether keys are declared only, and there are no values.
+    describing: bool,
+    complaints: RefCell<Vec<(usize, Complaint)>>,
+    notes: RefCell<Vec<Note>>,
+}
+
+/// One declared key.
+#[derive(Debug, Clone)]
+pub(super) struct Note {
+    pub(super) path: String,
+    pub(super) kind: String,
+    pub(super) schema: Value,
+    pub(super) presence: Presence,
+    pub(super) means: &'static str,
+    pub(super) example: Option<&'static str>,
+}
+
+/// What it means when a key is absent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Presence {
+    Required,
+    Optional,
+    Default(&'static str),
+    /// A part of the contract that this version does not have yet.
+    NotYet,
+    /// A section, optional or not as its keys are.
+    Section,
+    /// A section that a single value may stand for.
+    ShortSection(&'static str),
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(layers: &'a [Layer]) -> Self {
+        Self { layers, describing: false, complaints: RefCell::default(), notes: RefCell::default() }
+    }
+
+    /// Runs the declarations over nothing at all.
+    pub(super) fn describe(declare: impl FnOnce(&Section<'_, 'static>)) -> Vec<Note> {
+        let reader = Reader { describing: true, ..Reader::new(&[]) };
+        declare(&Section { reader: &reader, ..Section::empty(&reader) });
+        reader.notes.into_inner()
+    }
+
+    /// Reads everything, from the top.
+    pub(super) fn read<T>(&self, values: Map<String, Value>, read: impl FnOnce(&Section<'_, 'a>) -> T) -> T {
+        let top = Section { values, ..Section::empty(self) };
+        let result = read(&top);
+        top.complain_of_unknown_keys();
+        result
+    }
+
+    /// All complaints, in the order of the layers and their lines.
+    pub(super) fn into_complaints(self) -> Vec<Complaint> {
+        let mut complaints = self.complaints.into_inner();
+        complaints.sort_by_key(|(layer, complaint)| (*layer, complaint.line));
+        complaints.into_iter().map(|(_, complaint)| complaint).collect()
+    }
+
+    fn complain(&self, key: String, reason: String, hint: Option<String>) {
+        let place = self.place(&key);
+        let file = place.map(|place| self.layers[place.layer].name.clone());
+        let line = place.and_then(|place| place.line);
+        let order = place.map_or(usize::MAX, |place| place.layer);
+        self.complaints.borrow_mut().push((order, Complaint { file, line, key, reason, hint }));
+    }
+
+    /// The highest layer that mentions the key; failing that, the place of what the key belongs to.
+    fn place(&self, key: &str) -> Option<Place> {
+        let mut key = key;
+        loop {
+            let found = self.layers.iter().enumerate().rev();
+            let mut found =
+                found.filter_map(|(layer, it)| it.lines.get(key).map(|line| Place { layer, line: *line }));
+            if let Some(place) = found.next() {
+                return Some(place);
+            }
+            key = &key[..key.rfind(['.', '['])?];
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    layer: usize,
+    line: Option<u64>,
+}
+
+/// One level of the configuration.
+pub(super) struct Section<'r, 'a> {
+    reader: &'r Reader<'a>,
+    path: String,
+    values: Map<String, Value>,
+    seen: RefCell<Vec<String>>,
+    /// Something else stood in its place, which has been complained about already.
+    broken: bool,
+}
+
+impl<'r, 'a> Section<'r, 'a> {
+    fn empty(reader: &'r Reader<'a>) -> Self {
+        Self { reader, path: String::new(), values: Map::new(), seen: RefCell::default(), broken: false }
+    }
+
+    /// Declares a key, to be read by one of the methods of [`Key`].
+    pub(super) fn key(&self, name: &'static str, means: &'static str) -> Key<'_, 'r, 'a> {
+        Key { section: self, name, means, example: None }
+    }
+
+    /// Declares and reads a section, which is there also when nothing is said about it.
+    pub(super) fn section<T>(
+        &self,
+        name: &'static str,
+        means: &'static str,
+        read: impl FnOnce(&Section<'r, 'a>) -> T,
+    ) -> T {
+        self.note(name, means, Presence::Section);
+        self.enter(name, None, read)
+    }
+
+    /// Declares and reads a section that is `None` when nothing is said about it.
+    pub(super) fn optional_section<T>(
+        &self,
+        name: &'static str,
+        means: &'static str,
+        read: impl FnOnce(&Section<'r, 'a>) -> T,
+    ) -> Option<T> {
+        self.note(name, means, Presence::Section);
+        let there = self.reader.describing || self.values.contains_key(name);
+        there.then(|| self.enter(name, None, read))
+    }
+
+    /// Declares and reads a section in whose place the value of its one key `short` may stand.
+    pub(super) fn short_section<T>(
+        &self,
+        name: &'static str,
+        short: &'static str,
+        means: &'static str,
+        read: impl FnOnce(&Section<'r, 'a>) -> T,
+    ) -> T {
+        self.note(name, means, Presence::ShortSection(short));
+        self.enter(name, Some(short), read)
+    }
+
+    /// Reads the sections that the user names.
+    pub(super) fn named<T>(
+        &self,
+        name: &'static str,
+        means: &'static str,
+        mut read: impl FnMut(&str, &Section<'r, 'a>) -> T,
+    ) -> Vec<T> {
+        self.section(name, means, |all| {
+            if all.reader.describing {
+                return vec![all.enter(ANY_NAME, None, |one| read(ANY_NAME, one))];
+            }
+            let names: Vec<String> = all.values.keys().cloned().collect();
+            names.iter().map(|name| all.enter(name, None, |one| read(name, one))).collect()
+        })
+    }
+
+    fn enter<T>(&self, name: &str, short: Option<&str>, read: impl FnOnce(&Section<'r, 'a>) -> T) -> T {
+        self.seen.borrow_mut().push(name.to_owned());
+        let inner = self.inner(name, short);
+        let result = read(&inner);
+        inner.complain_of_unknown_keys();
+        result
+    }
+
+    fn inner(&self, name: &str, short: Option<&str>) -> Self {
+        let path = self.join(name);
+        let (values, broken) = match (self.values.get(name), short) {
+            (Some(Value::Object(values)), _) => (values.clone(), false),
+            (None | Some(Value::Null), _) => (Map::new(), self.broken),
+            (Some(value @ (Value::String(_) | Value::Bool(_))), Some(short)) => {
+                (Map::from_iter([(short.to_owned(), value.clone())]), false)
+            }
+            (Some(value), _) => {
+                let reason =
+                    format!("is {} where a section with keys of its own is expected", describe(value));
+                let hint = (name == "credential").then(|| NO_SECRETS.to_owned());
+                self.reader.complain(path.clone(), reason, hint);
+                (Map::new(), true)
+            }
+        };
+        Self { reader: self.reader, path, values, seen: RefCell::default(), broken }
+    }
+
+    /// Whether the user says anything about this key.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
+    /// Whether the user names anything in this section of names.
+    pub(super) fn has_any(&self, name: &str) -> bool {
+        self.values.get(name).and_then(Value::as_object).is_some_and(|names| !names.is_empty())
+    }
+
+    /// Complains about a key of this section; an empty name means the section itself.
+    pub(super) fn complain(&self, name: &str, reason: impl Into<String>, hint: impl Into<String>) {
+        if !self.reader.describing && !self.broken {
+            let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
+            self.reader.complain(self.join(name), reason.into(), hint);
+        }
+    }
+
+    /// The path as seen from the folder of the file in which `name` says it.
+    pub(super) fn resolve(&self, name: &str, path: &Path) -> PathBuf {
+        let place = self.reader.place(&self.join(name));
+        let folder = place.and_then(|place| self.reader.layers[place.layer].folder.as_deref());
+        folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))
+    }
+
+    fn join(&self, name: &str) -> String {
+        match (self.path.as_str(), name) {
+            ("", name) => name.to_owned(),
+            (path, "") => path.to_owned(),
+            (path, name) if name.starts_with('[') => format!("{path}{name}"),
+            (path, name) => format!("{path}.{name}"),
+        }
+    }
+
+    fn note(&self, name: &str, means: &'static str, presence: Presence) {
+        self.write_note(Note {
+            path: self.join(name),
+            kind: "section".to_owned(),
+            schema: Value::Null,
+            presence,
+            means,
+            example: None,
+        });
+    }
+
+    fn write_note(&self, note: Note) {
+        if self.reader.describing {
+            self.reader.notes.borrow_mut().push(note);
+        }
+    }
+
+    fn complain_of_unknown_keys(&self) {
+        let seen = self.seen.borrow();
+        for name in self.values.keys().filter(|name| !seen.contains(name)) {
+            let (reason, hint) = if is_secret_name(name) {
+                ("a secret does not belong into the configuration".to_owned(), Some(NO_SECRETS.to_owned()))
+            } else {
+                let known = seen.iter().map(String::as_str);
+                let hint = did_you_mean(name, known.clone());
+                let all = || format!("known here are {}", known.collect::<Vec<_>>().join(", "));
+                ("there is no such key".to_owned(), Some(hint.unwrap_or_else(all)))
+            };
+            self.reader.complain(self.join(&shown(name)), reason, hint);
+        }
+    }
+}
+
+/// A key that is short and plain enough to be shown as it is; places are looked up by it.
+fn shown(name: &str) -> String {
+    if name.len() <= 60 && !name.contains(['@', '\n']) { name.to_owned() } else { quote(name) }
+}
+
+/// Whether a key of this name would hold a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_lowercase().replace('-', "_");
+    SECRET_NAMES.iter().any(|piece| name.contains(piece))
+}
+
+/// A key that has been declared, up to its kind and default.
+pub(super) struct Key<'s, 'r, 'a> {
+    section: &'s Section<'r, 'a>,
+    name: &'static str,
+    means: &'static str,
+    example: Option<&'static str>,
+}
+
+impl Key<'_, '_, '_> {
+    pub(super) fn example(self, example: &'static str) -> Self {
+        Self { example: Some(example), ..self }
+    }
+
+    /// The value; a complaint where it is missing.
+    pub(super) fn required<T: 'static>(self, kind: &Kind<T>) -> Option<T> {
+        if !self.section.has(self.name) {
+            let hint = self.example.map(|example| format!("for example {}: {example}", self.name));
+            let reason = format!("{} is missing", self.name);
+            self.section.complain("", reason, hint.unwrap_or_default());
+        }
+        self.declare(kind, Presence::Required)
+    }
+
+    /// The value, where there is one.
+    pub(super) fn optional<T: 'static>(self, kind: &Kind<T>) -> Option<T> {
+        self.declare(kind, Presence::Optional)
+    }
+
+    /// The value or its default.
+    pub(super) fn or<T: 'static>(self, default: &'static str, kind: &Kind<T>) -> T {
+        self.declare(kind, Presence::Default(default)).unwrap_or_else(|| {
+            kind.read(Raw { value: &Value::from(default), is_text: true })
+                .unwrap_or_else(|_| unreachable!("{default:?} is no {}", kind.name))
+        })
+    }
+
+    /// A key of the contract that does nothing yet: whoever sets it must not believe that it does.
+    pub(super) fn not_yet<T>(self, kind: &Kind<T>, hint: &str) {
+        if self.section.has(self.name) {
+            self.section.complain(self.name, "is not supported yet by this version", hint);
+        }
+        self.section.seen.borrow_mut().push(self.name.to_owned());
+        self.note(kind, Presence::NotYet);
+    }
+
+    fn declare<T: 'static>(self, kind: &Kind<T>, presence: Presence) -> Option<T> {
+        let section = self.section;
+        section.seen.borrow_mut().push(self.name.to_owned());
+        self.note(kind, presence);
+        let value = section.values.get(self.name)?;
+        if value.is_null() && !kind.takes_null {
+            section.complain(self.name, "has no value", "give it one, or remove the key");
+            return None;
+        }
+        let path = section.join(self.name);
+        let place = section.reader.place(&path);
+        let is_text = place.is_some_and(|place| section.reader.layers[place.layer].is_text);
+        let wrongs = match kind.read(Raw { value, is_text }) {
+            Ok(value) => return Some(value),
+            Err(wrongs) => wrongs,
+        };
+        for wrong in wrongs {
+            section.reader.complain(format!("{path}{}", wrong.at), wrong.reason, wrong.hint);
+        }
+        None
+    }
+
+    fn note<T>(&self, kind: &Kind<T>, presence: Presence) {
+        self.section.write_note(Note {
+            path: self.section.join(self.name),
+            kind: kind.name.clone(),
+            schema: kind.schema.clone(),
+            presence,
+            means: self.means,
+            example: self.example,
+        });
+    }
+}

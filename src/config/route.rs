@@ -1,0 +1,333 @@
+//! The keys of one route.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::ProtocolFacts;
+use super::address::{self, is_local};
+use super::complaint::quote;
+use super::domain::{
+    Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Route, Tls, TlsMode, Upstream,
+};
+use super::keys::UP_TO_A_DAY;
+use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
+use super::reader::{NO_SECRETS, Section, is_secret_name};
+
+/// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
+const NAME_LIMIT: usize = 63;
+/// A session takes up to three file descriptors and some memory. So many should be meant.
+const MOST_SESSIONS: u64 = 1_000_000;
+/// Less than a millisecond is no time to connect to anything.
+const SOME_TIME: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+/// More often than once a second is a burden, less than once an hour is no safety net.
+const NOW_AND_THEN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+
+/// One route, if what must be there is there. It counts only if there are no complaints.
+pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFacts]) -> Option<Route> {
+    check_name(name, route);
+    let protocol = protocol(route, protocols);
+    let listen = listen(route);
+    let upstream =
+        route.section("upstream", "The database.", |section| upstream(section, protocol, protocols));
+    let credential = credential(route, protocol);
+    let database = route
+        .key("database", "The database to use, whatever the application asks for.")
+        .example("orders")
+        .optional(&text());
+    let client = client(route, listen.as_deref());
+    pool(route);
+    let options = options(route, protocol);
+    let allow_remote = route
+        .key("allow_remote", "Allows `listen` to name addresses that other machines reach. Whoever reaches one uses the database.")
+        .or("false", &flag());
+    let allow_cleartext = route
+        .key("allow_cleartext", "Allows a password to be sent in clear text, or weakly hashed, over a link that is not encrypted.")
+        .or("false", &flag());
+    let ready = route
+        .key(
+            "ready",
+            "What `/readyz` asks of this route: to have started, or also that its last probe succeeded.",
+        )
+        .or("started", &choice(&[("started", Ready::Started), ("upstream", Ready::Upstream)]));
+    check_remote(route, listen.as_deref().unwrap_or_default(), allow_remote);
+    Some(Route {
+        name: name.to_owned(),
+        protocol: protocol?.name.to_owned(),
+        listen: listen?,
+        upstream: upstream?,
+        credential,
+        database,
+        client,
+        allow_remote,
+        allow_cleartext,
+        ready,
+        options,
+    })
+}
+
+fn check_name(name: &str, route: &Section<'_, '_>) {
+    let is_letter =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
+    if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(is_letter) {
+        route.complain("", "a route's name has 1 to 63 small letters, digits, - and _", "");
+    }
+}
+
+fn protocol<'p>(route: &Section<'_, '_>, protocols: &'p [ProtocolFacts]) -> Option<&'p ProtocolFacts> {
+    let words: Vec<_> =
+        protocols.iter().enumerate().map(|(index, protocol)| (protocol.name, index)).collect();
+    let index = route
+        .key("protocol", "What the application and the database speak.")
+        .example("postgres")
+        .required(&choice(&words))?;
+    protocols.get(index)
+}
+
+fn listen(route: &Section<'_, '_>) -> Option<Vec<ListenAddress>> {
+    route
+        .key("listen", "Where the application connects. A Unix socket is made with the mode 0660.")
+        .example("[\"127.0.0.1:5432\", \"unix:/run/attache/.s.PGSQL.5432\"]")
+        .required(&address::listen().one_or_more())
+}
+
+fn check_remote(route: &Section<'_, '_>, listen: &[ListenAddress], allow_remote: bool) {
+    for (index, address) in
+        listen.iter().enumerate().filter(|(_, address)| !is_local(address) && !allow_remote)
+    {
+        let item = if listen.len() == 1 { String::new() } else { format!("[{index}]") };
+        let reason = format!("other machines reach {address}, and with it the database, without a password");
+        route.complain(&format!("listen{item}"), reason, "listen on 127.0.0.1, or set allow_remote: true");
+    }
+}
+
+fn upstream(
+    upstream: &Section<'_, '_>,
+    protocol: Option<&ProtocolFacts>,
+    protocols: &[ProtocolFacts],
+) -> Option<Upstream> {
+    // While the protocol is not known, what any of them allows will do.
+    let possible = protocol.map_or(protocols, std::slice::from_ref);
+    let endpoints = upstream
+        .key("endpoints", "The database's addresses, in the order in which they are tried. Without a port, that of the protocol is meant.")
+        .example("[\"orders-1.db.example.com:5432\", \"orders-2.db.example.com\"]")
+        .required(&address::endpoint(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
+    let listed = "list the servers in `endpoints`";
+    upstream
+        .key("srv", "The DNS name whose SRV records list the servers.")
+        .example("_postgresql._tcp.orders.example.com")
+        .not_yet(&text(), listed);
+    upstream
+        .key("role", "Which of the endpoints is meant.")
+        .or("any", &choice_of_now_and_later(&[("any", ())], &["primary", "replica", "prefer-replica"]));
+    let endpoints = endpoints.unwrap_or_default();
+    check_twice(upstream, &endpoints);
+    let upstream = Upstream {
+        tls: tls(upstream, possible, &endpoints),
+        connect_timeout: upstream
+            .key(
+                "connect_timeout",
+                "The limit of one attempt: resolving, connecting, TLS and login together.",
+            )
+            .or("5s", &duration(SOME_TIME)),
+        wait: upstream
+            .key(
+                "wait",
+                "How long a new session waits for the database to come back, or for a rotation to complete.",
+            )
+            .or("15s", &duration(UP_TO_A_DAY)),
+        probe_interval: upstream
+            .key("probe_interval", "How often every endpoint is probed with a login.")
+            .or("30s", &duration(NOW_AND_THEN).or_off())
+            .unwrap_or_default(),
+        endpoints,
+    };
+    (!upstream.endpoints.is_empty()).then_some(upstream)
+}
+
+fn check_twice(upstream: &Section<'_, '_>, endpoints: &[Endpoint]) {
+    for (index, endpoint) in endpoints.iter().enumerate() {
+        if endpoints[..index].contains(endpoint) {
+            upstream.complain(&format!("endpoints[{index}]"), format!("{endpoint} is listed twice"), "");
+        }
+    }
+}
+
+fn tls(upstream: &Section<'_, '_>, possible: &[ProtocolFacts], endpoints: &[Endpoint]) -> Tls {
+    let only_unix =
+        !endpoints.is_empty() && endpoints.iter().all(|endpoint| matches!(endpoint, Endpoint::Unix(_)));
+    upstream.short_section("tls", "mode", "How the link is encrypted and whom it trusts. A Unix socket has no TLS.", |tls| {
+        let mode = tls.key("mode", "What is verified of the server: chain and name, the chain alone, nothing; or no TLS at all.").or(
+            "verify-full",
+            &choice(&[
+                ("verify-full", TlsMode::VerifyFull),
+                ("verify-ca", TlsMode::VerifyCa),
+                ("insecure-no-verify", TlsMode::InsecureNoVerify),
+                ("off", TlsMode::Off),
+            ]),
+        );
+        let ca = tls
+            .key("ca", "A PEM file of the certificate authorities to trust, instead of those of the system.")
+            .example("/etc/attache/ca.pem")
+            .optional(&path())
+            .map(|path| tls.resolve("ca", &path));
+        let server_name = tls
+            .key("server_name", "The name in the server's certificate, where it is not the host of the endpoint.")
+            .example("orders.db.example.com")
+            .optional(&text());
+        let direct = negotiation(tls, possible);
+        check_tls(tls, mode, only_unix);
+        Tls { mode: if only_unix { TlsMode::Off } else { mode }, ca, server_name, direct }
+    })
+}
+
+/// Whether TLS starts at once.
+fn negotiation(tls: &Section<'_, '_>, possible: &[ProtocolFacts]) -> bool {
+    let negotiating = possible.iter().filter(|protocol| protocol.negotiates_tls);
+    let words: Vec<_> =
+        negotiating.map(|protocol| (protocol.name, false)).chain([("direct", true)]).collect();
+    let negotiation = tls
+        .key(
+            "negotiation",
+            "How TLS begins: `direct` at once, or asked for in the protocol, under the protocol's name. The default is \
+             the protocol's own way, where it has one.",
+        )
+        .example("direct")
+        .optional(&choice(&words));
+    // The first word is the protocol's own way where it has one.
+    negotiation.unwrap_or(words[0].1)
+}
+
+fn check_tls(tls: &Section<'_, '_>, mode: TlsMode, only_unix: bool) {
+    if mode == TlsMode::Off {
+        for key in ["ca", "server_name", "negotiation"].into_iter().filter(|key| tls.has(key)) {
+            tls.complain(key, "has no effect: tls.mode is off", "remove it, or set tls.mode: verify-full");
+        }
+    } else if only_unix && tls.has("mode") {
+        tls.complain("mode", "has no effect: a Unix socket has no TLS", "remove it");
+    }
+    if mode == TlsMode::InsecureNoVerify && tls.has("ca") {
+        tls.complain("ca", "has no effect: insecure-no-verify verifies nothing", "set tls.mode: verify-full");
+    }
+}
+
+fn credential(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Option<CredentialSource> {
+    let means = "What Attaché logs in with. Required where the protocol logs in as a user.";
+    if protocol.is_some_and(|protocol| protocol.needs_user) && !route.has("credential") {
+        let reason = "credential is missing: the protocol logs in as a user";
+        route.complain("", reason, "for example credential: { path: /var/run/secrets/attache/orders }");
+    }
+    route.optional_section("credential", means, |credential| {
+        let path = credential
+            .key("path", "The folder in which the Secret is mounted; a relative one is relative to the configuration file.")
+            .example("/var/run/secrets/attache/orders")
+            .required(&path())
+            .map(|path| credential.resolve("path", &path));
+        let keys = credential.section("keys", "Names of the keys, that is of the files in the folder.", keys);
+        let poll = credential
+            .key("poll", "How often the folder is read even if no change was noticed.")
+            .or("30s", &duration(NOW_AND_THEN));
+        on_rotation(credential);
+        path.map(|path| CredentialSource { path, keys, poll })
+    })?
+}
+
+fn keys(keys: &Section<'_, '_>) -> CredentialKeys {
+    CredentialKeys {
+        username: keys.key("username", "The user to log in as.").or("username", &file_name()),
+        password: keys.key("password", "The password or token.").or("password", &file_name()),
+        certificate: keys
+            .key("certificate", "The client certificate and its chain, in PEM.")
+            .or("tls.crt", &file_name()),
+        private_key: keys
+            .key("private_key", "The private key of the certificate, in PEM.")
+            .or("tls.key", &file_name()),
+    }
+}
+
+/// The value is never repeated: someone may have written the secret itself here.
+fn file_name() -> Kind<String> {
+    let schema = serde_json::json!({"type": "string", "pattern": "^[-._a-zA-Z0-9]{1,253}$"});
+    Kind::of_text("file name", schema, |name| {
+        let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
+        let is_name =
+            (1..=253).contains(&name.len()) && name.chars().all(is_letter) && !name.starts_with("..");
+        let hint =
+            "it has letters, digits, -, _ and . as the keys of a Secret do; the content stays in the file";
+        is_name
+            .then(|| name.to_owned())
+            .ok_or_else(|| Wrong::new("is not the name of a file in the folder", hint))
+    })
+}
+
+fn on_rotation(credential: &Section<'_, '_>) {
+    credential.section("on_rotation", "What a rotation means for sessions that live.", |rotation| {
+        rotation
+            .key("live", "`keep` lets them end by themselves.")
+            .or("keep", &choice_of_now_and_later(&[("keep", ())], &["drain", "cut"]));
+        rotation
+            .key("within", "The window over which sessions are ended. Without effect on `keep`.")
+            .or("60s", &duration(UP_TO_A_DAY));
+    });
+}
+
+fn client(route: &Section<'_, '_>, listen: Option<&[ListenAddress]>) -> Client {
+    route.section("client", "Who may use the route, and how many at once.", |client| {
+        let allow_uids = client
+            .key("allow_uids", "The user ids that may connect over a Unix socket; without it, all that the socket's mode lets in.")
+            .example("[1000]")
+            .optional(&count(0..=u64::from(u32::MAX)).list())
+            .map(|uids| uids.into_iter().filter_map(|uid| u32::try_from(uid).ok()).collect());
+        let has_unix = |listen: &[ListenAddress]| listen.iter().any(|at| matches!(at, ListenAddress::Unix(_)));
+        if client.has("allow_uids") && listen.is_some_and(|listen| !has_unix(listen)) {
+            let reason = "has no effect: user ids are known over Unix sockets only";
+            client.complain("allow_uids", reason, "listen on unix:/…, or remove it");
+        }
+        let max_sessions = client
+            .key(
+                "max_sessions",
+                "The most sessions at once; more are refused. The default is more than most databases take, and less than \
+                 the file descriptors that a container usually has.",
+            )
+            .or("1000", &count(1..=MOST_SESSIONS));
+        let login_timeout = client
+            .key("login_timeout", "From the connection to the end of the application's first words.")
+            .or("10s", &duration(SOME_TIME));
+        Client { allow_uids, max_sessions: usize::try_from(max_sessions).unwrap_or(usize::MAX), login_timeout }
+    })
+}
+
+fn pool(route: &Section<'_, '_>) {
+    route.section("pool", "Links that are logged in before they are needed.", |pool| {
+        let warm = pool
+            .key("warm", "How many are kept. Only 0 is supported yet by this version.")
+            .or("0", &count(0..=1000));
+        if warm > 0 {
+            pool.complain(
+                "warm",
+                "warm links are not supported yet by this version",
+                "set it to 0, or remove it",
+            );
+        }
+        pool.key("max_idle", "How long one may wait unused. Without effect while `warm` is 0.")
+            .or("10m", &duration(UP_TO_A_DAY));
+    });
+}
+
+fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
+    let means = "The protocol's own settings.";
+    let options = route
+        .key("options", means)
+        .example("{}")
+        .optional(&any_map())
+        .unwrap_or_else(|| Value::Object(Default::default()));
+    let Some(protocol) = protocol else { return options };
+    let secret = options.as_object().and_then(|options| options.keys().find(|name| is_secret_name(name)));
+    if let Some(secret) = secret {
+        let reason = format!("a secret does not belong into the configuration (key {})", quote(secret));
+        route.complain("options", reason, NO_SECRETS);
+    } else if let Err(reason) = (protocol.check_options)(&options) {
+        route.complain("options", format!("not accepted by {}: {reason}", protocol.name), "");
+    }
+    options
+}
