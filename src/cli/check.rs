@@ -81,12 +81,12 @@ fn credential(route: &Route, built: &dyn Serve) -> Vec<Step> {
     };
     let path = source.path.display();
     let main = match &standing.problem {
-        Some(problem) => failed("credential", Cause::CredentialMissing, format!("{path}: {problem}")),
+        Some(problem) => failed("credential", Cause::CredentialMissing, format!("{path}: {}", problem.text)),
         None => passed("credential", format!("{path}: {}", read(&standing))),
     };
     let warnings = standing.warnings.iter().map(|warning| Step {
-        verdict: Verdict::Warned(warning.name()),
-        ..passed("credential", format!("{path}: {warning}"))
+        verdict: Verdict::Warned(warning.name),
+        ..passed("credential", format!("{path}: {}", warning.text))
     });
     std::iter::once(main).chain(warnings).collect()
 }

@@ -66,7 +66,7 @@ fn routes(status: &Value) -> String {
             credential(&route["credential"]),
         ]);
         for warning in list(&route["credential"]["warnings"]) {
-            table.row([String::new(), String::new(), String::new(), String::new(), text(warning)]);
+            table.row([String::new(), String::new(), String::new(), String::new(), text(&warning["text"])]);
         }
     }
     table.text()
@@ -87,7 +87,7 @@ fn credential(credential: &Value) -> String {
         None => "missing".to_owned(),
     };
     let rejected = if credential["rejected"] == true { ", REJECTED by the server" } else { "" };
-    let problem = credential["problem"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
+    let problem = credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
     format!("{generation}{rejected}{problem}")
 }
 

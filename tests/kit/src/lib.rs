@@ -1,1 +1,35 @@
+//! What the tests stand on: private database servers, certificates, mounted Secrets, faulty networks,
+//! scripted servers, and the real `attache` process with its log.
+//!
+//! Everything blocks and runs on threads or processes of its own, so a test may call it from anywhere.
+//! Every wait has a deadline and panics with what it saw. Everything stops on drop, and also when the
+//! test process dies: a value in a `static` leaves nothing behind.
+//!
+//! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod fault;
+pub mod http;
+mod keeper;
+pub mod metrics;
+pub mod mounted;
+pub mod pki;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod rendered;
+mod scratch;
+pub mod script;
+pub mod skip;
+pub mod tools;
+pub mod wait;
+
+pub use fault::{Direction, Fault, Relay};
+pub use metrics::Metrics;
+pub use mounted::Mounted;
+pub use pki::{Algorithm, Leaf, Pair, Pki};
+pub use postgres::{Encryption, Postgres, Setup, Stop, Version};
+pub use process::{Launch, Process, Signal};
+pub use rendered::{Rendered, SubPath};
+pub use script::{Peer, Script, ServerTls};
+pub use skip::{Missing, StartError, available};
+pub use wait::eventually;

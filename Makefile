@@ -1,0 +1,20 @@
+# Thin names over cargo and tests/scripts; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint
+
+help: ## list these names
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+setup: ## install what the tests need (Debian packages, PostgreSQL 18, drivers)
+	@tests/scripts/setup test
+
+demo: ## a private PostgreSQL behind Attaché, its password rotated under load
+	@tests/scripts/setup demo
+	@tests/scripts/demo
+
+test: ## every test of the workspace; ARGS='-p attache-kit' for a part
+	@tests/scripts/setup test
+	@tests/scripts/test $(ARGS)
+
+lint: ## format, clippy and shell scripts, as CI checks them
+	@tests/scripts/lint

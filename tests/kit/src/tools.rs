@@ -1,0 +1,108 @@
+//! The programs that `make setup` installs, ready to be started: PostgreSQL's own tools, Python, Node.
+
+use std::env;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+
+use crate::skip::Missing;
+use crate::wait::within;
+
+const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql/15/bin";
+
+/// Where everything that is no Debian package lives; `setup` has the same rule.
+pub fn cache() -> PathBuf {
+    match env::var_os("ATTACHE_CACHE") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.cache"),
+    }
+}
+
+/// `psql`, `pgbench`, `pg_dump` … of Debian's PostgreSQL 15, without the caller's `PG…` environment.
+pub fn postgres_tool(name: &str) -> Result<Command, Missing> {
+    let mut command = existing("postgresql-15", Path::new(DEBIAN_POSTGRES).join(name))?;
+    for (variable, _) in env::vars_os().filter(|(variable, _)| variable.to_string_lossy().starts_with("PG")) {
+        command.env_remove(variable);
+    }
+    // Password, service, certificate and start files of the developer must not decide a test.
+    command.env("PGPASSFILE", "/dev/null").env("PGSERVICEFILE", "/dev/null").env("HOME", "/nonexistent");
+    command.env("PGCONNECT_TIMEOUT", "20");
+    Ok(command)
+}
+
+/// Python with psycopg 3 and asyncpg.
+pub fn python() -> Result<Command, Missing> {
+    existing("the Python of the tests", cache().join("venv/bin/python"))
+}
+
+/// Node with the `pg` package.
+pub fn node() -> Result<Command, Missing> {
+    let mut command = existing("the Node of the tests", cache().join("venv/bin/node"))?;
+    command.env("NODE_PATH", cache().join("node/node_modules"));
+    Ok(command)
+}
+
+fn existing(what: &str, program: PathBuf) -> Result<Command, Missing> {
+    if program.exists() { Ok(Command::new(program)) } else { Err(Missing(what.to_string())) }
+}
+
+/// What a program said and how it ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// What it printed, if it ended well; panics with what it complained about otherwise.
+    pub fn ok(self) -> String {
+        assert!(self.status.success(), "ended with {}: {}{}", self.status, self.stderr, self.stdout);
+        self.stdout
+    }
+}
+
+/// Runs a program to its end; past the deadline it is killed and the test panics.
+pub fn run(command: &mut Command, input: &[u8], deadline: Duration) -> Ran {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .unwrap_or_else(|error| panic!("could not start {name}: {error}"));
+    let stdout = collect(child.stdout.take().expect("stdout is a pipe"));
+    let stderr = collect(child.stderr.take().expect("stderr is a pipe"));
+    let mut stdin = child.stdin.take().expect("stdin is a pipe");
+    let input = input.to_vec();
+    // A program may end without reading its input; that is for its status to tell.
+    let writer = thread::spawn(move || drop(stdin.write_all(&input)));
+    let status = within(deadline, || child.try_wait().expect("our own child can be waited for"));
+    if status.is_none() {
+        // The whole group: a shell's children would keep the pipes open.
+        let _ = kill_process_group(Pid::from_child(&child), Signal::KILL);
+        let _ = child.wait();
+    }
+    let _ = writer.join();
+    let (stdout, stderr) = (joined(stdout), joined(stderr));
+    let Some(status) = status else { panic!("{name} did not end within {deadline:?}: {stderr}{stdout}") };
+    Ran { status, stdout, stderr }
+}
+
+fn collect(mut from: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        bytes
+    })
+}
+
+fn joined(reader: JoinHandle<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
+}

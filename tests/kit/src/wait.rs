@@ -1,0 +1,26 @@
+//! Waiting for a condition with a deadline, the only kind of waiting that tests may do.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Short beside any deadline, long beside one probe.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Asks until there is an answer, and panics when the deadline has passed.
+pub fn eventually<T>(what: &str, deadline: Duration, probe: impl FnMut() -> Option<T>) -> T {
+    within(deadline, probe).unwrap_or_else(|| panic!("waited {deadline:?} for {what}"))
+}
+
+/// Asks until there is an answer or the deadline has passed; asks at least once.
+pub fn within<T>(deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
+    let end = Instant::now() + deadline;
+    loop {
+        if let Some(found) = probe() {
+            return Some(found);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        thread::sleep(PAUSE);
+    }
+}
