@@ -11,7 +11,7 @@ const SOON: &str = "try again in a moment";
 const OPERATOR: &str = "the log of attache tells the cause under this session";
 
 /// The notice for a cause, or `None` where nobody is left to be told.
-pub fn notice(cause: Cause, session: &str) -> Option<Notice<'_>> {
+pub(super) fn notice(cause: Cause, session: &str) -> Option<Notice<'_>> {
     let (refusal, cause, hint) = words(cause)?;
     Some(Notice { refusal, cause, hint, session })
 }
