@@ -8,6 +8,7 @@ use std::io;
 use attache_wire::{Fault, Machine, Step, TlsFacts, Turn};
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 use zeroize::Zeroize;
 
 use super::stream::Stream;
@@ -27,6 +28,8 @@ pub struct Link {
     pub output: BytesMut,
     /// Facts about the TLS session, once there is one.
     pub tls: Option<TlsFacts>,
+    /// When that session began.
+    pub secured_at: Option<Instant>,
     /// The certificate that the server showed.
     pub certificate: Option<Certificate>,
 }
@@ -79,7 +82,7 @@ impl Link {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn read(&mut self, limit: usize) -> Result<(), Trouble> {
@@ -101,6 +104,7 @@ impl Link {
         let (stream, facts, certificate) = tls.handshake(std::mem::take(&mut self.stream)).await?;
         self.stream = stream;
         self.tls = Some(facts);
+        self.secured_at = Some(Instant::now());
         self.certificate = certificate;
         Ok(())
     }
