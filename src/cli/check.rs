@@ -1,6 +1,5 @@
 //! `attache check`: walks the way of a session, from the file to the database, and tells every step.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,10 +11,8 @@ use crate::app;
 use crate::config::domain::{Config, Route, TlsMode};
 use crate::failure::Cause;
 use crate::metrics::Metrics;
-use crate::net::resolve::Resolver;
 use crate::net::tls;
 use crate::route::Serve;
-use crate::session::Ids;
 use crate::status::CredentialStatus;
 use crate::upstream::{Step, Verdict, approximately};
 
@@ -53,12 +50,12 @@ impl Check {
 }
 
 async fn walk(config: &Config, offline: bool) -> Report {
-    let (metrics, resolver, ids) = (Metrics::new(), Resolver::from_system(), Arc::new(Ids::new()));
+    let common = app::common(&Metrics::new());
     let mut report = Report::default();
     report.add(None, passed("configuration", count(config.routes.len())));
     for route in &config.routes {
         // Nobody follows the credential here: one reading is what is checked.
-        let (built, _) = app::build(route, &metrics, &resolver, &ids);
+        let (built, _) = common.build(route);
         let files = credential(route, built.as_ref()).into_iter().chain(authorities(route));
         files.for_each(|step| report.add(Some(&route.name), step));
         if !offline {
