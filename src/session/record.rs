@@ -49,6 +49,8 @@ impl Record {
     /// The one line, and the count of results.
     pub fn write(self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
         let failure = outcome.err();
+        // A failure knows better than the record, which does not look into the opening of the upstream.
+        let stage = failure.as_ref().map_or(self.stage, |failure| failure.stage);
         let result = failure.as_ref().map_or("ok", |failure| failure.cause().name());
         if !self.errand {
             metrics.session_ended(result);
@@ -65,7 +67,7 @@ impl Record {
                     route = self.route,
                     session = self.id,
                     kind,
-                    stage = self.stage.name(),
+                    stage = stage.name(),
                     ended_by,
                     result,
                     detail,
@@ -82,7 +84,7 @@ impl Record {
         }
         match failure.as_ref().map(Failure::cause) {
             // Whoever only knocks, as a TCP probe does, is not worth a line.
-            Some(Cause::ClientLeft) if self.stage == Stage::Accept => line!(debug),
+            Some(Cause::ClientLeft) if stage == Stage::Accept => line!(debug),
             None | Some(Cause::ClientLeft | Cause::ShuttingDown | Cause::UnknownErrand) => line!(info),
             Some(_) => line!(warn),
         }
