@@ -1,11 +1,11 @@
 //! Attaché between a client and a server: the usual arrangement of a test.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use attache_kit::Mounted;
 use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::tools::{self, Ran};
@@ -23,7 +23,7 @@ pub const LONG: Duration = Duration::from_secs(90);
 pub struct Route {
     endpoint: String,
     tls: String,
-    secret: PathBuf,
+    secret: Arc<Mounted>,
     upstream: Vec<String>,
     keys: Vec<String>,
 }
@@ -39,7 +39,7 @@ impl Route {
         Route {
             endpoint: format!("localhost:{}", addr.port()),
             tls: "verify-full".to_owned(),
-            secret: account.secret.path().to_owned(),
+            secret: Arc::clone(&account.secret),
             upstream: Vec::new(),
             keys: Vec::new(),
         }
@@ -83,13 +83,13 @@ impl Route {
             health.addr(),
             control.addr(),
             listen.addr(),
-            self.secret.display(),
+            self.secret.path().display(),
             self.endpoint,
             self.tls,
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
         attache.wait_for("listening", SOON, |line| line["message"] == "listening");
-        House { attache, listen, said: Mutex::default(), _ports: [health, control] }
+        House { attache, listen, said: Mutex::default(), _secret: self.secret, _ports: [health, control] }
     }
 }
 
@@ -98,6 +98,7 @@ pub struct House {
     pub attache: Process,
     listen: Port,
     said: Mutex<String>,
+    _secret: Arc<Mounted>,
     _ports: [Port; 2],
 }
 

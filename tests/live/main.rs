@@ -10,4 +10,6 @@ mod raw;
 mod servers;
 
 mod auth;
+mod cancel;
+mod options;
 mod tls;

@@ -3,7 +3,7 @@
 //! A test makes an account of its own there, named after itself, and so disturbs no other. What changes a server
 //! (its certificate, its rules, its death) needs a server of its own.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use attache_kit::*;
 
@@ -18,7 +18,7 @@ pub struct Db {
 /// An account on a server, the database of the same name, and the Secret that holds its password.
 pub struct Account {
     pub name: String,
-    pub secret: Mounted,
+    pub secret: Arc<Mounted>,
 }
 
 /// How an account logs in: the rules of the shared servers go by membership in these groups.
@@ -85,7 +85,7 @@ impl Db {
             self.server.sql(&format!("GRANT {group} TO {name}"));
         }
         self.server.database(name, name);
-        Account { name: name.to_owned(), secret: self.secret(name, login) }
+        Account::new(name, self.secret(name, login))
     }
 
     fn secret(&self, name: &str, login: Login) -> Mounted {
@@ -99,6 +99,17 @@ impl Db {
     /// For messages: which server a failed assertion speaks of.
     pub fn version(&self) -> Version {
         self.server.version()
+    }
+}
+
+impl Account {
+    pub fn new(name: &str, secret: Mounted) -> Account {
+        Account { name: name.to_owned(), secret: Arc::new(secret) }
+    }
+
+    /// One that no shared server knows: `app`.
+    pub fn somebody() -> Account {
+        Account::new("app", Mounted::new(&[("username", "app"), ("password", SECRET)]))
     }
 }
 
