@@ -1,6 +1,7 @@
 //! Attaché between a client and a server: the usual arrangement of a test.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::tools::{self, Ran};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::raw::{Raw, Report};
 use crate::servers::{Account, Db};
@@ -26,6 +28,7 @@ pub struct Route {
     secret: Arc<Mounted>,
     upstream: Vec<String>,
     keys: Vec<String>,
+    sockets: Option<TempDir>,
 }
 
 impl Route {
@@ -42,6 +45,7 @@ impl Route {
             secret: Arc::clone(&account.secret),
             upstream: Vec::new(),
             keys: Vec::new(),
+            sockets: None,
         }
     }
 
@@ -68,6 +72,11 @@ impl Route {
         self
     }
 
+    /// Also under a Unix socket of the same number.
+    pub fn on_unix_socket(self) -> Route {
+        Route { sockets: Some(tempfile::tempdir().unwrap()), ..self }
+    }
+
     /// No logins but those of sessions, for a test that counts them or reads what they sent.
     pub fn unprobed(self) -> Route {
         self.upstream("probe_interval: off")
@@ -76,10 +85,13 @@ impl Route {
     pub fn start(self) -> House {
         let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
         let upstream: String = self.upstream.iter().map(|line| format!("      {line}\n")).collect();
+        let unix = self.sockets.as_ref().map_or(String::new(), |folder| {
+            format!(", \"unix:{}/.s.PGSQL.{}\"", folder.path().display(), listen.number())
+        });
         let keys: String = self.keys.iter().map(|line| format!("    {line}\n")).collect();
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  db:\n    protocol: postgres\n    \
-             listen: {}\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
+             listen: [\"{}\"{unix}]\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
             health.addr(),
             control.addr(),
             listen.addr(),
@@ -89,7 +101,7 @@ impl Route {
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
         attache.wait_for("listening", SOON, |line| line["message"] == "listening");
-        House { attache, listen, said: Mutex::default(), _secret: self.secret, _ports: [health, control] }
+        House { attache, listen, said: Mutex::default(), sockets: self.sockets, _secret: self.secret, _ports: [health, control] }
     }
 }
 
@@ -98,6 +110,7 @@ pub struct House {
     pub attache: Process,
     listen: Port,
     said: Mutex<String>,
+    sockets: Option<TempDir>,
     _secret: Arc<Mounted>,
     _ports: [Port; 2],
 }
@@ -109,6 +122,10 @@ impl House {
 
     pub fn port(&self) -> String {
         self.listen.number().to_string()
+    }
+
+    pub fn socket_dir(&self) -> &Path {
+        self.sockets.as_ref().expect("a route on a Unix socket").path()
     }
 
     /// One of PostgreSQL's own programs, without a password, for a database.

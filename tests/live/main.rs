@@ -12,4 +12,5 @@ mod servers;
 mod auth;
 mod cancel;
 mod options;
+mod programs;
 mod tls;
