@@ -11,6 +11,8 @@ mod servers;
 
 mod auth;
 mod cancel;
+mod drivers;
+mod errors;
 mod options;
 mod programs;
 mod tls;
