@@ -139,7 +139,8 @@ fn first_message(algorithm: Algorithm, binding: &str) -> Option<String> {
     let pki = Pki::signed_with(algorithm);
     let (tell, told) = mpsc::channel();
     let server = offering_both(ServerTls::new(&pki.server()), tell);
-    let route = Route::at(server.addr(), &Account::somebody()).tls(&format!("{{ ca: {} }}", pki.ca().display()));
+    let route =
+        Route::at(server.addr(), &Account::somebody()).tls(&format!("{{ ca: {} }}", pki.ca().display()));
     let house = route.unprobed().key(&format!("options: {{ channel_binding: {binding} }}")).start();
     let refusal = house.refusal("app");
     let first = told.recv_timeout(SOON).unwrap();

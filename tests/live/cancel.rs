@@ -21,7 +21,8 @@ fn the_interrupt_key_of_psql_cancels() {
         let account = db.account("cancel_psql");
         let house = Route::to(db, &account).start();
         let mut psql = house.psql("cancel_psql");
-        let psql = psql.args(["-c", SLEEP]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let psql =
+            psql.args(["-c", SLEEP]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let psql = psql.spawn().unwrap();
         sleeping(db, "cancel_psql", 1);
         kill_process(Pid::from_child(&psql), Signal::INT).unwrap();

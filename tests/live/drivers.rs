@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::process::Command;
 
 use attache_kit::*;
-use futures_util::{SinkExt, StreamExt, TryStreamExt};
+use futures_util::{SinkExt, TryStreamExt};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
@@ -52,16 +52,19 @@ fn tokio_postgres_works() {
         let account = db.account("tokio");
         let house = Route::to(db, &account).start();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut client = connect(&house, &account).await;
-            statements(&client).await;
-            transactions(&mut client).await;
-            copy(&client).await;
-            errors(&client).await;
-            notifications(&house, &account).await;
-            cancel(db, &client).await;
-        });
+        let all = async { tokio::time::timeout(LONG, everything(db, &house, &account)).await };
+        runtime.block_on(all).unwrap();
     }
+}
+
+async fn everything(db: &Db, house: &House, account: &Account) {
+    let mut client = connect(house, account).await;
+    statements(&client).await;
+    transactions(&mut client).await;
+    copy(&client).await;
+    errors(&client).await;
+    notifications(house, account).await;
+    cancel(db, &client).await;
 }
 
 async fn connect(house: &House, account: &Account) -> Client {
@@ -119,16 +122,17 @@ async fn errors(client: &Client) {
 async fn notifications(house: &House, account: &Account) {
     let target = format!("host=127.0.0.1 port={} user=nobody dbname={}", house.port(), account.name);
     let (listener, mut connection) = tokio_postgres::connect(&target, NoTls).await.unwrap();
-    let events = futures_util::stream::poll_fn(move |cx| connection.poll_message(cx));
-    let mut heard = pin!(events.try_filter_map(|message| async {
-        Ok(match message {
-            AsyncMessage::Notification(event) => Some(event.payload().to_owned()),
-            _ => None,
-        })
-    }));
-    let both = async { listener.batch_execute("listen orders; notify orders, 'number 17'").await.unwrap() };
-    let (payload, ()) = tokio::join!(tokio::time::timeout(SOON, heard.next()), both);
-    assert_eq!(payload.unwrap().unwrap().unwrap(), "number 17");
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(event) = message {
+                tell.send(event.payload().to_owned()).unwrap();
+            }
+        }
+    });
+    listener.batch_execute("listen orders; notify orders, 'number 17'").await.unwrap();
+    let payload = tokio::time::timeout(SOON, told.recv()).await.unwrap();
+    assert_eq!(payload.as_deref(), Some("number 17"));
 }
 
 async fn cancel(db: &Db, client: &Client) {

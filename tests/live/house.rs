@@ -101,7 +101,14 @@ impl Route {
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
         attache.wait_for("listening", SOON, |line| line["message"] == "listening");
-        House { attache, listen, said: Mutex::default(), sockets: self.sockets, _secret: self.secret, _ports: [health, control] }
+        House {
+            attache,
+            listen,
+            said: Mutex::default(),
+            sockets: self.sockets,
+            _secret: self.secret,
+            _ports: [health, control],
+        }
     }
 }
 
@@ -205,4 +212,12 @@ impl Drop for House {
             assert!(!text.contains(SECRET), "{who} tells the secret");
         }
     }
+}
+
+#[test]
+#[should_panic(expected = "a client tells the secret")]
+fn a_house_notices_when_the_secret_is_told() {
+    let nobody = ports::reserve();
+    let route = Route::at(nobody.addr(), &Account::somebody()).tls("insecure-no-verify").unprobed();
+    route.start().heard(&format!("FATAL: password {SECRET} is wrong"));
 }

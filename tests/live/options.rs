@@ -77,7 +77,8 @@ fn what_a_client_asks_of_its_session_it_gets() {
         let account = db.account("options_passed");
         let house = Route::to(db, &account).start();
         let mut psql = house.psql("options_passed");
-        psql.env("PGOPTIONS", "-c geqo=off -c statement_timeout=12345").env("PGAPPNAME", "the orders service");
+        psql.env("PGOPTIONS", "-c geqo=off -c statement_timeout=12345")
+            .env("PGAPPNAME", "the orders service");
         psql.env("PGCLIENTENCODING", "LATIN1").env("PGTZ", "Pacific/Chatham");
         psql.args(["-c", "show geqo", "-c", "show statement_timeout", "-c", "show client_encoding"]);
         psql.args([
@@ -140,7 +141,8 @@ fn a_replication_connection_speaks_its_commands() {
         let account = db.account("options_replication");
         db.server.sql("alter role options_replication replication");
         let house = Route::to(db, &account).start();
-        for (replication, database) in [("database", "options_replication"), ("true", "options_replication")] {
+        for (replication, database) in [("database", "options_replication"), ("true", "options_replication")]
+        {
             let parameters = [("user", "nobody"), ("database", database), ("replication", replication)];
             let mut client = Raw::log_in(house.addr(), &parameters);
             let messages = client.query("IDENTIFY_SYSTEM");
@@ -159,9 +161,12 @@ fn a_newer_protocol_and_unknown_options_are_negotiated_down() {
         let plain = [("user", "nobody"), ("database", "options_newer")];
         let asking = [plain[0], plain[1], ("_pq_.shiny", "yes"), ("_pq_.dull", "no")];
         let newest = if db.version() == Version::V18 { PROTOCOL_3_2 } else { PROTOCOL_3_0 };
-        for (version, parameters) in
-            [(PROTOCOL_3_9, &plain[..]), (PROTOCOL_3_0, &asking), (PROTOCOL_3_2, &asking), (PROTOCOL_3_9, &asking)]
-        {
+        for (version, parameters) in [
+            (PROTOCOL_3_9, &plain[..]),
+            (PROTOCOL_3_0, &asking),
+            (PROTOCOL_3_2, &asking),
+            (PROTOCOL_3_9, &asking),
+        ] {
             let mut client = Raw::log_in_as(house.addr(), version, parameters);
             let told: Vec<_> =
                 client.greeting.iter().filter(|message| message.tag == NEGOTIATE).cloned().collect();
@@ -183,7 +188,8 @@ fn a_startup_packet_that_is_too_long_is_refused_before_the_server_is_asked() {
     let relay = Relay::to(db.server.addr());
     let house = Route::to(db, &account).over(relay.addr()).unprobed().start();
     let packet = |length: usize| {
-        let fixed = raw::startup(PROTOCOL_3_0, &[("user", "u"), ("database", "options_long"), ("options", "")]);
+        let fixed =
+            raw::startup(PROTOCOL_3_0, &[("user", "u"), ("database", "options_long"), ("options", "")]);
         let padding = " ".repeat(length - fixed.len());
         raw::startup(PROTOCOL_3_0, &[("user", "u"), ("database", "options_long"), ("options", &padding)])
     };

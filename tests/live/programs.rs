@@ -134,7 +134,10 @@ fn changes_are_streamed_to_pg_recvlogical() {
             house.run(tool.args(["-w", "-d", "recvlogical", "-S", "live_slot"]).args(arguments)).ok()
         };
         stream(&["--create-slot", "-P", "pgoutput"]);
-        house.query("recvlogical", "insert into line select 'change number ' || n from generate_series(1, 500) n");
+        house.query(
+            "recvlogical",
+            "insert into line select 'change number ' || n from generate_series(1, 500) n",
+        );
         let end = house.query("recvlogical", "select pg_current_wal_lsn()");
         let options = ["-o", "proto_version=1", "-o", "publication_names=lines"];
         let said = stream(&[&["--start", "--no-loop", "-f", "-", "-E", &end], &options[..]].concat());
@@ -214,7 +217,8 @@ fn a_thousand_statements_in_one_write_are_answered_in_order() {
         let batch: Vec<u8> = (0..1000).flat_map(|n| extended(&format!("select {n}"))).collect();
         client.send(&[batch, raw::message(b'S', b"")].concat());
         let rows: Vec<_> = client.until(b'Z').into_iter().filter(|message| message.tag == b'D').collect();
-        let numbers = rows.iter().map(|row| String::from_utf8_lossy(&row.body[6..]).parse::<usize>().unwrap());
+        let numbers =
+            rows.iter().map(|row| String::from_utf8_lossy(&row.body[6..]).parse::<usize>().unwrap());
         assert!(numbers.eq(0..1000));
     }
 }
@@ -257,7 +261,8 @@ fn many_sessions_at_once_each_have_their_own_backend() {
 
 /// A client that leaves without a word leaves nothing behind.
 fn gone(db: &Db, role: &str) {
-    let sql = format!("select count(*) from pg_stat_activity where usename = '{role}' and application_name = ''");
+    let sql =
+        format!("select count(*) from pg_stat_activity where usename = '{role}' and application_name = ''");
     eventually("the backends to go", SOON, || (db.server.sql(&sql) == "0").then_some(()));
 }
 

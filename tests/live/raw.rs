@@ -74,7 +74,8 @@ impl Raw {
     /// The first column of the first row.
     pub fn value(&mut self, sql: &str) -> String {
         let messages = self.query(sql);
-        let row = messages.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{messages:?}"));
+        let row =
+            messages.iter().find(|message| message.tag == b'D').unwrap_or_else(|| panic!("{messages:?}"));
         String::from_utf8_lossy(&row.body[6..]).into_owned()
     }
 
@@ -153,7 +154,9 @@ impl Message {
         assert!(matches!(self.tag, b'E' | b'N'), "{self:?}");
         let fields = self.body.split(|byte| *byte == 0).filter(|field| !field.is_empty());
         Report(
-            fields.map(|field| (field[0] as char, String::from_utf8_lossy(&field[1..]).into_owned())).collect(),
+            fields
+                .map(|field| (field[0] as char, String::from_utf8_lossy(&field[1..]).into_owned()))
+                .collect(),
         )
     }
 }

@@ -91,7 +91,11 @@ impl Db {
     fn secret(&self, name: &str, login: Login) -> Mounted {
         if login == Login::Certificate {
             let pair = self.pki.client(name);
-            return Mounted::new(&[("username", name), ("tls.crt", &pair.cert_pem), ("tls.key", &pair.key_pem)]);
+            return Mounted::new(&[
+                ("username", name),
+                ("tls.crt", &pair.cert_pem),
+                ("tls.key", &pair.key_pem),
+            ]);
         }
         Mounted::new(&[("username", name), ("password", SECRET)])
     }

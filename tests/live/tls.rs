@@ -34,11 +34,31 @@ fn every_mode_logs_in_where_it_should() {
 fn direct_tls_needs_no_question() {
     let Some(db) = servers::of(Version::V18) else { return };
     let account = db.account("tls_direct");
-    let relay = Relay::to(db.server.addr());
-    let tls = format!("{{ ca: {}, negotiation: direct }}", db.pki.ca().display());
-    let house = Route::to(db, &account).over(relay.addr()).tls(&tls).unprobed().start();
-    assert_eq!(house.query("tls_direct", ENCRYPTED), "t");
-    assert_eq!(relay.sent(Direction::ToServer)[0], HANDSHAKE, "the first byte is TLS already");
+    let ca = db.pki.ca().display();
+    for mode in [
+        format!("mode: verify-full, ca: {ca}"),
+        format!("mode: verify-ca, ca: {ca}, server_name: other.example"),
+        "mode: insecure-no-verify".to_owned(),
+    ] {
+        let relay = Relay::to(db.server.addr());
+        let tls = format!("{{ {mode}, negotiation: direct }}");
+        let house = Route::to(db, &account).over(relay.addr()).tls(&tls).unprobed().start();
+        assert_eq!(house.query("tls_direct", ENCRYPTED), "t", "{mode}");
+        assert_eq!(relay.sent(Direction::ToServer)[0], HANDSHAKE, "the first byte is TLS already");
+    }
+}
+
+#[test]
+fn insecure_no_verify_takes_what_every_other_mode_refuses() {
+    for version in Version::ALL {
+        let Some(db) = Db::own(version) else { continue };
+        let account = db.account("tls_careless");
+        for bad in Bad::each(&db.pki, &Pki::new()) {
+            db.server.install_certificate(&bad.pair);
+            let house = Route::to(&db, &account).tls("insecure-no-verify").start();
+            assert_eq!(house.query("tls_careless", ENCRYPTED), "t", "{} on {version:?}", bad.cause);
+        }
+    }
 }
 
 #[test]
@@ -116,14 +136,15 @@ fn a_server_with_a_bad_certificate_is_refused_and_learns_nothing_of_the_credenti
             db.server.install_certificate(&bad.pair);
             for negotiation in negotiations(version) {
                 let relay = Relay::to(db.server.addr());
-                let tls = format!(
-                    "{{ ca: {}, negotiation: {negotiation}, {} }}",
-                    db.pki.ca().display(),
-                    bad.tls
-                );
+                let tls =
+                    format!("{{ ca: {}, negotiation: {negotiation}, {} }}", db.pki.ca().display(), bad.tls);
                 let house = Route::to(&db, &account).over(relay.addr()).tls(&tls).unprobed().start();
                 let line = house.refuses("tls_refused", "08004", bad.cause);
-                assert_eq!((&line["stage"], &line["ended_by"]), (&"tls".into(), &"upstream".into()), "{line}");
+                assert_eq!(
+                    (&line["stage"], &line["ended_by"]),
+                    (&"tls".into(), &"upstream".into()),
+                    "{line}"
+                );
                 assert_no_room_for_a_credential(&relay, negotiation);
             }
         }
@@ -188,7 +209,11 @@ fn a_server_without_tls_is_refused() {
 }
 
 fn mode_with_ca(mode: &str, ca: &Path) -> String {
-    if mode == "insecure-no-verify" { mode.to_owned() } else { format!("{{ mode: {mode}, ca: {} }}", ca.display()) }
+    if mode == "insecure-no-verify" {
+        mode.to_owned()
+    } else {
+        format!("{{ mode: {mode}, ca: {} }}", ca.display())
+    }
 }
 
 #[test]
@@ -201,7 +226,8 @@ fn bytes_behind_the_answer_to_the_question_are_an_error() {
             let more = peer.read_to_end().unwrap_or_default();
             if more.is_empty() { Ok(()) } else { Err(std::io::Error::other(format!("{more:?}"))) }
         });
-        let house = Route::at(server.addr(), &Account::somebody()).tls("insecure-no-verify").unprobed().start();
+        let house =
+            Route::at(server.addr(), &Account::somebody()).tls("insecure-no-verify").unprobed().start();
         let report = house.refusal("app");
         let line = house.ended(report.session());
         let (code, cause) = match injected[0] {
@@ -246,7 +272,8 @@ fn the_startup_packet_is_the_first_thing_inside_tls() {
         peer.expect(&asked)?;
         peer.send_message(b'E', b"SFATAL\0VFATAL\0C3D000\0Menough\0\0")
     });
-    let route = Route::at(server.addr(), &Account::somebody()).tls(&mode_with_ca("verify-full", pki.ca())).unprobed();
+    let route =
+        Route::at(server.addr(), &Account::somebody()).tls(&mode_with_ca("verify-full", pki.ca())).unprobed();
     assert_eq!(route.start().refusal("app").code(), "3D000");
     assert_eq!(server.errors(), [""; 0]);
 }
