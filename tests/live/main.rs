@@ -15,4 +15,5 @@ mod drivers;
 mod errors;
 mod options;
 mod programs;
+mod reload;
 mod tls;
