@@ -9,7 +9,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 use crate::admin;
-use crate::config::domain::{Config, CredentialSource};
+use crate::config::domain::{Config, CredentialSource, Route};
 use crate::drain::{Drain, Phase};
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
@@ -50,13 +50,7 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         Signals::listen().map_err(|error| StartError::new("cannot listen for signals", error))?;
     let (mut routes, mut listeners) = (Vec::new(), Vec::new());
     for route in &config.routes {
-        let kind = protocol(&route.protocol);
-        let (source, watcher) =
-            credential(route.credential.as_ref(), &route.name, kind.facts.needs_user).unzip();
-        let endpoints: Vec<_> = route.upstream.endpoints.iter().map(ToString::to_string).collect();
-        let metrics = Arc::new(metrics.route(&route.name, &endpoints));
-        let parts = RouteParts { source, resolver: resolver.clone(), metrics, ids: Arc::clone(&ids) };
-        let built = kind.build(route, parts);
+        let (built, watcher) = build(route, &metrics, &resolver, &ids);
         for address in &route.listen {
             let bound = Listener::bind(address);
             let bound = bound.map_err(|error| {
@@ -84,8 +78,9 @@ pub async fn run(config: Config) -> Result<(), StartError> {
     }
 
     let house = Arc::new(House { metrics, drain, routes, workers, quit: Notify::new() });
-    for server in admin::serve(&config, &house).await? {
-        background.spawn(server);
+    let mut admin = JoinSet::new();
+    for server in admin::servers(&config, &house, &stopped)? {
+        admin.spawn(server);
     }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -98,21 +93,33 @@ pub async fn run(config: Config) -> Result<(), StartError> {
         () = signals.end() => {}
         () = house.quit.notified() => {}
     }
-    tracing::info!(sessions = house.drain.active(), "draining");
-    house.metrics.draining.set(1);
+    house.begin_drain();
     tokio::select! {
         () = house.drain.run(config.drain) => {}
         () = signals.end() => {}
     }
     let _ = stop.send(true);
+    // Whoever asked for the end over HTTP still gets the answer.
+    admin.join_all().await;
     tracing::info!(sessions_cut = house.drain.active(), "ended");
     Ok(())
 }
 
 impl House {
-    /// Whether every route listens and holds a credential.
-    pub fn is_started(&self) -> bool {
-        self.routes.iter().all(|route| route.has_credential())
+    /// What the start still waits for: every route listens from the beginning, but may lack a credential.
+    pub fn missing_credentials(&self) -> Vec<String> {
+        let without = self.routes.iter().filter(|route| !route.has_credential());
+        without.map(|route| format!("credential of {}", route.name())).collect()
+    }
+
+    /// Fails readiness and serves on. Returns whether that is news.
+    pub fn begin_drain(&self) -> bool {
+        let news = self.drain.begin();
+        if news {
+            self.metrics.draining.set(1);
+            tracing::info!(sessions = self.drain.active(), "draining");
+        }
+        news
     }
 
     /// What readiness waits for: nothing, if it is there.
@@ -128,12 +135,9 @@ impl House {
 
     /// Whether every worker answers within a moment.
     pub async fn is_alive(&self) -> bool {
-        for worker in &self.workers {
-            if !matches!(tokio::time::timeout(WORKER_PATIENCE, worker.answers()).await, Ok(true)) {
-                return false;
-            }
-        }
-        true
+        let answers = self.workers.iter().map(Worker::answers);
+        let all = tokio::time::timeout(WORKER_PATIENCE, futures_util::future::join_all(answers));
+        all.await.is_ok_and(|answers| answers.into_iter().all(|answered| answered))
     }
 
     pub fn status(&self) -> Status {
@@ -163,13 +167,29 @@ impl StartError {
     }
 }
 
+/// Builds a route. The watcher, where there is one, has to run for the credential to be followed.
+pub fn build(
+    route: &Route,
+    metrics: &Arc<Metrics>,
+    resolver: &Resolver,
+    ids: &Arc<Ids>,
+) -> (Arc<dyn Serve>, Option<Watcher>) {
+    let kind = protocol(&route.protocol);
+    let (source, watcher) =
+        credential(route.credential.as_ref(), &route.name, kind.facts.needs_user).unzip();
+    let endpoints: Vec<_> = route.upstream.endpoints.iter().map(ToString::to_string).collect();
+    let metrics = Arc::new(metrics.route(&route.name, &endpoints));
+    let parts = RouteParts { source, resolver: resolver.clone(), metrics, ids: Arc::clone(ids) };
+    (kind.build(route, parts), watcher)
+}
+
 fn protocol(name: &str) -> Kind {
     let found = registry::protocols().into_iter().find(|kind| kind.facts.name == name);
     found.expect("a checked configuration names registered protocols only")
 }
 
 /// Opens the credential of a route, if it has one.
-pub fn credential(
+fn credential(
     source: Option<&CredentialSource>,
     route: &str,
     needs_user: bool,

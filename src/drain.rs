@@ -84,13 +84,23 @@ impl Drain {
         self.sessions.borrow().active
     }
 
+    /// Begins to drain without an end: not ready any more, while every session is served, also a new one.
+    /// Returns whether that is news.
+    pub fn begin(&self) -> bool {
+        self.phase.send_if_modified(|phase| {
+            let news = *phase == Phase::Serving;
+            *phase = Phase::Draining.max(*phase);
+            news
+        })
+    }
+
     /// Goes through the phases. Returns when no session is left and none has come for `linger`, or shortly
     /// after the deadline.
     pub async fn run(&self, policy: domain::Drain) {
         let start = Instant::now();
         let deadline = start + policy.deadline;
         let closing = deadline - (policy.deadline / CLOSING_SHARE).min(CLOSING_MOST);
-        self.phase.send_replace(Phase::Draining);
+        self.begin();
         let serve_out = self.empty(start, policy.linger);
         tokio::pin!(serve_out);
         for (moment, phase) in [(closing, Phase::Closing), (deadline, Phase::Cut)] {

@@ -15,10 +15,13 @@ use crate::net::listen::Arrival;
 use crate::secret::Source;
 use crate::session::{self, Errands, Ids};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
-use crate::upstream::{self, Upstream};
+use crate::upstream::{self, Step, Upstream};
 
 /// Work that goes on by itself.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the `check` command waits for.
+pub type Check = Pin<Box<dyn Future<Output = Vec<Step>> + Send>>;
 
 /// A route of a known protocol.
 pub struct Route<P: Protocol> {
@@ -44,8 +47,8 @@ pub trait Serve: Send + Sync {
     /// The probes, to be run beside the data path.
     fn probes(&self) -> Vec<Task>;
 
-    /// One probe of every endpoint, now: for the `check` command, never for an HTTP request.
-    fn probe_now(&self) -> Task;
+    /// One login on every endpoint, told step by step: for the `check` command, never for an HTTP request.
+    fn check(&self) -> Check;
 
     /// As things stand.
     fn status(&self) -> RouteStatus;
@@ -106,14 +109,14 @@ impl<P: Protocol> Serve for Route<P> {
         endpoints.map(|index| Box::pin(upstream::probe(Arc::clone(&self.upstream), index)) as Task).collect()
     }
 
-    fn probe_now(&self) -> Task {
+    fn check(&self) -> Check {
         let upstream = Arc::clone(&self.upstream);
         Box::pin(async move {
+            let mut steps = Vec::new();
             for index in 0..upstream.settings.endpoints.len() {
-                if let Ok(opened) = upstream.probe_once(index).await {
-                    opened.leave(&upstream.protocol).await;
-                }
+                steps.extend(upstream.check(index).await);
             }
+            steps
         })
     }
 

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::secret::Standing;
+use crate::secret::{Standing, Warning};
 use crate::upstream::Seen;
 
 /// The whole process.
@@ -44,10 +44,23 @@ pub struct CredentialStatus {
     /// Whether the server does not accept the current generation.
     pub rejected: bool,
     /// Why the folder could not be read last time.
-    pub problem: Option<String>,
-    pub warnings: Vec<String>,
+    pub problem: Option<Named>,
+    pub warnings: Vec<Named>,
     /// The end of validity of the client certificate, in seconds since 1970.
     pub certificate_not_after: Option<u64>,
+}
+
+/// A name from a closed list, and what it means for people.
+#[derive(Debug, Serialize)]
+pub struct Named {
+    pub name: &'static str,
+    pub text: String,
+}
+
+impl Named {
+    fn warning(warning: &Warning) -> Self {
+        Self { name: warning.name(), text: warning.to_string() }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -75,8 +88,8 @@ impl From<Standing> for CredentialStatus {
             age_seconds: standing.loaded_at.map(age),
             file_age_seconds: standing.file_time.map(age),
             rejected: standing.rejected,
-            problem: standing.problem.map(|problem| problem.to_string()),
-            warnings: standing.warnings.iter().map(ToString::to_string).collect(),
+            problem: standing.problem.map(|problem| Named { name: problem.name(), text: problem.to_string() }),
+            warnings: standing.warnings.iter().map(Named::warning).collect(),
             certificate_not_after: standing.certificate_not_after.map(since_1970),
         }
     }

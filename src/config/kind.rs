@@ -160,7 +160,11 @@ pub(super) fn choice_of_now_and_later<T: Clone + 'static>(
     if names.contains(&"off") {
         schema.push(json!(false));
     }
-    let name = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let listed = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    let mut name = listed(&names);
+    if !later.is_empty() {
+        name = format!("{name} (not supported yet: {})", listed(later));
+    }
     Kind::new(name, json!({ "enum": schema }), move |raw| {
         let text = match raw.value {
             Value::String(text) => text.as_str(),
@@ -253,8 +257,8 @@ pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
         if (least..=most).contains(&duration) {
             return Ok(duration);
         }
-        let bounds = format!("must be from {} to {}", Span(least), Span(most));
-        Err(Wrong::new(format!("{} {bounds}", Span(duration)), ""))
+        let reason = format!("must be from {} to {}, not {}", Span(least), Span(most), Span(duration));
+        Err(Wrong::new(reason, ""))
     })
 }
 

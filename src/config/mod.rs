@@ -11,7 +11,7 @@
 //! | `keys`, `route` | declare every key where they read it |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
-//! | `describe` | schema and documentation from the same declarations |
+//! | `schema`, `document` | schema and documentation from the same declarations |
 //! | [`domain`] | the configuration as the house uses it |
 
 use std::fmt;
@@ -21,6 +21,7 @@ use serde_json::Value;
 
 mod address;
 mod complaint;
+mod document;
 pub mod domain;
 mod keys;
 mod kind;
@@ -28,12 +29,13 @@ mod layer;
 mod parse;
 mod reader;
 mod route;
+mod schema;
 
 pub use complaint::{Complaint, Complaints};
 pub use domain::*;
 
 use layer::Layers;
-use reader::Reader;
+use reader::{Note, Reader};
 
 /// Where settings come from, lowest layer first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -80,3 +82,20 @@ pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Co
     unreadable.extend(complaints);
     if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
 }
+<<<<<<< HEAD
+=======
+
+/// The JSON Schema of a configuration file.
+pub fn schema(protocols: &[ProtocolFacts]) -> Value {
+    schema::of(&declared(protocols), protocols)
+}
+
+/// The page that documents every key, in Markdown.
+pub fn document(protocols: &[ProtocolFacts]) -> String {
+    document::of(&declared(protocols), protocols)
+}
+
+fn declared(protocols: &[ProtocolFacts]) -> Vec<Note> {
+    Reader::describe(|top| drop(keys::read(top, protocols)))
+}
+>>>>>>> admin

@@ -51,10 +51,25 @@ pub(super) enum Presence {
     Default(&'static str),
     /// A part of the contract that this version does not have yet.
     NotYet,
-    /// A section, optional or not as its keys are.
+    /// A section of keys, which is there even when nothing is said about it.
     Section,
+    /// A section of keys that means something by being there.
+    OptionalSection,
+    /// A section of sections that the user names.
+    Named,
     /// A section that a single value may stand for.
     ShortSection(&'static str),
+}
+
+impl Note {
+    pub(super) fn is_section(&self) -> bool {
+        match self.presence {
+            Presence::Section | Presence::OptionalSection | Presence::Named | Presence::ShortSection(_) => {
+                true
+            }
+            Presence::Required | Presence::Optional | Presence::Default(_) | Presence::NotYet => false,
+        }
+    }
 }
 
 impl<'a> Reader<'a> {
@@ -63,9 +78,9 @@ impl<'a> Reader<'a> {
     }
 
     /// Runs the declarations over nothing at all.
-    pub(super) fn describe(declare: impl FnOnce(&Section<'_, 'static>)) -> Vec<Note> {
+    pub(super) fn describe(declare: impl FnOnce(&Section<'_, 'a>)) -> Vec<Note> {
         let reader = Reader { describing: true, ..Reader::new(&[]) };
-        declare(&Section { reader: &reader, ..Section::empty(&reader) });
+        declare(&Section::empty(&reader));
         reader.notes.into_inner()
     }
 
@@ -151,7 +166,7 @@ impl<'r, 'a> Section<'r, 'a> {
         means: &'static str,
         read: impl FnOnce(&Section<'r, 'a>) -> T,
     ) -> Option<T> {
-        self.note(name, means, Presence::Section);
+        self.note(name, means, Presence::OptionalSection);
         let there = self.reader.describing || self.values.contains_key(name);
         there.then(|| self.enter(name, None, read))
     }
@@ -175,7 +190,8 @@ impl<'r, 'a> Section<'r, 'a> {
         means: &'static str,
         mut read: impl FnMut(&str, &Section<'r, 'a>) -> T,
     ) -> Vec<T> {
-        self.section(name, means, |all| {
+        self.note(name, means, Presence::Named);
+        self.enter(name, None, |all| {
             if all.reader.describing {
                 return vec![all.enter(ANY_NAME, None, |one| read(ANY_NAME, one))];
             }

@@ -1,5 +1,6 @@
-//! Connecting to one endpoint, over whichever of its addresses answers first.
+//! Finding an endpoint's addresses, and connecting to whichever answers first.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -25,24 +26,33 @@ const KEEPALIVE_RETRIES: u32 = 3;
 /// How long sent bytes may stay unacknowledged before the connection counts as dead.
 const USER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Where a connection ended up: what a cancel request has to reach again.
+/// One address to connect to. Where a connection ended up, a cancel request has to reach again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     Tcp(SocketAddr),
     Unix(PathBuf),
 }
 
-/// Finds an endpoint's addresses and connects to one of them.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Finds the places where an endpoint may be reached, in the order in which they should be tried.
 ///
 /// # Errors
-/// A failure of the stage `resolve` or `dial`.
-pub async fn dial(endpoint: &Endpoint, resolver: &Resolver) -> Result<(Stream, Place), Failure> {
+/// A failure of the stage `resolve`.
+pub async fn find(endpoint: &Endpoint, resolver: &Resolver) -> Result<Vec<Place>, Failure> {
     match endpoint {
-        Endpoint::Unix(path) => connect(&Place::Unix(path.clone())).await,
+        Endpoint::Unix(path) => Ok(vec![Place::Unix(path.clone())]),
         Endpoint::Tcp { host, port } => {
             let found = resolver.addresses(host, *port).await;
             let addresses = found.map_err(|trouble| failure(Stage::Resolve, trouble))?;
-            race(interleave(addresses)).await
+            Ok(interleave(addresses).into_iter().map(Place::Tcp).collect())
         }
     }
 }
@@ -58,15 +68,18 @@ pub async fn connect(place: &Place) -> Result<(Stream, Place), Failure> {
     }
 }
 
-/// Starts with the first address and adds the next one whenever the running ones were silent for a
-/// while or one has failed. The first connection wins.
-async fn race(addresses: Vec<SocketAddr>) -> Result<(Stream, Place), Failure> {
-    let mut waiting = addresses.into_iter();
+/// Connects to whichever place answers first. Starts with the first one and adds the next whenever the
+/// running ones were silent for a while or one has failed.
+///
+/// # Errors
+/// A failure of the stage `dial`: that of the last place.
+pub async fn race(places: &[Place]) -> Result<(Stream, Place), Failure> {
+    let mut waiting = places.iter();
     let mut running = FuturesUnordered::new();
     let mut last = failure(Stage::Dial, Cause::NameNotFound.into());
     loop {
-        if let Some(address) = waiting.next() {
-            running.push(tcp(address));
+        if let Some(place) = waiting.next() {
+            running.push(connect(place));
         }
         match first(&mut running, waiting.len() > 0).await {
             Raced::Connected(stream, place) => return Ok((stream, place)),

@@ -8,6 +8,7 @@ use std::io;
 use attache_wire::{Fault, Machine, Step, TlsFacts, Turn};
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
 
 use super::stream::Stream;
 use super::tls::{Certificate, TlsClient};
@@ -26,6 +27,8 @@ pub struct Link {
     pub output: BytesMut,
     /// Facts about the TLS session, once there is one.
     pub tls: Option<TlsFacts>,
+    /// When that session began.
+    pub secured_at: Option<Instant>,
     /// The certificate that the server showed.
     pub certificate: Option<Certificate>,
 }
@@ -97,6 +100,7 @@ impl Link {
         let (stream, facts, certificate) = tls.handshake(std::mem::take(&mut self.stream)).await?;
         self.stream = stream;
         self.tls = Some(facts);
+        self.secured_at = Some(Instant::now());
         self.certificate = certificate;
         Ok(())
     }

@@ -53,7 +53,8 @@ impl Identity {
         match CertifiedKey::new(self.chain.clone(), key).keys_match() {
             // Some kinds of keys do not tell their public half.
             Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
-            Err(_) => Err("does not belong to the certificate"),
+            Err(Error::InconsistentKeys(_)) => Err("does not belong to the certificate"),
+            Err(_) => Err("cannot be compared with the certificate, which is not valid X.509"),
         }
     }
 

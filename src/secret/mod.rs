@@ -22,6 +22,9 @@ mod snapshot;
 mod source;
 mod watch;
 
+#[cfg(test)]
+mod tests;
+
 pub use material::{Identity, Material};
 pub use problem::{Problem, Warning};
 pub use source::{Source, Standing};

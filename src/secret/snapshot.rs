@@ -103,8 +103,8 @@ impl Stamp {
     fn has_settled(&self) -> bool {
         let seconds = u64::try_from(self.changed.0).unwrap_or_default();
         let nanos = u32::try_from(self.changed.1).unwrap_or_default();
-        let changed = SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos);
-        changed.elapsed().map_or(true, |age| age >= SETTLE)
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        now.checked_sub(Duration::new(seconds, nanos)).is_none_or(|age| age >= SETTLE)
     }
 }
 
@@ -245,6 +245,19 @@ mod tests {
         assert_eq!(trimmed("s3cret\r"), b"s3cret\r");
         assert_eq!(trimmed(" s3cret \n"), b" s3cret ");
         assert_eq!(trimmed("\r\n"), b"");
+    }
+
+    #[test]
+    fn a_file_has_settled_when_nothing_changed_for_a_while() {
+        let changed = |ago: Duration| {
+            let time = (SystemTime::now() - ago).duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+            let changed = (time.as_secs().cast_signed(), i64::from(time.subsec_nanos()));
+            Stamp { device: 1, inode: 2, size: 3, modified: (0, 0), changed }
+        };
+        assert!(!changed(Duration::ZERO).has_settled());
+        assert!(changed(SETTLE).has_settled());
+        let ahead = Stamp { changed: (i64::MAX / 2, 0), ..changed(Duration::ZERO) };
+        assert!(ahead.has_settled(), "a clock that was set back");
     }
 
     #[test]

@@ -58,6 +58,7 @@ impl Record {
         }
         let ended_by = failure.as_ref().map_or(self.ended_by, |failure| failure.side).name();
         let detail = failure.as_ref().map(|failure| failure.trouble.detail.as_str());
+        let stage = self.trail.stage.map_or(self.stage, |tried| tried.max(self.stage));
         let kind = if self.errand { "errand" } else { "session" };
         macro_rules! line {
             ($level:ident) => {
@@ -65,7 +66,7 @@ impl Record {
                     route = self.route,
                     session = self.id,
                     kind,
-                    stage = self.stage.name(),
+                    stage = stage.name(),
                     ended_by,
                     result,
                     detail,

@@ -1,5 +1,6 @@
 //! One attempt: one endpoint, one generation, one deadline.
 
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,11 +9,11 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 
-use super::{LinkCount, Opened, Trail, Upstream, Way};
+use super::{Course, LinkCount, Opened, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{Endpoint, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
-use crate::net::dial::dial;
+use crate::net::dial;
 use crate::net::link::Link;
 use crate::net::tls::{self, TlsClient};
 use crate::secret::Material;
@@ -43,14 +44,12 @@ impl<P: Protocol> Upstream<P> {
         let endpoint = &self.settings.endpoints[index];
         trail.endpoint = Some(endpoint.to_string());
         trail.generation = material.map(|material| material.generation());
-        let mut progress = Progress { stage: Stage::Dial, since: Instant::now() };
-        let deadline = Instant::now() + self.settings.connect_timeout;
-        let attempt = self.log_in(index, material, intent, &mut progress);
-        let result = match timeout_at(deadline, attempt).await {
-            Ok(result) => result,
-            Err(_) => Err(Failure::new(progress.stage, Side::Upstream, too_slow(progress.stage))),
-        };
-        trail.stage = Some(progress.stage);
+        trail.stage = None;
+        if let Some(course) = &mut trail.course {
+            **course = Course::default();
+        }
+        let mut progress = Progress { deadline: Instant::now() + self.settings.connect_timeout, trail };
+        let result = self.log_in(index, material, intent, &mut progress).await;
         self.metrics.login_attempt(result.as_ref().err().map_or("ok", |failure| failure.cause().name()));
         self.health.note(index, result.as_ref().map(|_| ()));
         result
@@ -61,28 +60,83 @@ impl<P: Protocol> Upstream<P> {
         index: usize,
         material: Option<&Arc<Material>>,
         intent: &P::Intent,
-        progress: &mut Progress,
+        progress: &mut Progress<'_>,
     ) -> Result<Opened<P>, Failure> {
         let endpoint = &self.settings.endpoints[index];
         let tls = self
             .tls_for(endpoint, material)
             .map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))?;
-        let (stream, place) = dial(endpoint, &self.resolver).await?;
-        self.metrics.stage(Stage::Dial, progress.next(Stage::Login));
+        let places = self.timed(progress, Stage::Resolve, dial::find(endpoint, &self.resolver)).await?;
+        progress.note(|course| course.places.clone_from(&places));
+        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(&places)).await?;
         let way = Way { endpoint: endpoint.to_string(), place, tls, direct: self.settings.tls.direct };
         let mut link = Link::new(stream);
         let machine = self.protocol.login(intent, self.terms(material, way.start()));
-        let login = link.drive(machine, way.tls.as_ref()).await;
-        let greeting = login.map_err(|trouble| during_login(&link, way.start(), trouble))?;
-        self.metrics.stage(Stage::Login, progress.next(Stage::Login));
+        let start = Instant::now();
+        let login = timeout_at(progress.deadline, link.drive(machine, way.tls.as_ref())).await;
+        let login = login.unwrap_or_else(|_| Err(self.too_slow(Stage::Login)));
+        self.split(progress, &link, &way, start, login.is_ok());
         if let Some(certificate) = link.certificate {
             self.metrics.certificate_expiry(&way.endpoint, certificate.not_after);
             self.health.certificate(index, certificate.not_after);
         }
+        let greeting = login.map_err(|trouble| {
+            let stage = progress.trail.stage.expect("an attempt that logs in has reached a stage");
+            Failure::new(stage, Side::Upstream, trouble)
+        })?;
         let count = material
             .zip(self.source.as_ref())
             .map(|(material, source)| LinkCount::new(material.generation(), &self.metrics, source));
         Ok(Opened { link, greeting, way, count })
+    }
+
+    /// One stage before there is a link.
+    async fn timed<T>(
+        &self,
+        progress: &mut Progress<'_>,
+        stage: Stage,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let start = Instant::now();
+        let result = timeout_at(progress.deadline, work).await;
+        let result =
+            result.unwrap_or_else(|_| Err(Failure::new(stage, Side::Upstream, self.too_slow(stage))));
+        self.passed(progress, stage, start.elapsed(), result.is_ok());
+        result
+    }
+
+    /// Tells the handshake from the login, which one machine did in one go. What failed before TLS was there
+    /// has failed at TLS, where TLS was to be had.
+    fn split(&self, progress: &mut Progress<'_>, link: &Link, way: &Way, start: Instant, ok: bool) {
+        let secured = match way.start() {
+            TlsStart::Off => start,
+            TlsStart::Direct | TlsStart::Negotiated => {
+                let end = link.secured_at.unwrap_or_else(Instant::now);
+                self.passed(progress, Stage::Tls, end - start, link.secured_at.is_some());
+                end
+            }
+        };
+        if link.secured_at.is_some() || way.start() == TlsStart::Off {
+            self.passed(progress, Stage::Login, secured.elapsed(), ok);
+        }
+        progress.note(|course| course.certificate = link.certificate);
+    }
+
+    fn passed(&self, progress: &mut Progress<'_>, stage: Stage, took: Duration, ok: bool) {
+        progress.trail.stage = Some(stage);
+        progress.note(|course| course.took.push((stage, took)));
+        if ok {
+            self.metrics.stage(stage, took);
+        }
+    }
+
+    fn too_slow(&self, stage: Stage) -> Trouble {
+        let cause = match stage {
+            Stage::Resolve => Cause::NameServerSilent,
+            Stage::Dial => Cause::ConnectTimedOut,
+            Stage::Accept | Stage::Tls | Stage::Login | Stage::Welcome | Stage::Relay => Cause::TimedOut,
+        };
+        Trouble::new(cause, format!("not done within {:?}", self.settings.connect_timeout))
     }
 
     fn terms(&self, material: Option<&Arc<Material>>, tls: TlsStart) -> Terms {
@@ -126,35 +180,16 @@ impl<P: Protocol> Upstream<P> {
     }
 }
 
-/// How far an attempt has come.
-struct Progress {
-    stage: Stage,
-    since: Instant,
+/// How far an attempt has come, and until when it may go on.
+struct Progress<'a> {
+    deadline: Instant,
+    trail: &'a mut Trail,
 }
 
-impl Progress {
-    /// Goes on to the next stage; returns how long this one took.
-    fn next(&mut self, stage: Stage) -> Duration {
-        self.stage = stage;
-        let took = self.since.elapsed();
-        self.since = Instant::now();
-        took
+impl Progress<'_> {
+    fn note(&mut self, write: impl FnOnce(&mut Course)) {
+        if let Some(course) = &mut self.trail.course {
+            write(course);
+        }
     }
-}
-
-fn too_slow(stage: Stage) -> Cause {
-    match stage {
-        Stage::Resolve => Cause::NameServerSilent,
-        Stage::Dial => Cause::ConnectTimedOut,
-        Stage::Accept | Stage::Tls | Stage::Login | Stage::Welcome | Stage::Relay => Cause::TimedOut,
-    }
-}
-
-/// A failure before TLS was there is one of TLS, where TLS was to be had.
-fn during_login(link: &Link, start: TlsStart, trouble: Trouble) -> Failure {
-    let stage = match (start, &link.tls) {
-        (TlsStart::Direct | TlsStart::Negotiated, None) => Stage::Tls,
-        (TlsStart::Direct | TlsStart::Negotiated, Some(_)) | (TlsStart::Off, _) => Stage::Login,
-    };
-    Failure::new(stage, Side::Upstream, trouble)
 }

@@ -5,6 +5,7 @@
 //! counts, when the route's `wait` is over.
 
 mod attempt;
+mod check;
 mod health;
 mod probe;
 mod rotation;
@@ -16,6 +17,7 @@ use attache_wire::{Protocol, TlsStart};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, sleep_until};
 
+pub use check::{Step, Verdict, approximately};
 pub use health::{Health, Seen};
 pub use probe::probe;
 
@@ -26,7 +28,7 @@ use crate::metrics::RouteMetrics;
 use crate::net::dial::Place;
 use crate::net::link::Link;
 use crate::net::resolve::Resolver;
-use crate::net::tls::TlsClient;
+use crate::net::tls::{Certificate, TlsClient};
 use crate::secret::Source;
 
 /// The first pause after all endpoints have failed; it doubles up to the second.
@@ -66,6 +68,17 @@ pub struct Trail {
     pub retries: u32,
     /// From the first attempt to the server's success.
     pub login: Option<Duration>,
+    /// The last attempt in detail, for whoever asks for it by putting one here.
+    pub course: Option<Box<Course>>,
+}
+
+/// One attempt, step by step.
+#[derive(Debug, Default)]
+pub struct Course {
+    pub places: Vec<Place>,
+    /// How long each stage took that was entered, also the one that failed.
+    pub took: Vec<(Stage, Duration)>,
+    pub certificate: Option<Certificate>,
 }
 
 /// The way that a link took, so that an errand can take it again.

@@ -5,12 +5,13 @@
 
 mod connection;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use connection::Connection;
+use socket2::{Domain, Socket, Type};
 
 use crate::ports::{self, Port};
 use crate::wait::eventually;
@@ -42,6 +43,37 @@ pub enum Fault {
     Stall { after: u64, direction: Direction },
     /// Each piece waits that long before it goes on.
     Delay(Duration),
+}
+
+/// A fault as one way of one connection meets it: so many bytes pass, then something happens.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    limit: u64,
+    then: Then,
+    delay: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    Hold,
+    Reset,
+    Close,
+}
+
+impl Fault {
+    fn rule(self, way: Direction) -> Rule {
+        let open = Rule { limit: u64::MAX, then: Then::Hold, delay: Duration::ZERO };
+        let limited =
+            |limit, then, direction| if direction == way { Rule { limit, then, ..open } } else { open };
+        match self {
+            Fault::None | Fault::Refuse | Fault::Hangup => open,
+            Fault::Blackhole => Rule { limit: 0, ..open },
+            Fault::Reset { after, direction } => limited(after, Then::Reset, direction),
+            Fault::Close { after, direction } => limited(after, Then::Close, direction),
+            Fault::Stall { after, direction } => limited(after, Then::Hold, direction),
+            Fault::Delay(delay) => Rule { delay, ..open },
+        }
+    }
 }
 
 /// A relay to one upstream, on a port that stays the same whatever happens. Ends on drop.
@@ -105,9 +137,16 @@ impl Relay {
         self.shared.state().connections.clone()
     }
 
+    /// Knocks at the relay's own door; whoever knocked before it is still let in. Nobody may be listening
+    /// any more, and then nobody need be woken.
     fn wake_acceptor(&self) {
-        // Nobody may be listening any more, and then nobody need be woken.
-        let _ = TcpStream::connect(self.addr());
+        let knock = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is left");
+        knock.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("loopback has a free port");
+        let knocker = knock.local_addr().ok().and_then(|addr| addr.as_socket());
+        self.shared.change(|state| state.knocker = knocker);
+        if knock.connect(&self.addr().into()).is_err() {
+            self.shared.change(|state| state.knocker = None);
+        }
     }
 }
 
@@ -134,12 +173,14 @@ struct State {
     fault: Fault,
     listening: bool,
     over: bool,
+    /// The address of our own connection that tells the acceptor to stop listening.
+    knocker: Option<SocketAddr>,
     connections: Vec<Arc<Connection>>,
 }
 
 impl Default for State {
     fn default() -> Self {
-        State { fault: Fault::None, listening: false, over: false, connections: Vec::new() }
+        State { fault: Fault::None, listening: false, over: false, knocker: None, connections: Vec::new() }
     }
 }
 
@@ -176,7 +217,8 @@ impl Shared {
     fn accept_from(self: &Arc<Self>, listener: &TcpListener) {
         for client in listener.incoming().map_while(Result::ok) {
             let mut state = self.state();
-            if state.over || state.fault == Fault::Refuse {
+            if state.knocker.is_some() && state.knocker == client.peer_addr().ok() {
+                state.knocker = None;
                 return;
             }
             let connection = Arc::new(Connection::new(client));

@@ -19,7 +19,9 @@ if [ -n "$target" ]; then
   for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$target" 2>/dev/null || break; sleep 0.2; done
   kill -s KILL "$target" 2>/dev/null
 fi
-[ -z "$3" ] || rm -rf "$3"
+[ -n "$3" ] || exit
+# Again, while others are still ending who write into it.
+for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$3" && break; sleep 0.5; done 2>/dev/null
 "#;
 
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -23,6 +24,9 @@ use crate::wait::within;
 
 /// For a command that is expected to end by itself.
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What a process said arrives at once after its end, unless a child of its own holds the pipe.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// How the binary is to be started.
 #[derive(Debug)]
@@ -185,10 +189,14 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).expect("our own child takes a signal");
     }
 
+    /// Its status, once it has ended and all that it said has arrived here.
     pub fn wait_exit(&mut self, deadline: Duration) -> ExitStatus {
         let pid = self.pid();
-        within(deadline, || self.ended())
-            .unwrap_or_else(|| panic!("process {pid} did not end within {deadline:?}"))
+        let status = within(deadline, || self.ended());
+        let status = status.unwrap_or_else(|| panic!("process {pid} did not end within {deadline:?}"));
+        let complete = || (self.stdout.is_complete() && self.stderr.is_complete()).then_some(());
+        within(LAST_WORDS, complete);
+        status
     }
 
     pub fn is_running(&mut self) -> bool {
@@ -262,6 +270,7 @@ impl Process {
 struct Lines {
     lines: Mutex<Vec<String>>,
     changed: Condvar,
+    complete: AtomicBool,
 }
 
 impl Lines {
@@ -273,12 +282,17 @@ impl Lines {
                 writer.lock().push(String::from_utf8_lossy(&line).into_owned());
                 writer.changed.notify_all();
             }
+            writer.complete.store(true, Ordering::SeqCst);
         });
         lines
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<String>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.complete.load(Ordering::SeqCst)
     }
 
     fn wait<T>(&self, since: usize, deadline: Duration, wanted: impl Fn(&str) -> Option<T>) -> Option<T> {

@@ -4,10 +4,13 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use tempfile::TempDir;
+
+use crate::keeper::Keeper;
 
 /// Whom a server runs as: databases refuse root, so root lends them an ordinary user.
 #[derive(Debug, Clone, Copy)]
@@ -45,14 +48,25 @@ impl Owner {
     }
 }
 
-/// A fresh folder under the system's temporary one, which anybody may enter.
+/// A fresh folder that anybody may enter, gone with its value or with the process.
 pub(crate) fn folder(purpose: &str) -> TempDir {
-    let folder = tempfile::Builder::new()
-        .prefix(&format!("attache-{purpose}-"))
-        .tempdir()
-        .expect("a temporary folder");
+    let folder = tempfile::Builder::new().prefix(&format!("{purpose}-")).tempdir_in(home());
+    let folder = folder.expect("our own folder takes a folder");
     set_mode(folder.path(), 0o755);
     folder
+}
+
+/// One folder per process holds all the others, and one keeper removes it: most values of the kit need
+/// none of their own.
+fn home() -> &'static Path {
+    static HOME: OnceLock<(PathBuf, Keeper)> = OnceLock::new();
+    let (home, _) = HOME.get_or_init(|| {
+        let home = tempfile::Builder::new().prefix("attache-").tempdir().expect("a temporary folder").keep();
+        set_mode(&home, 0o755);
+        let keeper = Keeper::of_folder(&home);
+        (home, keeper)
+    });
+    home
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {

@@ -29,8 +29,9 @@ pub fn postgres_tool(name: &str) -> Result<Command, Missing> {
     for (variable, _) in env::vars_os().filter(|(variable, _)| variable.to_string_lossy().starts_with("PG")) {
         command.env_remove(variable);
     }
-    // A password file or service file of the developer must not decide a test.
-    command.env("PGPASSFILE", "/dev/null").env("PGSERVICEFILE", "/dev/null").env("PGCONNECT_TIMEOUT", "20");
+    // Password, service, certificate and start files of the developer must not decide a test.
+    command.env("PGPASSFILE", "/dev/null").env("PGSERVICEFILE", "/dev/null").env("HOME", "/nonexistent");
+    command.env("PGCONNECT_TIMEOUT", "20");
     Ok(command)
 }
 

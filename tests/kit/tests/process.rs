@@ -3,20 +3,24 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use attache_kit::tools;
 use attache_kit::{Launch, Signal, eventually};
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Written by another process: a file that this one holds open for writing while some test forks could
+/// not be executed.
 fn program(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("attache");
-    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut writer = Command::new("sh");
+    writer.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(&path);
+    tools::run(&mut writer, format!("#!/bin/sh\n{text}\n").as_bytes(), DEADLINE).ok();
     (folder, path)
 }
 
@@ -33,7 +37,6 @@ fn it_is_started_with_its_configuration_and_its_log_can_be_waited_for() {
     let line = process.wait_for("that it listens", DEADLINE, |line| line["message"] == "listening");
     assert_eq!(line["port"], 5432);
     assert_eq!(process.log()[0], "run -c --x debug");
-    assert_eq!(process.stdout(), "routes: {}");
     assert!(process.is_running() && process.open_files() >= 3 && process.threads() == 1);
     assert!(process.resident_bytes() > 0);
 
@@ -44,6 +47,7 @@ fn it_is_started_with_its_configuration_and_its_log_can_be_waited_for() {
     process.signal(Signal::TERM);
     process.wait_for_since(so_far, "the drain", DEADLINE, |line| line["message"] == "draining");
     assert_eq!(process.wait_exit(DEADLINE).code(), Some(0));
+    assert_eq!(process.stdout(), "routes: {}");
     assert_eq!(process.count(|line| line["message"] == "listening"), 1);
 }
 

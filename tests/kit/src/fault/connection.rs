@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
-use super::{Direction, Fault, Shared};
+use super::{Direction, Fault, Rule, Shared, Then};
 
 const DIAL_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a blocked writer looks whether its connection was cut.
@@ -33,14 +33,6 @@ struct Record {
     bytes: Vec<u8>,
 }
 
-/// What may happen to the next bytes.
-enum Verdict {
-    Pass(usize, Duration),
-    Reset,
-    Close,
-    Stop,
-}
-
 impl Connection {
     pub(super) fn new(client: TcpStream) -> Connection {
         Connection {
@@ -57,7 +49,7 @@ impl Connection {
         match self.admission(shared) {
             Some(Fault::Hangup) => self.close(),
             Some(_) => match TcpStream::connect_timeout(&shared.upstream, DIAL_DEADLINE) {
-                Ok(server) => self.pump_both(shared, Arc::new(server)),
+                Ok(server) => self.pump_both(shared, &Arc::new(server)),
                 Err(_) => self.reset(),
             },
             None => self.reset(),
@@ -97,24 +89,24 @@ impl Connection {
         }
     }
 
-    fn pump_both(self: &Arc<Self>, shared: &Arc<Shared>, server: Arc<TcpStream>) {
+    fn pump_both(self: &Arc<Self>, shared: &Arc<Shared>, server: &Arc<TcpStream>) {
         let client = {
             let mut ends = self.ends();
-            ends.push(Arc::clone(&server));
+            ends.push(Arc::clone(server));
             // Cut while we were dialling: the client's end is gone already.
             if self.is_cut() { None } else { ends.first().cloned() }
         };
         let Some(client) = client else { return self.reset() };
-        for end in [&client, &server] {
+        for end in [&client, server] {
             let _ = end.set_nodelay(true);
             let _ = end.set_write_timeout(Some(WRITE_PATIENCE));
         }
         let back = thread::spawn({
             let (this, shared) = (Arc::clone(self), Arc::clone(shared));
-            let (client, server) = (Arc::clone(&client), Arc::clone(&server));
+            let (client, server) = (Arc::clone(&client), Arc::clone(server));
             move || this.pump(&shared, Direction::ToClient, &server, &client)
         });
-        self.pump(shared, Direction::ToServer, &client, &server);
+        self.pump(shared, Direction::ToServer, &client, server);
         let _ = back.join();
     }
 
@@ -130,11 +122,7 @@ impl Connection {
             match (&*from).read(&mut chunk) {
                 _ if self.is_cut() => return,
                 Ok(0) => return self.pass_end(shared, direction, to),
-                Ok(count) => {
-                    if !self.pass(shared, direction, &chunk[..count], to) {
-                        return;
-                    }
-                }
+                Ok(count) => self.pass(shared, direction, &chunk[..count], to),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(_) => return self.reset(),
             }
@@ -143,98 +131,51 @@ impl Connection {
 
     /// Half-close goes through as itself, unless that way is stalled.
     fn pass_end(&self, shared: &Shared, direction: Direction, to: &TcpStream) {
-        drop(shared.wait_until(|state| self.is_cut() || state.over || !self.holds(state.fault, direction)));
-        if !self.is_cut() {
+        if self.admitted(shared, direction).is_some() {
             let _ = to.shutdown(Shutdown::Write);
         }
     }
 
-    /// False when the connection is over.
-    fn pass(&self, shared: &Shared, direction: Direction, mut bytes: &[u8], to: &TcpStream) -> bool {
+    fn pass(&self, shared: &Shared, direction: Direction, mut bytes: &[u8], to: &TcpStream) {
         while !bytes.is_empty() {
-            match self.verdict(shared, direction, bytes.len()) {
-                Verdict::Pass(count, delay) => {
-                    thread::sleep(delay);
-                    let (now, later) = bytes.split_at(count);
-                    if !self.write(direction, now, to) {
-                        return false;
-                    }
-                    bytes = later;
-                    self.cut_if_due(shared, direction);
-                }
-                Verdict::Reset => self.reset(),
-                Verdict::Close => self.close(),
-                Verdict::Stop => {}
+            let Some(rule) = self.admitted(shared, direction) else { return };
+            let (now, later) = bytes.split_at(self.rest(direction, &rule).min(bytes.len()));
+            if !now.is_empty() {
+                thread::sleep(rule.delay);
             }
-            if self.is_cut() || shared.state().over {
-                return false;
-            }
+            self.write(direction, now, to);
+            // Looked at again: a cut after N bytes does not wait for byte N + 1.
+            self.enforce(direction, &shared.state().fault.rule(direction));
+            bytes = later;
         }
-        true
     }
 
-    fn verdict(&self, shared: &Shared, direction: Direction, wanted: usize) -> Verdict {
+    /// What holds for the next bytes, once anything may happen to them; nothing if the connection is over.
+    fn admitted(&self, shared: &Shared, direction: Direction) -> Option<Rule> {
+        let held = |rule: &Rule| rule.then == Then::Hold && self.rest(direction, rule) == 0;
         let state =
-            shared.wait_until(|state| self.is_cut() || state.over || !self.holds(state.fault, direction));
-        if self.is_cut() || state.over {
-            return Verdict::Stop;
+            shared.wait_until(|state| self.is_cut() || state.over || !held(&state.fault.rule(direction)));
+        (!self.is_cut() && !state.over).then(|| state.fault.rule(direction))
+    }
+
+    fn enforce(&self, direction: Direction, rule: &Rule) {
+        if self.rest(direction, rule) > 0 {
+            return;
         }
-        let rest = |after: u64| self.rest(direction, after).min(wanted);
-        match state.fault {
-            Fault::Reset { after, direction: d } if d == direction && rest(after) == 0 => Verdict::Reset,
-            Fault::Close { after, direction: d } if d == direction && rest(after) == 0 => Verdict::Close,
-            Fault::Reset { after, direction: d }
-            | Fault::Close { after, direction: d }
-            | Fault::Stall { after, direction: d }
-                if d == direction =>
-            {
-                Verdict::Pass(rest(after), Duration::ZERO)
-            }
-            Fault::Delay(delay) => Verdict::Pass(wanted, delay),
-            Fault::None
-            | Fault::Refuse
-            | Fault::Hangup
-            | Fault::Blackhole
-            | Fault::Reset { .. }
-            | Fault::Close { .. }
-            | Fault::Stall { .. } => Verdict::Pass(wanted, Duration::ZERO),
+        match rule.then {
+            Then::Hold => {}
+            Then::Reset => self.reset(),
+            Then::Close => self.close(),
         }
     }
 
-    /// A cut after N bytes does not wait for byte N + 1.
-    fn cut_if_due(&self, shared: &Shared, direction: Direction) {
-        let fault = shared.state().fault;
-        match fault {
-            Fault::Reset { after, direction: d } if d == direction && self.rest(d, after) == 0 => {
-                self.reset()
-            }
-            Fault::Close { after, direction: d } if d == direction && self.rest(d, after) == 0 => {
-                self.close()
-            }
-            _ => {}
-        }
-    }
-
-    fn holds(&self, fault: Fault, way: Direction) -> bool {
-        match fault {
-            Fault::Blackhole => true,
-            Fault::Stall { after, direction } => direction == way && self.rest(way, after) == 0,
-            Fault::None
-            | Fault::Refuse
-            | Fault::Hangup
-            | Fault::Reset { .. }
-            | Fault::Close { .. }
-            | Fault::Delay(_) => false,
-        }
-    }
-
-    fn rest(&self, direction: Direction, after: u64) -> usize {
-        let rest = after.saturating_sub(self.recorded(direction).total);
+    fn rest(&self, direction: Direction, rule: &Rule) -> usize {
+        let rest = rule.limit.saturating_sub(self.recorded(direction).total);
         usize::try_from(rest).unwrap_or(usize::MAX)
     }
 
     /// Writes with patience, so that a reader who has stopped cannot keep a cut connection alive.
-    fn write(&self, direction: Direction, mut bytes: &[u8], mut to: &TcpStream) -> bool {
+    fn write(&self, direction: Direction, mut bytes: &[u8], mut to: &TcpStream) {
         while !bytes.is_empty() && !self.is_cut() {
             match to.write(bytes) {
                 Ok(count) => {
@@ -246,7 +187,6 @@ impl Connection {
                 Err(_) => self.reset(),
             }
         }
-        !self.is_cut()
     }
 
     fn is_cut(&self) -> bool {

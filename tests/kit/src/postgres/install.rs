@@ -13,7 +13,6 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::Version;
-use crate::keeper::Keeper;
 use crate::scratch::{self, Owner};
 use crate::skip::{Missing, StartError};
 use crate::tools;
@@ -50,7 +49,7 @@ impl Install {
         if !binaries.join("postgres").exists() {
             return Err(Missing(format!("PostgreSQL {}", version.number())).into());
         }
-        let binaries = binaries.canonicalize().map_err(failed)?;
+        let binaries = binaries.canonicalize().map_err(|error| StartError::Failed(error.to_string()))?;
         let binaries = if owner.reaches(&binaries) { binaries } else { reachable_copy(&binaries, owner)? };
         Ok(Install { binaries, owner, version })
     }
@@ -65,45 +64,48 @@ impl Install {
         command
     }
 
-    /// A cluster that has never run, at `data`, still owned by us.
+    /// A cluster that has never run, at `data`.
     pub(super) fn fresh_cluster(&self, data: &Path) -> Result<(), String> {
-        let template = self.template()?;
-        scratch::copy_tree(&template, data).map_err(|error| format!("could not copy {template:?}: {error}"))
+        match self.template()? {
+            Some(template) => scratch::copy_tree(&template, data)
+                .map_err(|error| format!("could not copy {template:?}: {error}")),
+            None => self.initdb(data),
+        }
     }
 
-    fn template(&self) -> Result<PathBuf, String> {
+    /// Nothing where the cache belongs to somebody else: then each server costs an initdb.
+    fn template(&self) -> Result<Option<PathBuf>, String> {
         // One at a time: the tests of a process all start at once.
         static ONE: Mutex<()> = Mutex::new(());
         let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
 
-        let full_version = tools::run(self.command("postgres").arg("--version"), b"", INITDB_DEADLINE).ok();
-        let number = full_version.split_whitespace().nth(2).unwrap_or("unknown").to_string();
-        let template =
-            tools::cache().join("templates").join(format!("postgresql-{number}-{TEMPLATE_FORMAT}"));
-        if !template.exists() {
-            self.make_template(&template)?;
+        let template = tools::cache().join("templates").join(self.template_name());
+        if template.exists() {
+            return Ok(Some(template));
         }
-        Ok(template)
+        let workshop = scratch::folder("initdb");
+        let data = workshop.path().join("data");
+        self.initdb(&data)?;
+        Ok(install_template(&data, &template).is_ok().then_some(template))
     }
 
-    fn make_template(&self, template: &Path) -> Result<(), String> {
-        let workshop = scratch::folder("initdb");
-        self.owner.give(workshop.path()).map_err(|error| error.to_string())?;
-        let data = workshop.path().join("data");
-        let ran = tools::run(
-            self.command("initdb").args(INITDB).arg(&data).current_dir(workshop.path()),
-            b"",
-            INITDB_DEADLINE,
-        );
-        if !ran.status.success() {
-            return Err(format!(
-                "initdb of PostgreSQL {}: {}{}",
-                self.version.number(),
-                ran.stderr,
-                ran.stdout
-            ));
+    /// By user, because a cluster can be read by nobody else.
+    fn template_name(&self) -> String {
+        let version = tools::run(self.command("postgres").arg("--version"), b"", INITDB_DEADLINE).ok();
+        let number = version.split_whitespace().nth(2).unwrap_or("unknown");
+        let user = rustix::process::getuid().as_raw();
+        format!("postgresql-{number}-{TEMPLATE_FORMAT}-{user}")
+    }
+
+    fn initdb(&self, data: &Path) -> Result<(), String> {
+        let made = fs::create_dir(data).and_then(|()| self.owner.give(data));
+        made.map_err(|error| format!("{data:?}: {error}"))?;
+        let mut initdb = self.command("initdb");
+        let ran = tools::run(initdb.args(INITDB).arg(data).current_dir("/"), b"", INITDB_DEADLINE);
+        if ran.status.success() {
+            return Ok(());
         }
-        install_template(&data, template).map_err(|error| format!("could not keep {template:?}: {error}"))
+        Err(format!("initdb of PostgreSQL {}: {}{}", self.version.number(), ran.stderr, ran.stdout))
     }
 }
 
@@ -121,21 +123,16 @@ fn install_template(data: &Path, template: &Path) -> io::Result<()> {
 
 /// A checkout under `/root` cannot be entered by the server's user: it gets a copy for this process.
 fn reachable_copy(binaries: &Path, owner: Owner) -> Result<PathBuf, StartError> {
-    static COPY: OnceLock<Result<(TempDir, Keeper), String>> = OnceLock::new();
+    static COPY: OnceLock<Result<TempDir, String>> = OnceLock::new();
     let copy = COPY.get_or_init(|| {
         let folder = scratch::folder("binaries");
         let native = binaries.parent().expect("binaries lie in a folder of the installation");
         scratch::copy_tree(native, &folder.path().join("native")).map_err(|error| error.to_string())?;
         owner.give(folder.path()).map_err(|error| error.to_string())?;
-        let keeper = Keeper::of_folder(folder.path());
-        Ok((folder, keeper))
+        Ok(folder)
     });
     match copy {
-        Ok((folder, _)) => Ok(folder.path().join("native/bin")),
+        Ok(folder) => Ok(folder.path().join("native/bin")),
         Err(why) => Err(StartError::Failed(format!("could not copy {binaries:?}: {why}"))),
     }
-}
-
-fn failed(error: io::Error) -> StartError {
-    StartError::Failed(error.to_string())
 }

@@ -1,0 +1,127 @@
+//! What is known of a session while its bytes are copied, beyond the recorded ones.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use attache_postgres::SessionWatch;
+use attache_wire::Watch;
+use proptest::prelude::*;
+use support::{error, message};
+
+enum From {
+    Client(Vec<u8>),
+    Server(Vec<u8>),
+}
+use From::{Client, Server};
+
+fn watched(steps: &[From]) -> SessionWatch {
+    let mut watch = SessionWatch::default();
+    for step in steps {
+        match step {
+            Client(bytes) => watch.from_client(bytes),
+            Server(bytes) => watch.from_server(bytes),
+        }
+    }
+    watch
+}
+
+fn query() -> From {
+    Client(message(b'Q', b"select 1\0"))
+}
+
+fn client(tags: &[u8]) -> From {
+    Client(tags.iter().flat_map(|tag| message(*tag, b"")).collect())
+}
+
+fn server(tags: &[u8]) -> From {
+    Server(tags.iter().flat_map(|tag| message(*tag, b"")).collect())
+}
+
+fn ready(status: u8) -> From {
+    Server(message(b'Z', &[status]))
+}
+
+#[test]
+fn a_session_is_quiet_only_outside_of_transactions() {
+    for (status, quiet) in [(b'I', true), (b'T', false), (b'E', false), (b'?', false)] {
+        assert_eq!(watched(&[query(), ready(status)]).quiet(), quiet, "{}", status as char);
+    }
+}
+
+#[test]
+fn half_a_frame_in_either_direction_is_not_quiet() {
+    let frame = message(b'N', b"notice");
+    for end in 1..frame.len() {
+        let watch = watched(&[Server(frame[..end].to_vec())]);
+        assert!(!watch.quiet() && !watch.may_speak(), "{end}");
+        let watch = watched(&[Client(frame[..end].to_vec())]);
+        assert!(!watch.quiet() && watch.may_speak(), "{end}: the server's side is at a boundary");
+    }
+    let watch = watched(&[Server(frame)]);
+    assert!(watch.quiet() && watch.may_speak());
+}
+
+#[test]
+fn nothing_is_added_after_a_fatal_error_or_a_goodbye() {
+    let fatal = |text: &[u8]| Server(message(b'E', text));
+    assert!(!watched(&[Server(error("57P01", "bye"))]).may_speak());
+    assert!(!watched(&[fatal("SPANIK\0VPANIC\0CXX000\0\0".as_bytes())]).may_speak());
+    assert!(!watched(&[fatal(b"")]).may_speak(), "a severity that is not there is taken for the worst");
+    assert!(watched(&[fatal("SFEHLER\0VERROR\0C42601\0\0".as_bytes())]).may_speak());
+    let watch = watched(&[client(b"X")]);
+    assert!(!watch.may_speak() && watch.client_left());
+}
+
+#[test]
+fn a_length_that_makes_no_sense_ends_all_knowledge() {
+    for length in [0_u32, 3, 0x8000_0000, u32::MAX] {
+        let bytes = [&b"D"[..], &length.to_be_bytes()].concat();
+        let watch = watched(&[Server(bytes.clone()), Server(message(b'Z', b"I"))]);
+        assert!(!watch.quiet() && !watch.may_speak(), "{length}");
+        assert!(!watched(&[Client(bytes), query(), ready(b'I')]).quiet());
+    }
+}
+
+#[test]
+fn every_query_and_sync_waits_for_its_own_answer() {
+    assert!(!watched(&[query(), query(), ready(b'I')]).quiet());
+    assert!(watched(&[query(), query(), ready(b'I'), ready(b'I')]).quiet());
+    assert!(!watched(&[client(b"PBES"), query(), server(b"12C"), ready(b'I')]).quiet());
+    assert!(watched(&[client(b"PBES"), query(), server(b"12C"), ready(b'I'), ready(b'I')]).quiet());
+    assert!(!watched(&[client(b"H")]).quiet(), "a Flush wants an answer too");
+    assert!(!watched(&[query(), client(b"P"), ready(b'I')]).quiet(), "the Parse behind it waits");
+}
+
+#[test]
+fn a_copy_in_doubt_is_never_quiet_too_early() {
+    // Two kinds of query at once, and then a COPY: which Sync it swallows is not known.
+    let steps = [client(b"PBES"), query(), ready(b'I'), server(b"G"), client(b"c")];
+    assert!(!watched(&steps).quiet(), "the query's answer is still to come");
+    // CopyDone without the Sync that the extended protocol needs.
+    assert!(!watched(&[client(b"PBES"), server(b"12G"), client(b"c")]).quiet());
+    assert!(!watched(&[client(b"PBES"), server(b"12G"), client(b"f")]).quiet());
+    assert!(!watched(&[client(b"PBES"), server(b"12GE")]).quiet());
+    assert!(watched(&[client(b"PBES"), server(b"12GE"), client(b"dcS"), ready(b'I')]).quiet());
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_in_any_pieces_come_to_the_same(
+        steps in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..30)), 0..20),
+        size in 1_usize..8,
+    ) {
+        let (mut whole, mut pieces) = (SessionWatch::default(), SessionWatch::default());
+        for (client, bytes) in steps {
+            if client {
+                whole.from_client(&bytes);
+                bytes.chunks(size).for_each(|piece| pieces.from_client(piece));
+            } else {
+                whole.from_server(&bytes);
+                bytes.chunks(size).for_each(|piece| pieces.from_server(piece));
+            }
+            prop_assert_eq!(whole.quiet(), pieces.quiet());
+            prop_assert_eq!(whole.may_speak(), pieces.may_speak());
+            prop_assert_eq!(whole.client_left(), pieces.client_left());
+        }
+    }
+}

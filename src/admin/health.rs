@@ -1,0 +1,57 @@
+//! What kubelets and scrapers ask. Nothing here changes anything, and no request reaches a database.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use crate::app::House;
+
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) fn router(house: Arc<House>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/startupz", get(startupz))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+        .with_state(house)
+}
+
+async fn livez(State(house): State<Arc<House>>) -> Response {
+    let stuck = !house.is_alive().await;
+    answer(stuck.then(|| "a worker does not answer".to_owned()).into_iter().collect())
+}
+
+async fn startupz(State(house): State<Arc<House>>) -> Response {
+    answer(house.missing_credentials())
+}
+
+async fn readyz(State(house): State<Arc<House>>) -> Response {
+    answer(house.waiting_for())
+}
+
+/// `ok`, or what is missing, one a line.
+fn answer(missing: Vec<String>) -> Response {
+    match missing.as_slice() {
+        [] => "ok\n".into_response(),
+        missing => (StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n").into_response(),
+    }
+}
+
+async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
+    for route in &house.routes {
+        route.refresh_metrics();
+    }
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    if accept.contains("application/openmetrics-text") {
+        ([(CONTENT_TYPE, OPEN_METRICS)], house.metrics.open_metrics()).into_response()
+    } else {
+        ([(CONTENT_TYPE, PROMETHEUS_TEXT)], house.metrics.prometheus_text()).into_response()
+    }
+}

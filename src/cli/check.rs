@@ -1,0 +1,123 @@
+//! `attache check`: walks the way of a session, from the file to the database, and tells every step.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::files::Files;
+use super::report::Report;
+use super::{Failed, Outcome, block_on, print};
+use crate::app;
+use crate::config::domain::{Config, Route, TlsMode};
+use crate::failure::Cause;
+use crate::metrics::Metrics;
+use crate::net::resolve::Resolver;
+use crate::net::tls;
+use crate::route::Serve;
+use crate::session::Ids;
+use crate::status::CredentialStatus;
+use crate::upstream::{Step, Verdict, approximately};
+
+/// Check a configuration, and the way to each of its databases.
+///
+/// Configuration, credential, DNS, TCP, TLS and login: each step with its time and, where it failed, the likely
+/// cause. Exit code 1 if a step failed, 2 if the configuration is wrong.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    files: Files,
+
+    /// Read files only.
+    #[arg(long)]
+    offline: bool,
+
+    /// Print the steps, or what is wrong with the configuration, as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    pub(super) fn run(self) -> Outcome {
+        let config = match self.files.load() {
+            Err(Failed::Configuration(complaints)) if self.json => {
+                print(&format!("{:#}\n", serde_json::json!({ "complaints": complaints })));
+                return Err(Failed::Configuration(complaints));
+            }
+            loaded => loaded?,
+        };
+        let report = block_on(walk(&config, self.offline))?;
+        print(&if self.json { report.json() } else { report.text() });
+        if report.failed() { Err(Failed::AsTold) } else { Ok(()) }
+    }
+}
+
+async fn walk(config: &Config, offline: bool) -> Report {
+    let (metrics, resolver, ids) = (Metrics::new(), Resolver::from_system(), Arc::new(Ids::new()));
+    let mut report = Report::default();
+    report.add(None, passed("configuration", count(config.routes.len())));
+    for route in &config.routes {
+        // Nobody follows the credential here: one reading is what is checked.
+        let (built, _) = app::build(route, &metrics, &resolver, &ids);
+        let files = credential(route, built.as_ref()).into_iter().chain(authorities(route));
+        files.for_each(|step| report.add(Some(&route.name), step));
+        if !offline {
+            built.check().await.into_iter().for_each(|step| report.add(Some(&route.name), step));
+        }
+    }
+    report
+}
+
+fn count(routes: usize) -> String {
+    match routes {
+        1 => "1 route".to_owned(),
+        routes => format!("{routes} routes"),
+    }
+}
+
+fn credential(route: &Route, built: &dyn Serve) -> Vec<Step> {
+    let Some((source, standing)) = route.credential.as_ref().zip(built.status().credential) else {
+        return vec![];
+    };
+    let path = source.path.display();
+    let main = match &standing.problem {
+        Some(problem) => failed("credential", Cause::CredentialMissing, format!("{path}: {}", problem.text)),
+        None => passed("credential", format!("{path}: {}", read(&standing))),
+    };
+    let warnings = standing.warnings.iter().map(|warning| Step {
+        verdict: Verdict::Warned(warning.name),
+        ..passed("credential", format!("{path}: {}", warning.text))
+    });
+    std::iter::once(main).chain(warnings).collect()
+}
+
+fn read(standing: &CredentialStatus) -> String {
+    let generation = standing.generation.unwrap_or(0);
+    match standing.file_age_seconds {
+        Some(age) => {
+            format!("generation {generation}, written {} ago", approximately(Duration::from_secs(age)))
+        }
+        None => format!("generation {generation}"),
+    }
+}
+
+/// The authorities that the server's certificate will be verified against.
+fn authorities(route: &Route) -> Option<Step> {
+    let tls = &route.upstream.tls;
+    let source = tls.ca.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
+    match tls.mode {
+        TlsMode::Off | TlsMode::InsecureNoVerify => None,
+        TlsMode::VerifyFull | TlsMode::VerifyCa => Some(match tls::configure(tls, None, None) {
+            Ok(_) => passed("authorities", source),
+            Err(trouble) => failed("authorities", trouble.cause, trouble.detail),
+        }),
+    }
+}
+
+fn passed(name: &'static str, detail: String) -> Step {
+    Step { endpoint: None, name, took: None, verdict: Verdict::Passed, detail }
+}
+
+fn failed(name: &'static str, cause: Cause, detail: String) -> Step {
+    Step { verdict: Verdict::Failed(cause), ..passed(name, detail) }
+}

@@ -1,0 +1,41 @@
+//! The configuration that a command is about.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Failed;
+use crate::config::domain::Config;
+use crate::config::{self, Sources};
+use crate::registry;
+
+#[derive(Debug, Clone, Args)]
+pub(super) struct Files {
+    /// Configuration file (YAML, TOML or JSON); later files are laid over earlier ones.
+    #[arg(short, long = "config", value_name = "FILE", env = "ATTACHE_CONFIG", num_args = 1..)]
+    files: Vec<PathBuf>,
+
+    /// One setting, laid over files and environment, such as `log.level=debug`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    overrides: Vec<String>,
+}
+
+impl Files {
+    /// Whether a file was named.
+    pub(super) fn any(&self) -> bool {
+        !self.files.is_empty()
+    }
+
+    pub(super) fn load(&self) -> Result<Config, Failed> {
+        let sources =
+            Sources { files: self.files.clone(), env: environment(), overrides: self.overrides.clone() };
+        config::load(&sources, &registry::facts()).map_err(Failed::Configuration)
+    }
+}
+
+/// What is not text cannot be a setting of ours.
+fn environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}

@@ -1,0 +1,149 @@
+//! `attache status`: how a running process stands.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use hyper::{Method, StatusCode};
+use serde_json::Value;
+
+use super::address::ControlAddress;
+use super::http::ask;
+use super::table::Table;
+use super::{Failed, Outcome, block_on, print};
+use crate::upstream::approximately;
+
+/// Show how a running process stands: routes, credentials, endpoints.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// Print the JSON of the control listener.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    address: ControlAddress,
+}
+
+impl Status {
+    pub(super) fn run(self) -> Outcome {
+        let address = self.address.find()?;
+        let answer = block_on(ask(Method::GET, &address, "/status"))?.map_err(Failed::Because)?;
+        let strange = || Failed::Because(format!("{address}: {} instead of a status", answer.status));
+        if answer.status != StatusCode::OK {
+            return Err(strange());
+        }
+        let status: Value = serde_json::from_str(&answer.body).map_err(|_| strange())?;
+        print(&if self.json { format!("{status:#}\n") } else { summary(&status) });
+        Ok(())
+    }
+}
+
+fn summary(status: &Value) -> String {
+    format!("{}\n\n{}\n{}", headline(status), routes(status), endpoints(status))
+}
+
+fn headline(status: &Value) -> String {
+    let version = text(&status["version"]);
+    let state = match (status["draining"].as_bool(), status["ready"].as_bool()) {
+        (Some(true), _) => "draining".to_owned(),
+        (_, Some(true)) => "ready".to_owned(),
+        _ => {
+            let missing: Vec<_> = list(&status["waiting_for"]).iter().map(text).collect();
+            format!("not ready: waiting for {}", missing.join(", "))
+        }
+    };
+    format!("attache {version}, {state}")
+}
+
+fn routes(status: &Value) -> String {
+    let mut table = Table::default();
+    table.row(["ROUTE", "PROTOCOL", "SESSIONS", "LINKS", "CREDENTIAL"]);
+    for route in list(&status["routes"]) {
+        table.row([
+            text(&route["name"]),
+            text(&route["protocol"]),
+            text(&route["sessions"]),
+            links(&route["links_by_generation"]),
+            credential(&route["credential"]),
+        ]);
+        for warning in list(&route["credential"]["warnings"]) {
+            table.row([String::new(), String::new(), String::new(), String::new(), text(&warning["text"])]);
+        }
+    }
+    table.text()
+}
+
+fn links(by_generation: &Value) -> String {
+    let by_generation = by_generation.as_object().into_iter().flatten();
+    let told: Vec<_> = by_generation.map(|(generation, count)| format!("{count} on {generation}")).collect();
+    if told.is_empty() { "-".to_owned() } else { told.join(", ") }
+}
+
+fn credential(credential: &Value) -> String {
+    if credential.is_null() {
+        return "none needed".to_owned();
+    }
+    let generation = match credential["generation"].as_u64() {
+        Some(generation) => format!("generation {generation}, read {} ago", ago(&credential["age_seconds"])),
+        None => "missing".to_owned(),
+    };
+    let rejected = if credential["rejected"] == true { ", REJECTED by the server" } else { "" };
+    let problem = credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
+    format!("{generation}{rejected}{problem}")
+}
+
+fn endpoints(status: &Value) -> String {
+    let mut table = Table::default();
+    table.row(["ROUTE", "ENDPOINT", "STATE", "PROBED", "CERTIFICATE", "SERVER"]);
+    for route in list(&status["routes"]) {
+        for endpoint in list(&route["endpoints"]) {
+            table.row([
+                text(&route["name"]),
+                text(&endpoint["endpoint"]),
+                state(&endpoint["up"]).to_owned(),
+                ago(&endpoint["last_probe_age_seconds"]),
+                certificate(&endpoint["certificate_not_after"]),
+                found(endpoint),
+            ]);
+        }
+    }
+    table.text()
+}
+
+fn state(up: &Value) -> &'static str {
+    match up.as_bool() {
+        Some(true) => "up",
+        Some(false) => "DOWN",
+        None => "unknown",
+    }
+}
+
+fn certificate(not_after: &Value) -> String {
+    let Some(not_after) = not_after.as_u64() else { return "-".to_owned() };
+    match (UNIX_EPOCH + Duration::from_secs(not_after)).duration_since(SystemTime::now()) {
+        Ok(left) => format!("{} left", approximately(left)),
+        Err(_) => "EXPIRED".to_owned(),
+    }
+}
+
+/// The server's version, or why nobody knows it.
+fn found(endpoint: &Value) -> String {
+    let failure = ["stage", "cause", "detail"].map(|key| endpoint[key].as_str());
+    match failure {
+        [Some(stage), Some(cause), detail] => {
+            format!("{stage}: {cause}: {}", detail.unwrap_or_default()).trim_end_matches(": ").to_owned()
+        }
+        _ => endpoint["server_version"].as_str().unwrap_or("-").to_owned(),
+    }
+}
+
+fn ago(seconds: &Value) -> String {
+    seconds.as_u64().map_or_else(|| "-".to_owned(), |seconds| approximately(Duration::from_secs(seconds)))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
