@@ -82,8 +82,6 @@ pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Co
     unreadable.extend(complaints);
     if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
 }
-<<<<<<< HEAD
-=======
 
 /// The JSON Schema of a configuration file.
 pub fn schema(protocols: &[ProtocolFacts]) -> Value {
@@ -98,4 +96,3 @@ pub fn document(protocols: &[ProtocolFacts]) -> String {
 fn declared(protocols: &[ProtocolFacts]) -> Vec<Note> {
     Reader::describe(|top| drop(keys::read(top, protocols)))
 }
->>>>>>> admin

@@ -66,6 +66,7 @@ fn a_login_that_is_cut_anywhere_is_a_connection_failure_and_leaves_nothing() {
     let plan = Plan::postgres(&[relay.addr()]).tls(&real.pki).secret(secret.path());
     let house = plan.upstream("wait: 0").start();
     drop(house.session());
+    house.ended(0);
     for direction in [Direction::ToServer, Direction::ToClient] {
         // What ReadyForQuery needs at the very end is not cut off: the signature of a handshake varies by octets.
         let whole = relay.sent(direction).len() as u64 - 16;

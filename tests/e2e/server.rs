@@ -17,7 +17,7 @@ pub fn welcome(peer: &mut Peer) -> io::Result<()> {
 pub fn answer(peer: &mut Peer) -> io::Result<()> {
     while let Ok((tag, _)) = peer.read_message() {
         if tag == b'Q' {
-            peer.send_message(b'D', b"\0\x01\0\0\0\x021\0")?;
+            peer.send_message(b'D', b"\0\x01\0\0\0\x011")?;
             peer.send_message(b'C', b"SELECT 1\0")?;
             peer.send_message(b'Z', b"I")?;
         }
