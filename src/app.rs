@@ -175,8 +175,7 @@ pub fn build(
     ids: &Arc<Ids>,
 ) -> (Arc<dyn Serve>, Option<Watcher>) {
     let kind = protocol(&route.protocol);
-    let (source, watcher) =
-        credential(route.credential.as_ref(), &route.name, kind.facts.needs_user).unzip();
+    let (source, watcher) = credential(route.credential.as_ref(), &route.name, kind.facts.needs_user).unzip();
     let endpoints: Vec<_> = route.upstream.endpoints.iter().map(ToString::to_string).collect();
     let metrics = Arc::new(metrics.route(&route.name, &endpoints));
     let parts = RouteParts { source, resolver: resolver.clone(), metrics, ids: Arc::clone(ids) };
@@ -189,11 +188,7 @@ fn protocol(name: &str) -> Kind {
 }
 
 /// Opens the credential of a route, if it has one.
-fn credential(
-    source: Option<&CredentialSource>,
-    route: &str,
-    needs_user: bool,
-) -> Option<(Source, Watcher)> {
+fn credential(source: Option<&CredentialSource>, route: &str, needs_user: bool) -> Option<(Source, Watcher)> {
     let source = source?;
     let keys = Keys {
         username: source.keys.username.clone(),

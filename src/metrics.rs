@@ -3,6 +3,8 @@
 //! Labels come from closed lists and from the configuration, never from clients. A route takes its
 //! counters once, when it is built: nothing is looked up while bytes are copied.
 
+mod document;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,17 +14,41 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::Registry;
+use prometheus_client::metrics::{MetricType, TypedMetric};
+use prometheus_client::registry::{Metric, Registry};
+
+pub use document::document;
 
 use crate::failure::Stage;
 
 /// Bounds of the stage histogram, in seconds: from a warm loopback to the usual limit of `wait`.
 const STAGE_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
 
+/// What a metric is told apart by.
+trait Labelled {
+    const LABELS: &'static [&'static str];
+}
+
+impl Labelled for Gauge {
+    const LABELS: &'static [&'static str] = &[];
+}
+
+/// A metric, as the page of documentation tells it.
+struct Described {
+    name: &'static str,
+    kind: MetricType,
+    labels: &'static [&'static str],
+    means: &'static str,
+}
+
 macro_rules! labels {
     ($($name:ident { $($label:ident),+ })+) => {
         $(#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-        pub struct $name { $(pub $label: String),+ })+
+        pub struct $name { $(pub $label: String),+ }
+
+        impl<M, C> Labelled for Family<$name, M, C> {
+            const LABELS: &'static [&'static str] = &[$(stringify!($label)),+];
+        })+
     };
 }
 
@@ -41,6 +67,7 @@ type Seconds = Family<OfStage, Histogram, fn() -> Histogram>;
 /// Every metric of the process.
 pub struct Metrics {
     registry: Registry,
+    described: Vec<Described>,
     sessions_active: Family<OfRoute, Gauge>,
     sessions: Family<OfResult, Counter>,
     stage_seconds: Seconds,
@@ -78,6 +105,7 @@ impl Metrics {
             config_last_reload_successful: Gauge::default(),
             draining: Gauge::default(),
             registry,
+            described: Vec::new(),
         };
         metrics.config_last_reload_successful.set(1);
         metrics.register();
@@ -86,65 +114,53 @@ impl Metrics {
 
     /// Names and meanings: the page `docs/metrics.md` and the scrape come from here.
     fn register(&mut self) {
-        let registry = &mut self.registry;
-        registry.register("sessions_active", "Sessions being served now", self.sessions_active.clone());
-        registry.register(
-            "sessions",
-            "Sessions that have ended, by result: ok or the cause",
-            self.sessions.clone(),
-        );
-        registry.register(
-            "session_stage_seconds",
-            "How long each stage of a session took",
-            self.stage_seconds.clone(),
-        );
-        registry.register(
-            "login_attempts",
-            "Logins tried on servers, by result: ok or the cause",
-            self.login_attempts.clone(),
-        );
-        registry.register(
-            "login_retries",
-            "Logins tried again before the client heard of it, by reason",
-            self.login_retries.clone(),
-        );
-        registry.register(
-            "upstream_up",
-            "1 while the last probe of the endpoint succeeded",
-            self.upstream_up.clone(),
-        );
-        registry.register(
+        self.add("sessions_active", "Sessions being served now", |all| &all.sessions_active);
+        self.add("sessions", "Sessions that have ended, by result: ok or the cause", |all| &all.sessions);
+        self.add("session_stage_seconds", "How long each stage of a session took", |all| &all.stage_seconds);
+        self.add("login_attempts", "Logins tried on servers, by result: ok or the cause", |all| {
+            &all.login_attempts
+        });
+        self.add("login_retries", "Logins tried again before the client heard of it, by reason", |all| {
+            &all.login_retries
+        });
+        self.add("upstream_up", "1 while the last probe of the endpoint succeeded", |all| &all.upstream_up);
+        self.add(
             "credential_generation",
             "The current generation of the credential; 0 while there is none",
-            self.credential_generation.clone(),
+            |all| &all.credential_generation,
         );
-        registry.register(
+        self.add(
             "credential_loaded_timestamp_seconds",
             "When the current generation was read, in seconds since 1970",
-            self.credential_loaded.clone(),
+            |all| &all.credential_loaded,
         );
-        registry.register(
-            "credential_rejected",
-            "1 while the server does not accept the current generation",
-            self.credential_rejected.clone(),
-        );
-        registry.register("links", "Connections to servers, by generation and state", self.links.clone());
-        registry.register(
-            "relay_bytes",
-            "Octets copied, by direction: to_upstream or to_client",
-            self.relay_bytes.clone(),
-        );
-        registry.register(
+        self.add("credential_rejected", "1 while the server does not accept the current generation", |all| {
+            &all.credential_rejected
+        });
+        self.add("links", "Connections to servers, by generation and state", |all| &all.links);
+        self.add("relay_bytes", "Octets copied, by direction: to_upstream or to_client", |all| {
+            &all.relay_bytes
+        });
+        self.add(
             "tls_certificate_expiry_timestamp_seconds",
             "The end of validity of the server's certificate, in seconds since 1970",
-            self.certificate_expiry.clone(),
+            |all| &all.certificate_expiry,
         );
-        registry.register(
+        self.add(
             "config_last_reload_successful",
             "1 if the configuration that was read last is the one that runs",
-            self.config_last_reload_successful.clone(),
+            |all| &all.config_last_reload_successful,
         );
-        registry.register("draining", "1 while the process is being stopped", self.draining.clone());
+        self.add("draining", "1 while the process is being stopped", |all| &all.draining);
+    }
+
+    fn add<M>(&mut self, name: &'static str, means: &'static str, metric: fn(&Self) -> &M)
+    where
+        M: Metric + TypedMetric + Labelled + Clone,
+    {
+        let metric = metric(self).clone();
+        self.described.push(Described { name, kind: M::TYPE, labels: M::LABELS, means });
+        self.registry.register(name, means, metric);
     }
 
     /// The counters of one route. `endpoints` are known from the configuration, so that they show before their

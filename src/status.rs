@@ -88,7 +88,9 @@ impl From<Standing> for CredentialStatus {
             age_seconds: standing.loaded_at.map(age),
             file_age_seconds: standing.file_time.map(age),
             rejected: standing.rejected,
-            problem: standing.problem.map(|problem| Named { name: problem.name(), text: problem.to_string() }),
+            problem: standing
+                .problem
+                .map(|problem| Named { name: problem.name(), text: problem.to_string() }),
             warnings: standing.warnings.iter().map(Named::warning).collect(),
             certificate_not_after: standing.certificate_not_after.map(since_1970),
         }

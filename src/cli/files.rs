@@ -12,7 +12,7 @@ use crate::registry;
 #[derive(Debug, Clone, Args)]
 pub(super) struct Files {
     /// Configuration file (YAML, TOML or JSON); later files are laid over earlier ones.
-    #[arg(short, long = "config", value_name = "FILE", env = "ATTACHE_CONFIG", num_args = 1..)]
+    #[arg(short = 'c', long = "config", value_name = "FILE", env = "ATTACHE_CONFIG", num_args = 1..)]
     files: Vec<PathBuf>,
 
     /// One setting, laid over files and environment, such as `log.level=debug`.

@@ -87,7 +87,8 @@ fn credential(credential: &Value) -> String {
         None => "missing".to_owned(),
     };
     let rejected = if credential["rejected"] == true { ", REJECTED by the server" } else { "" };
-    let problem = credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
+    let problem =
+        credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
     format!("{generation}{rejected}{problem}")
 }
 

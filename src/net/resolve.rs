@@ -53,7 +53,14 @@ impl Resolver {
 }
 
 fn trouble(host: &str, error: &NetError) -> Trouble {
-    Trouble::new(cause(error), format!("{host}: {error}"))
+    let detail = match error {
+        // The library's own words spell its query out.
+        NetError::Dns(DnsError::NoRecordsFound(none)) => {
+            format!("{host}: the name server answers: {}", none.response_code)
+        }
+        error => format!("{host}: {error}"),
+    };
+    Trouble::new(cause(error), detail)
 }
 
 fn cause(error: &NetError) -> Cause {

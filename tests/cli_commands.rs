@@ -1,0 +1,198 @@
+//! What the commands promise: what they print, and their exit codes.
+#![allow(clippy::unwrap_used)]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use attache_kit::{Mounted, Signal, ports};
+use serde_json::Value;
+use support::{
+    Running, SOON, attache, attache_with, code, echo, launch, run, tcp_route, tcp_route_with_credential,
+};
+
+#[path = "cli_support/mod.rs"]
+mod support;
+
+mod snapshots;
+
+const COMMANDS: [&str; 9] =
+    ["run", "check", "wait", "health", "status", "drain", "quit", "schema", "completions"];
+
+/// Two mistakes in one file.
+const MISTAKEN: &str =
+    "healthy: yes\nroutes: { a: { protocol: nonsense, listen: 127.0.0.1:0, upstream: x:1 } }\n";
+
+#[test]
+fn help_is_what_it_was() {
+    let mut text = attache(&["--help"]).ok();
+    for command in COMMANDS {
+        text += &format!("\n### attache {command}\n\n{}", attache(&[command, "--help"]).ok());
+    }
+    snapshots::compare("tests/snapshots/help.txt", &text);
+}
+
+#[test]
+fn wrong_arguments_are_2_and_asking_for_help_is_0() {
+    assert_eq!(code(&attache(&["--version"])), Some(0));
+    assert!(attache(&["--version"]).ok().starts_with(concat!("attache ", env!("CARGO_PKG_VERSION"))));
+    for arguments in [&["nonsense"][..], &["run", "--nonsense"], &[], &["quit", "--control", "nonsense"]] {
+        let ran = attache(arguments);
+        assert_eq!((code(&ran), ran.stdout.as_str()), (Some(2), ""), "{arguments:?}: {}", ran.stderr);
+        assert!(!ran.stderr.is_empty());
+    }
+}
+
+#[test]
+fn a_wrong_configuration_is_2_with_every_complaint_on_a_line() {
+    for command in ["run", "check"] {
+        let ran = attache_with(MISTAKEN, &[command, "-c", "{config}"]);
+        assert_eq!((code(&ran), ran.stdout.as_str()), (Some(2), ""), "{}", ran.stderr);
+        let lines: Vec<_> = ran.stderr.lines().collect();
+        assert!(lines.iter().any(|line| line.contains(":1: ") && line.contains("healthy")), "{lines:?}");
+        assert!(lines.iter().any(|line| line.contains(":2: ") && line.contains("nonsense")), "{lines:?}");
+    }
+    let json = attache_with(MISTAKEN, &["check", "--json", "-c", "{config}"]);
+    assert_eq!(code(&json), Some(2));
+    let complaints = serde_json::from_str::<Value>(&json.stdout).unwrap()["complaints"].clone();
+    assert!(complaints.as_array().unwrap().len() >= 2, "{complaints}");
+    assert!(complaints[0]["reason"].is_string(), "{complaints}");
+}
+
+#[test]
+fn a_file_that_is_not_there_is_2() {
+    for command in ["run", "check", "status", "health", "wait", "quit"] {
+        let ran = attache(&[command, "-c", "/nonexistent/attache.yaml"]);
+        assert_eq!(code(&ran), Some(2), "{command}: {}", ran.stderr);
+        assert!(ran.stderr.contains("/nonexistent/attache.yaml"), "{command}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_1_with_one_clear_line() {
+    let (server, taken) = (echo(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = taken.local_addr().unwrap().to_string();
+    let route = tcp_route(server.addr());
+    let of_route = format!("health: off\ncontrol: off\n{}", route.replace("127.0.0.1:0", &address));
+    let of_health = format!("health: {address}\ncontrol: off\n{route}");
+    for (config, who) in [(of_route, "echo"), (of_health, "health")] {
+        let ran = attache_with(&config, &["run", "-c", "{config}"]);
+        assert_eq!(code(&ran), Some(1), "{}", ran.stderr);
+        let last = ran.stderr.lines().last().unwrap();
+        assert!(last.starts_with(&format!("{who}: cannot listen on {address}: ")), "{last}");
+    }
+}
+
+#[test]
+fn health_asks_one_question_and_its_exit_code_is_the_answer() {
+    let server = echo();
+    let running = run(&tcp_route(server.addr()));
+    let health = running.health.to_string();
+    for question in ["--live", "--ready", "--started"] {
+        let ran = attache(&["health", question, "--health", &health]);
+        assert_eq!((code(&ran), ran.stdout.as_str()), (Some(0), "ok\n"), "{}", ran.stderr);
+    }
+    attache(&["drain", "--control", &running.control.to_string()]).ok();
+    let ready = attache(&["health", "--health", &health]);
+    assert_eq!((code(&ready), ready.stdout.as_str()), (Some(1), "draining\n"));
+    assert_eq!(code(&attache(&["health", "--started", "--health", &health])), Some(0));
+    assert_eq!(code(&attache(&["health", "--live", "--ready", "--health", &health])), Some(2));
+
+    let nobody = ports::reserve().addr().to_string();
+    let refused = attache(&["health", "--health", &nobody]);
+    assert_eq!(code(&refused), Some(1));
+    assert!(refused.stderr.contains("connect_refused"), "{}", refused.stderr);
+}
+
+#[test]
+fn addresses_come_from_the_configuration_that_is_named() {
+    let server = echo();
+    let (health, control) = (ports::reserve(), ports::reserve());
+    let (health, control) = (health.addr(), control.addr());
+    let port = health.port();
+    let config = format!("health: 0.0.0.0:{port}\ncontrol: {control}\n{}", tcp_route(server.addr()));
+    let mut process = launch().config(&config).start();
+    let file = process.config_path().to_str().unwrap().to_owned();
+    attache(&["wait", "-c", &file]).ok();
+    assert_eq!(attache(&["health", "-c", &file]).ok(), "ok\n");
+    let by_environment = launch().env("ATTACHE_CONFIG", &file).command(&["health"]);
+    assert_eq!(by_environment.ok(), "ok\n");
+    assert!(attache(&["status", "-c", &file]).ok().contains("echo"));
+    attache(&["quit", "--wait", "-c", &file]).ok();
+    assert_eq!(process.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn wait_comes_back_when_the_credential_is_there_and_says_what_it_waited_for() {
+    let (server, folder) = (echo(), Mounted::new(&[("username", "app"), ("password", "x")]));
+    folder.break_();
+    let running = run(&tcp_route_with_credential(server.addr(), folder.path()));
+    let health = running.health.to_string();
+    let late = attache(&["wait", "--timeout", "300ms", "--health", &health]);
+    assert_eq!(code(&late), Some(1));
+    assert!(late.stderr.contains("credential of echo"), "{}", late.stderr);
+    let waiting = std::thread::spawn(move || {
+        attache(&["wait", "--for", "ready", "--timeout", "20s", "--health", &health])
+    });
+    folder.heal();
+    let ran = waiting.join().unwrap();
+    assert_eq!(code(&ran), Some(0), "{}", ran.stderr);
+    assert_eq!(code(&attache(&["wait", "--timeout", "soon"])), Some(2));
+}
+
+#[test]
+fn without_a_process_status_drain_and_quit_are_1() {
+    let nobody = ports::reserve().addr().to_string();
+    for command in ["status", "drain", "quit"] {
+        let ran = attache(&[command, "--control", &nobody]);
+        assert_eq!((code(&ran), ran.stdout.as_str()), (Some(1), ""), "{command}");
+        assert!(ran.stderr.contains("connect_refused"), "{command}: {}", ran.stderr);
+    }
+}
+
+fn session(running: &Running) -> TcpStream {
+    let mut session = TcpStream::connect(running.route).unwrap();
+    session.set_read_timeout(Some(SOON)).unwrap();
+    session.write_all(b"x").unwrap();
+    session.read_exact(&mut [0]).unwrap();
+    session
+}
+
+#[test]
+fn sigterm_ends_with_0_after_the_last_session() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = echo();
+        let mut running = run(&tcp_route(server.addr()));
+        let session = session(&running);
+        running.process.signal(signal);
+        running.process.wait_for("the drain", SOON, |line| line["message"] == "draining");
+        assert!(running.process.is_running());
+        drop(session);
+        assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
+        assert_eq!(running.process.count(|line| line["message"] == "session ended"), 1);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let server = echo();
+    let mut running = run(&tcp_route(server.addr()));
+    let session = session(&running);
+    running.process.signal(Signal::TERM);
+    running.process.wait_for("the drain", SOON, |line| line["message"] == "draining");
+    let start = Instant::now();
+    running.process.signal(Signal::TERM);
+    assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    drop(session);
+}
+
+#[test]
+fn schema_and_completions_are_products_of_standard_output() {
+    let schema: Value = serde_json::from_str(&attache(&["schema"]).ok()).unwrap();
+    assert!(schema["properties"]["routes"].is_object(), "{schema}");
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(attache(&["completions", shell]).ok().contains("completions"), "{shell}");
+    }
+    assert_eq!(code(&attache(&["completions", "nonsense"])), Some(2));
+}
