@@ -65,11 +65,13 @@ fn a_login_that_is_cut_anywhere_is_a_connection_failure_and_leaves_nothing() {
     let secret = credential("cut");
     let plan = Plan::postgres(&[relay.addr()]).tls(&real.pki).secret(secret.path());
     let house = plan.upstream("wait: 0").start();
-    drop(house.session());
+    let client = house.session();
+    // The signatures of two handshakes differ by a few octets in length.
+    let [up, down] =
+        [Direction::ToServer, Direction::ToClient].map(|way| (way, relay.sent(way).len() as u64 - 16));
+    drop(client);
     house.ended(0);
-    for direction in [Direction::ToServer, Direction::ToClient] {
-        // What ReadyForQuery needs at the very end is not cut off: the signature of a handshake varies by octets.
-        let whole = relay.sent(direction).len() as u64 - 16;
+    for (direction, whole) in [up, down] {
         let step = (whole / 24).max(1);
         for after in [0, 1, 2, 8, 9].into_iter().chain((step..whole).step_by(step as usize)) {
             for fault in [Fault::Reset { after, direction }, Fault::Close { after, direction }] {
@@ -161,8 +163,7 @@ fn a_server_that_closes_inside_a_message_is_never_completed_by_words_of_ours() {
 fn a_server_that_closes_between_messages_is_a_connection_failure_in_the_clients_protocol() {
     cut_reply(b"", false, Some("08006"));
     cut_reply(WHOLE_ROW, false, Some("08006"));
-    // The server's fault is read as a reset only once there is something unread on its side.
-    cut_reply(WHOLE_ROW, true, None);
+    cut_reply(WHOLE_ROW, true, Some("08006"));
 }
 
 #[test]

@@ -5,11 +5,15 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
+mod certificates;
 mod client;
 mod draining;
 mod endpoints;
 mod faults;
+mod folder;
 mod house;
 mod leaving;
 mod real;
+mod rotation;
 mod server;
+mod tcp;
