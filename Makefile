@@ -1,6 +1,6 @@
 # Thin names over cargo and tests/scripts; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint
+.PHONY: help setup demo test lint fuzz
 
 help: ## list these names
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -18,3 +18,7 @@ test: ## every test of the workspace; ARGS='-p attache-kit' for a part
 
 lint: ## format, clippy and shell scripts, as CI checks them
 	@tests/scripts/lint
+
+fuzz: ## explore every protocol machine; SECONDS_EACH=60 for longer
+	@tests/scripts/setup fuzz
+	@tests/scripts/fuzz $(SECONDS_EACH)

@@ -60,3 +60,22 @@ fn parse<P: Protocol>(value: &serde_json::Value) -> Result<P::Options, String> {
         value => serde_json::from_value(value.clone()).map_err(|error| error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::drain::Drain;
+    use crate::net::listen::Arrival;
+
+    /// What a session keeps while it is idle, beside its two sockets. Every byte counts thousands of times.
+    const IDLE_SESSION_OCTETS: usize = 1024;
+
+    #[test]
+    fn an_idle_session_is_small() {
+        fn size<P: Protocol, F>(_: impl Fn(Arc<Route<P>>, Arrival, Drain) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(crate::session::serve::<Postgres>) <= IDLE_SESSION_OCTETS);
+        assert!(size(crate::session::serve::<Tcp>) <= IDLE_SESSION_OCTETS);
+    }
+}

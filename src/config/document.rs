@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::ProtocolFacts;
-use super::reader::{ANY_NAME, Note, Presence};
+use super::note::{ANY_NAME, Note, Presence};
 
 const INTRODUCTION: &str = include_str!("document.md");
 

@@ -306,7 +306,7 @@ pub(super) fn any_map() -> Kind<Value> {
 }
 
 fn not_a(expected: &str, value: &Value) -> Wrong {
-    Wrong::new(format!("is {}, not {expected}", describe(value)), "")
+    Wrong::new(format!("is {}, expected {expected}", describe(value)), "")
 }
 
 /// What a value is, without saying what it says.

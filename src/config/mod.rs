@@ -11,7 +11,7 @@
 //! | `keys`, `route` | declare every key where they read it |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
-//! | `schema`, `document` | schema and documentation from the same declarations |
+//! | `note`, `schema`, `document` | schema and documentation from the same declarations |
 //! | [`domain`] | the configuration as the house uses it |
 
 use std::fmt;
@@ -26,6 +26,7 @@ pub mod domain;
 mod keys;
 mod kind;
 mod layer;
+mod note;
 mod parse;
 mod reader;
 mod route;
@@ -35,7 +36,8 @@ pub use complaint::{Complaint, Complaints};
 pub use domain::*;
 
 use layer::Layers;
-use reader::{Note, Reader};
+use note::Note;
+use reader::Reader;
 
 /// Where settings come from, lowest layer first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,11 +77,9 @@ impl fmt::Debug for ProtocolFacts {
 /// Everything that is wrong with it, at once.
 pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
     let Layers { layers, merged, mut unreadable } = Layers::of(sources);
-    let reader = Reader::new(&layers);
+    let reader = Reader::new(&layers, !unreadable.is_empty());
     let config = reader.read(merged, |top| keys::read(top, protocols));
-    // What is missing from the rest may stand in the source that could not be read.
-    let complaints = if unreadable.is_empty() { reader.into_complaints() } else { Vec::new() };
-    unreadable.extend(complaints);
+    unreadable.extend(reader.into_complaints());
     if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
 }
 

@@ -12,9 +12,7 @@ use serde_json::{Map, Value};
 use super::complaint::{Complaint, did_you_mean, quote};
 use super::kind::{Kind, Raw, describe};
 use super::layer::Layer;
-
-/// Stands for the name of a route while the keys are described.
-pub(super) const ANY_NAME: &str = "<name>";
+use super::note::{ANY_NAME, Note, Presence};
 
 /// What pieces of an unknown key's name say that its value was meant to be a secret.
 const SECRET_NAMES: [&str; 7] = ["pass", "pwd", "secret", "token", "private_key", "api_key", "apikey"];
@@ -28,58 +26,26 @@ pub(super) struct Reader<'a> {
     layers: &'a [Layer],
     /// Whether keys are declared only, and there are no values.
     describing: bool,
+    /// Whether a source could not be read: what is missing may stand there.
+    incomplete: bool,
     complaints: RefCell<Vec<(usize, Complaint)>>,
     notes: RefCell<Vec<Note>>,
 }
 
-/// One declared key.
-#[derive(Debug, Clone)]
-pub(super) struct Note {
-    pub(super) path: String,
-    pub(super) kind: String,
-    pub(super) schema: Value,
-    pub(super) presence: Presence,
-    pub(super) means: &'static str,
-    pub(super) example: Option<&'static str>,
-}
-
-/// What it means when a key is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Presence {
-    Required,
-    Optional,
-    Default(&'static str),
-    /// A part of the contract that this version does not have yet.
-    NotYet,
-    /// A section of keys, which is there even when nothing is said about it.
-    Section,
-    /// A section of keys that means something by being there.
-    OptionalSection,
-    /// A section of sections that the user names.
-    Named,
-    /// A section that a single value may stand for.
-    ShortSection(&'static str),
-}
-
-impl Note {
-    pub(super) fn is_section(&self) -> bool {
-        match self.presence {
-            Presence::Section | Presence::OptionalSection | Presence::Named | Presence::ShortSection(_) => {
-                true
-            }
-            Presence::Required | Presence::Optional | Presence::Default(_) | Presence::NotYet => false,
-        }
-    }
-}
-
 impl<'a> Reader<'a> {
-    pub(super) fn new(layers: &'a [Layer]) -> Self {
-        Self { layers, describing: false, complaints: RefCell::default(), notes: RefCell::default() }
+    pub(super) fn new(layers: &'a [Layer], incomplete: bool) -> Self {
+        Self {
+            layers,
+            describing: false,
+            incomplete,
+            complaints: RefCell::default(),
+            notes: RefCell::default(),
+        }
     }
 
     /// Runs the declarations over nothing at all.
     pub(super) fn describe(declare: impl FnOnce(&Section<'_, 'a>)) -> Vec<Note> {
-        let reader = Reader { describing: true, ..Reader::new(&[]) };
+        let reader = Reader { describing: true, ..Reader::new(&[], false) };
         declare(&Section::empty(&reader));
         reader.notes.into_inner()
     }
@@ -245,6 +211,13 @@ impl<'r, 'a> Section<'r, 'a> {
         }
     }
 
+    /// Complains that something is not there.
+    pub(super) fn complain_of_absence(&self, name: &str, reason: impl Into<String>, hint: impl Into<String>) {
+        if !self.reader.incomplete {
+            self.complain(name, reason, hint);
+        }
+    }
+
     /// The path as seen from the folder of the file in which `name` says it.
     pub(super) fn resolve(&self, name: &str, path: &Path) -> PathBuf {
         let place = self.reader.place(&self.join(name));
@@ -296,7 +269,8 @@ impl<'r, 'a> Section<'r, 'a> {
 
 /// A key that is short and plain enough to be shown as it is; places are looked up by it.
 fn shown(name: &str) -> String {
-    if name.len() <= 60 && !name.contains(['@', '\n']) { name.to_owned() } else { quote(name) }
+    let is_plain = name.len() <= 60 && !name.contains(|letter: char| letter == '@' || letter.is_control());
+    if is_plain { name.to_owned() } else { quote(name) }
 }
 
 /// Whether a key of this name would hold a secret.
@@ -323,7 +297,7 @@ impl Key<'_, '_, '_> {
         if !self.section.has(self.name) {
             let hint = self.example.map(|example| format!("for example {}: {example}", self.name));
             let reason = format!("{} is missing", self.name);
-            self.section.complain("", reason, hint.unwrap_or_default());
+            self.section.complain_of_absence("", reason, hint.unwrap_or_default());
         }
         self.declare(kind, Presence::Required)
     }

@@ -215,7 +215,11 @@ fn credential(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Opti
     let means = "What Attaché logs in with. Required where the protocol logs in as a user.";
     if protocol.is_some_and(|protocol| protocol.needs_user) && !route.has("credential") {
         let reason = "credential is missing: the protocol logs in as a user";
-        route.complain("", reason, "for example credential: { path: /var/run/secrets/attache/orders }");
+        route.complain_of_absence(
+            "",
+            reason,
+            "for example credential: { path: /var/run/secrets/attache/orders }",
+        );
     }
     route.optional_section("credential", means, |credential| {
         let path = credential

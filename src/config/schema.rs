@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::ProtocolFacts;
-use super::reader::{ANY_NAME, Note, Presence};
+use super::note::{ANY_NAME, Note, Presence};
 
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 const NAME_PATTERN: &str = "^[-_a-z0-9]{1,63}$";

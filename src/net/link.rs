@@ -9,6 +9,7 @@ use attache_wire::{Fault, Machine, Step, TlsFacts, Turn};
 use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
+use zeroize::Zeroize;
 
 use super::stream::Stream;
 use super::tls::{Certificate, TlsClient};
@@ -61,13 +62,16 @@ impl Link {
         }
     }
 
-    /// Sends what was written.
+    /// Sends what was written, and wipes it: it may have been a password.
     pub async fn flush(&mut self) -> io::Result<()> {
-        if !self.output.is_empty() {
-            self.stream.write_all_buf(&mut self.output).await?;
-            self.stream.flush().await?;
+        if self.output.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let sent = self.stream.write_all(&self.output).await;
+        self.output.as_mut().zeroize();
+        self.output.clear();
+        sent?;
+        self.stream.flush().await
     }
 
     /// Waits until the peer has gone, keeping what it says meanwhile up to `limit` octets. Pending for
@@ -78,7 +82,7 @@ impl Link {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn read(&mut self, limit: usize) -> Result<(), Trouble> {

@@ -40,10 +40,10 @@ pub enum Event {
     UpstreamClosed,
 }
 
-/// Two links being copied into each other.
-pub struct Copier<'a> {
-    client: &'a mut Stream,
-    server: &'a mut Stream,
+/// Two links being copied into each other. Of the links only the streams are kept.
+pub struct Copier {
+    client: Stream,
+    server: Stream,
     /// From the client to the server.
     up: Pump,
     /// From the server to the client.
@@ -75,21 +75,15 @@ enum State {
     Broken(io::ErrorKind),
 }
 
-impl<'a> Copier<'a> {
+impl Copier {
     /// What the machines left unread and unsent goes first.
-    pub fn new(
-        client: &'a mut Link,
-        server: &'a mut Link,
-        watch: Option<Box<dyn Watch>>,
-        meters: [Counter; 2],
-    ) -> Self {
+    pub fn new(client: Link, server: Link, watch: Option<Box<dyn Watch>>, meters: [Counter; 2]) -> Self {
         let [sent, received] = meters;
-        (client.output, server.output) = (BytesMut::new(), BytesMut::new());
         let mut copier = Self {
-            up: Pump::new(std::mem::take(&mut client.input), sent, true),
-            down: Pump::new(std::mem::take(&mut server.input), received, watch.is_none()),
-            client: &mut client.stream,
-            server: &mut server.stream,
+            up: Pump::new(client.input, sent, true),
+            down: Pump::new(server.input, received, watch.is_none()),
+            client: client.stream,
+            server: server.stream,
             client_end_told: watch.is_none(),
             watch,
         };
@@ -98,6 +92,11 @@ impl<'a> Copier<'a> {
             watch.from_server(&copier.down.spill);
         }
         copier
+    }
+
+    /// The two links back, to the client and to the server.
+    pub fn into_links(self) -> (Link, Link) {
+        (Link::new(self.client), Link::new(self.server))
     }
 
     /// Octets passed on so far: to the server, to the client.
@@ -142,12 +141,12 @@ impl<'a> Copier<'a> {
     /// Both directions, as far as they go now.
     fn pump(&mut self, cx: &mut Context<'_>) -> Option<Event> {
         let watch = &mut self.watch;
-        let up = self.up.poll(cx, self.client, self.server, |bytes| {
+        let up = self.up.poll(cx, &mut self.client, &mut self.server, |bytes| {
             if let Some(watch) = watch {
                 watch.from_client(bytes);
             }
         });
-        let down = self.down.poll(cx, self.server, self.client, |bytes| {
+        let down = self.down.poll(cx, &mut self.server, &mut self.client, |bytes| {
             if let Some(watch) = watch {
                 watch.from_server(bytes);
             }

@@ -3,7 +3,8 @@
 //! A server that goes away is told to the client in the protocol's words, but only where its last frame was
 //! complete: appended to half a frame, our words would be taken for data.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::time::Duration;
 
 use attache_wire::{Fault, Protocol, RejectionKind, Relay};
@@ -31,28 +32,50 @@ const UNHEARD: usize = 64 * 1024;
 /// Copies until the session ends, tells the client why if it has to be told, and closes both links.
 pub(super) async fn relay<P: Protocol>(
     route: &Route<P>,
-    mut client: Link,
-    established: Established,
+    established: Box<Established>,
     drain: &Drain,
     record: &mut Record,
 ) -> Result<(), Failure> {
     record.reach(Stage::Relay);
-    let Established { link: mut server, relay, books } = established;
+    let Established { client, server, relay, books } = *established;
     let watch = match relay {
         Relay::Opaque => None,
         Relay::Watched(watch) => Some(watch),
     };
     let opaque = watch.is_none();
-    let mut copier = Copier::new(&mut client, &mut server, watch, meters(&route.metrics));
+    let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
     let (end, may_speak) = copy(&mut copier, drain.watch()).await;
     (record.to_upstream, record.to_client) = copier.passed();
     drop(books);
-    match &end {
-        End::Clean(side) => record.ended_by = *side,
-        End::Quiet => Box::pin(tell(route, &mut client, Cause::ShuttingDown, record)).await,
-        End::Failed(failure) if may_speak => {
-            Box::pin(tell(route, &mut client, failure.cause(), record)).await;
+    Box::pin(part(route, copier.into_links(), &end, may_speak, opaque, record)).await;
+    match end {
+        End::Clean(side) => {
+            record.ended_by = side;
+            Ok(())
         }
+        End::Quiet => Err(Failure::new(Stage::Relay, Side::Attache, Cause::ShuttingDown)),
+        End::Failed(failure) => Err(failure),
+    }
+}
+
+/// Tells the client what it has to be told, and takes leave of both sides.
+async fn part<P: Protocol>(
+    route: &Route<P>,
+    (mut client, mut server): (Link, Link),
+    end: &End,
+    may_speak: bool,
+    opaque: bool,
+    record: &Record,
+) {
+    match end {
+        End::Clean(_) => {}
+        End::Quiet => {
+            // Words of ours are appended to what the client sent only where that is known to end with a whole
+            // frame: they could complete half a statement otherwise.
+            route.protocol.farewell(&mut server.output);
+            tell(route, &mut client, Cause::ShuttingDown, record).await;
+        }
+        End::Failed(failure) if may_speak => tell(route, &mut client, failure.cause(), record).await,
         // The other side should see what we saw: a cut, not an orderly end.
         End::Failed(_) if opaque => {
             client.stream.abort();
@@ -60,12 +83,11 @@ pub(super) async fn relay<P: Protocol>(
         }
         End::Failed(_) => {}
     }
-    Box::pin(part(route, &mut server, &end)).await;
-    match end {
-        End::Clean(_) => Ok(()),
-        End::Quiet => Err(Failure::new(Stage::Relay, Side::Attache, Cause::ShuttingDown)),
-        End::Failed(failure) => Err(failure),
-    }
+    let _ = timeout(LAST_WORDS, async {
+        server.flush().await?;
+        server.stream.shutdown().await
+    })
+    .await;
 }
 
 fn meters(metrics: &RouteMetrics) -> [prometheus_client::metrics::counter::Counter; 2] {
@@ -82,7 +104,7 @@ enum End {
 }
 
 /// Copies to the end. Also says whether the client may still be told something.
-async fn copy(copier: &mut Copier<'_>, mut phases: watch::Receiver<Phase>) -> (End, bool) {
+async fn copy(copier: &mut Copier, mut phases: watch::Receiver<Phase>) -> (End, bool) {
     let mut client_ended = false;
     let end = loop {
         let phase = *phases.borrow_and_update();
@@ -90,10 +112,11 @@ async fn copy(copier: &mut Copier<'_>, mut phases: watch::Receiver<Phase>) -> (E
             break failed(Side::Attache, Cause::ShuttingDown);
         }
         let passed = copier.passed();
+        let mut gone = patience(client_ended);
         let event = tokio::select! {
             event = poll_fn(|cx| copier.poll(cx, phase == Phase::Closing)) => event,
             _ = phases.changed() => continue,
-            () = tokio::time::sleep(GONE_AFTER), if client_ended => {
+            () = &mut gone => {
                 if copier.passed() == passed {
                     break failed(Side::Client, Cause::ClientLeft);
                 }
@@ -118,6 +141,11 @@ async fn copy(copier: &mut Copier<'_>, mut phases: watch::Receiver<Phase>) -> (E
         }
     };
     (end, copier.may_speak())
+}
+
+/// Boxed, for it is needed at the very end of few sessions.
+fn patience(client_ended: bool) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    if client_ended { Box::pin(tokio::time::sleep(GONE_AFTER)) } else { Box::pin(std::future::pending()) }
 }
 
 fn failed(side: Side, cause: Cause) -> End {
@@ -161,7 +189,8 @@ fn verbatim(failure: &Failure) -> Option<&[u8]> {
 }
 
 async fn tell<P: Protocol>(route: &Route<P>, client: &mut Link, cause: Cause, record: &Record) {
-    if let Some(notice) = notice(cause, &record.id) {
+    let session = record.id.to_string();
+    if let Some(notice) = notice(cause, &session) {
         route.protocol.refuse(&notice, &mut client.output);
         last_words(client).await;
     }
@@ -178,17 +207,4 @@ async fn last_words(client: &mut Link) {
         client.input.clear();
         let _ = timeout(LAST_WORDS, client.gone(UNHEARD)).await;
     }
-}
-
-/// Takes leave of the server. Words of ours are appended to what the client sent only where that is known to end
-/// with a whole frame: they could complete half a statement otherwise.
-async fn part<P: Protocol>(route: &Route<P>, server: &mut Link, end: &End) {
-    if matches!(end, End::Quiet) {
-        route.protocol.farewell(&mut server.output);
-    }
-    let _ = timeout(LAST_WORDS, async {
-        server.flush().await?;
-        server.stream.shutdown().await
-    })
-    .await;
 }

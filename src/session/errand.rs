@@ -25,7 +25,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// What a server may say to an errand, in octets: nothing that anyone reads.
 const ANSWER: usize = 1024;
 
-type Tickets = Arc<Mutex<HashMap<Vec<u8>, Way>>>;
+type Tickets = Arc<Mutex<HashMap<Arc<[u8]>, Way>>>;
 
 /// The tickets of one route's sessions.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Default for Errands {
 /// Valid while its session lives.
 #[derive(Debug)]
 pub(super) struct Ticket {
-    key: Vec<u8>,
+    key: Arc<[u8]>,
     tickets: Tickets,
 }
 
@@ -55,7 +55,8 @@ impl Drop for Ticket {
 
 impl Errands {
     pub(super) fn issue(&self, key: Vec<u8>, way: Way) -> Ticket {
-        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).insert(key.clone(), way);
+        let key = Arc::from(key);
+        self.tickets.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(&key), way);
         Ticket { key, tickets: Arc::clone(&self.tickets) }
     }
 
@@ -73,7 +74,7 @@ impl Errands {
         let failure = |cause| Failure::new(Stage::Accept, Side::Attache, cause);
         let way = self.find(&route.protocol.errand_ticket(&errand)).ok_or(failure(Cause::UnknownErrand))?;
         let _permit = self.at_once.try_acquire().map_err(|_| failure(Cause::TooManySessions))?;
-        record.trail.endpoint = Some(way.endpoint.clone());
+        record.trail.endpoint = Some(Arc::clone(&way.endpoint));
         record.reach(Stage::Dial);
         let delivered = tokio::time::timeout(TIME_LIMIT, deliver(route, errand, &way)).await;
         delivered.unwrap_or_else(|_| Err(Failure::new(Stage::Dial, Side::Upstream, Cause::TimedOut)))

@@ -32,18 +32,12 @@ const SENT_AHEAD: usize = 64 * 1024;
 /// Serves one client from its first byte to its last.
 pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: Drain) {
     let _present = drain.enter();
-    let mut record = Record::new(&route.name, &route.ids);
-    let mut client = Link::new(arrival.stream);
+    let mut record = Record::new(&route.ids);
     // Everything before the relay is boxed: an idle session should not carry a handshake's state.
-    let outcome = match Box::pin(begin(&route, &mut client, arrival.uid, &mut record)).await {
-        Ok(Begun::Session(established)) => {
-            ending::relay(&route, client, *established, &drain, &mut record).await
-        }
+    let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
+        Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
         Ok(Begun::Errand) => Ok(()),
-        Err(failure) => {
-            Box::pin(ending::turn_away(&route, client, &failure, &record)).await;
-            Err(failure)
-        }
+        Err(failure) => Err(failure),
     };
     record.write(&route.metrics, outcome);
 }
@@ -56,7 +50,8 @@ enum Begun {
 
 /// A session that is logged in and welcomed.
 struct Established {
-    link: Link,
+    client: Link,
+    server: Link,
     relay: Relay,
     books: Books,
 }
@@ -69,18 +64,38 @@ struct Books {
     _link: Option<LinkCount>,
 }
 
+/// Everything up to the welcome. A client that does not get there has been told why.
 async fn begin<P: Protocol>(
+    route: &Arc<Route<P>>,
+    arrival: Arrival,
+    record: &mut Record,
+) -> Result<Begun, Failure> {
+    let mut client = Link::new(arrival.stream);
+    match established(route, &mut client, arrival.uid, record).await {
+        Ok(None) => Ok(Begun::Errand),
+        Ok(Some((server, relay, books))) => {
+            Ok(Begun::Session(Box::new(Established { client, server, relay, books })))
+        }
+        Err(failure) => {
+            ending::turn_away(route, client, &failure, record).await;
+            Err(failure)
+        }
+    }
+}
+
+/// The stages. `None` is an errand that was delivered.
+async fn established<P: Protocol>(
     route: &Arc<Route<P>>,
     client: &mut Link,
     uid: Option<u32>,
     record: &mut Record,
-) -> Result<Begun, Failure> {
+) -> Result<Option<(Link, Relay, Books)>, Failure> {
     admit(route, uid)?;
     let intent = match accept(route, client, record).await? {
         Opening::Session(intent) => intent,
         Opening::Errand(errand) => {
             record.errand = true;
-            return route.errands.run(route, errand, record).await.map(|()| Begun::Errand);
+            return route.errands.run(route, errand, record).await.map(|()| None);
         }
     };
     let permit = Arc::clone(&route.sessions).try_acquire_owned();
@@ -91,7 +106,7 @@ async fn begin<P: Protocol>(
     let relay = route.protocol.relay(&intent, &greeting);
     welcome(route, client, &intent, greeting, record).await?;
     let books = Books { _permit: permit, _active: active, _ticket: ticket, _link: count };
-    Ok(Begun::Session(Box::new(Established { link, relay, books })))
+    Ok(Some((link, relay, books)))
 }
 
 fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure> {

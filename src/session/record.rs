@@ -2,8 +2,9 @@
 //!
 //! Nothing is ever decided from a record.
 
+use std::fmt;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage};
@@ -14,8 +15,7 @@ use crate::upstream::Trail;
 #[derive(Debug)]
 pub struct Record {
     /// Names the session in the log and to the client.
-    pub id: String,
-    route: String,
+    pub id: Id,
     started: Instant,
     stage: Stage,
     /// Whether this was no session but one message for another's server.
@@ -28,10 +28,9 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn new(route: &str, ids: &Ids) -> Self {
+    pub fn new(ids: &Ids) -> Self {
         Self {
             id: ids.next(),
-            route: route.to_owned(),
             started: Instant::now(),
             stage: Stage::Accept,
             errand: false,
@@ -58,40 +57,58 @@ impl Record {
         }
         let ended_by = failure.as_ref().map_or(self.ended_by, |failure| failure.side).name();
         let detail = failure.as_ref().map(|failure| failure.trouble.detail.as_str());
-        let stage = self.trail.stage.map_or(self.stage, |tried| tried.max(self.stage));
+        let stage = failure.as_ref().map_or(self.stage, |failure| failure.stage);
         let kind = if self.errand { "errand" } else { "session" };
         macro_rules! line {
             ($level:ident) => {
                 tracing::$level!(
-                    route = self.route,
-                    session = self.id,
+                    route = metrics.route(),
+                    session = %self.id,
                     kind,
                     stage = stage.name(),
                     ended_by,
                     result,
                     detail,
-                    endpoint = self.trail.endpoint,
+                    endpoint = self.trail.endpoint.as_deref(),
                     generation = self.trail.generation,
                     retries = self.trail.retries,
                     to_upstream = self.to_upstream,
                     to_client = self.to_client,
-                    login_ms = self.trail.login.map(|took| took.as_secs_f64() * 1e3),
-                    duration_ms = self.started.elapsed().as_secs_f64() * 1e3,
+                    login_ms = self.trail.login.map(millis),
+                    duration_ms = millis(self.started.elapsed()),
                     "{kind} ended"
                 )
             };
         }
         match failure.as_ref().map(Failure::cause) {
             // Whoever only knocks, as a TCP probe does, is not worth a line.
-            Some(Cause::ClientLeft) if self.stage == Stage::Accept => line!(debug),
+            Some(Cause::ClientLeft) if stage == Stage::Accept => line!(debug),
             None | Some(Cause::ClientLeft | Cause::ShuttingDown | Cause::UnknownErrand) => line!(info),
             Some(_) => line!(warn),
         }
     }
 }
 
-/// Makes session ids: eight digits of this process and eight of the session, short enough to read aloud and
+/// Milliseconds, to the microsecond.
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Names one session: eight digits of this process and eight of the session, short enough to read aloud and
 /// unlike those of another replica.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Id {
+    process: u32,
+    session: u32,
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{:08x}", self.process, self.session)
+    }
+}
+
+/// Makes session ids.
 #[derive(Debug)]
 pub struct Ids {
     process: u32,
@@ -103,8 +120,8 @@ impl Ids {
         Self { process: u32::from_ne_bytes(chance::bytes()), next: AtomicU32::new(1) }
     }
 
-    fn next(&self) -> String {
-        format!("{:08x}-{:08x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
+    fn next(&self) -> Id {
+        Id { process: self.process, session: self.next.fetch_add(1, Ordering::Relaxed) }
     }
 }
 

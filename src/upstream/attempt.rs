@@ -41,8 +41,7 @@ impl<P: Protocol> Upstream<P> {
         intent: &P::Intent,
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
-        let endpoint = &self.settings.endpoints[index];
-        trail.endpoint = Some(endpoint.to_string());
+        trail.endpoint = Some(Arc::clone(&self.names[index]));
         trail.generation = material.map(|material| material.generation());
         trail.stage = None;
         if let Some(course) = &mut trail.course {
@@ -69,7 +68,8 @@ impl<P: Protocol> Upstream<P> {
         let places = self.timed(progress, Stage::Resolve, dial::find(endpoint, &self.resolver)).await?;
         progress.note(|course| course.places.clone_from(&places));
         let (stream, place) = self.timed(progress, Stage::Dial, dial::race(&places)).await?;
-        let way = Way { endpoint: endpoint.to_string(), place, tls, direct: self.settings.tls.direct };
+        let endpoint = Arc::clone(&self.names[index]);
+        let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
         let mut link = Link::new(stream);
         let machine = self.protocol.login(intent, self.terms(material, way.start()));
         let start = Instant::now();

@@ -45,6 +45,8 @@ pub struct Upstream<P: Protocol> {
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub health: Arc<Health>,
+    /// The endpoints' names, for whoever takes note of them.
+    names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
     trials: rotation::Trials,
 }
@@ -62,7 +64,7 @@ pub struct Opened<P: Protocol> {
 #[derive(Debug, Default)]
 pub struct Trail {
     pub stage: Option<Stage>,
-    pub endpoint: Option<String>,
+    pub endpoint: Option<Arc<str>>,
     pub generation: Option<u64>,
     /// Attempts beyond the first.
     pub retries: u32,
@@ -84,7 +86,7 @@ pub struct Course {
 /// The way that a link took, so that an errand can take it again.
 #[derive(Debug, Clone)]
 pub struct Way {
-    pub endpoint: String,
+    pub endpoint: Arc<str>,
     pub place: Place,
     pub tls: Option<TlsClient>,
     /// Whether TLS starts at once or is asked for.
@@ -110,8 +112,10 @@ impl<P: Protocol> Upstream<P> {
         metrics: Arc<RouteMetrics>,
     ) -> Self {
         let health = Arc::new(Health::new(&route.upstream));
+        let names = route.upstream.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect();
         Self {
             protocol,
+            names,
             settings: route.upstream.clone(),
             allow_cleartext: route.allow_cleartext,
             source,

@@ -79,7 +79,15 @@ impl Exchange {
             (Self::ScramFirst(_) | Self::ScramFinal(_), Request::Ok) => {
                 return Err(Fault::Insecure(Insecure::ServerSignature));
             }
-            _ => return Err(Fault::Malformed("an authentication request out of order")),
+            (Self::Unasked, Request::SaslContinue(_) | Request::SaslFinal(_))
+            | (Self::ScramFirst(_), Request::SaslFinal(_))
+            | (Self::ScramFinal(_), Request::SaslContinue(_))
+            | (Self::PasswordSent | Self::ScramVerified, Request::SaslContinue(_) | Request::SaslFinal(_))
+            | (
+                Self::PasswordSent | Self::ScramFirst(_) | Self::ScramFinal(_) | Self::ScramVerified,
+                Request::CleartextPassword | Request::Md5Password { .. } | Request::Sasl { .. },
+            )
+            | (Self::Over, _) => return Err(Fault::Malformed("an authentication request out of order")),
         };
         *self = next;
         Ok(Verdict::Pending)

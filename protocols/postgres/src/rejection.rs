@@ -10,7 +10,9 @@ use crate::refuse;
 /// The most characters of the server's text that go to the log.
 const MAX_MESSAGE_CHARS: usize = 300;
 /// Shorter secrets are found in ordinary words by chance, and looking for them would censor those.
-const MIN_GUARDED_LEN: usize = 4;
+const MIN_GUARDED_LEN: usize = 8;
+/// The routine of the server that reports what its access rules (`pg_hba.conf`) do not allow.
+const ACCESS_RULES: &[u8] = b"ClientAuthentication";
 /// What stands in for a text that is not passed on.
 const WITHHELD: &str = "the server's message is withheld, because it contains the secret of the credential";
 
@@ -18,7 +20,7 @@ const WITHHELD: &str = "the server's message is withheld, because it contains th
 pub(crate) fn rejection(frame: Frame, credential: Option<&Credential>) -> Fault {
     let code = field(frame.body(), b'C').filter(|code| is_sqlstate(code)).map(as_text).unwrap_or_default();
     let message = field(frame.body(), b'M').map(as_text).unwrap_or_default();
-    let kind = kind(&code);
+    let kind = kind(&code, field(frame.body(), b'R'));
     let shown = |text: &[u8]| shows_secret(credential, text);
     let rejection = if shown(frame.body()) || shown(message.as_bytes()) {
         let code = if shown(code.as_bytes()) { String::new() } else { code };
@@ -43,8 +45,12 @@ pub(crate) fn shows_secret(credential: Option<&Credential>, bytes: &[u8]) -> boo
 }
 
 /// What an SQLSTATE means for us (Appendix A, "PostgreSQL Error Codes").
-fn kind(code: &str) -> RejectionKind {
+///
+/// Access rules depend on the database that the client asked for: another generation of the credential would
+/// not help, and a client must not be able to make ours look rejected.
+fn kind(code: &str, routine: Option<&[u8]>) -> RejectionKind {
     match code {
+        _ if routine == Some(ACCESS_RULES) => RejectionKind::Other,
         // admin_shutdown, crash_shutdown, cannot_connect_now
         "57P01" | "57P02" | "57P03" => RejectionKind::NotNow,
         // Class 28: invalid authorization specification

@@ -96,3 +96,28 @@ fn check_alpn(turn: &Turn<'_>) -> Result<(), Fault> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+
+    use super::*;
+
+    /// Every driver looks for early data as well; this machine does not rely on it.
+    #[test]
+    fn octets_behind_the_answer_are_early_data_before_any_driver_looks() {
+        let (mut input, mut output) = (BytesMut::from(&b"S!"[..]), BytesMut::new());
+        let mut turn = Turn { input: &mut input, output: &mut output, tls: None };
+        let mut asked = Upgrade::Asked;
+        assert_eq!(asked.step(&mut turn), Err(Fault::EarlyData));
+    }
+
+    #[test]
+    fn a_link_that_did_not_become_encrypted_is_never_ready() {
+        let (mut input, mut output) = (BytesMut::new(), BytesMut::new());
+        for mut upgrade in [Upgrade::Handshake, Upgrade::DirectHandshake] {
+            let mut turn = Turn { input: &mut input, output: &mut output, tls: None };
+            assert_eq!(upgrade.step(&mut turn), Err(Fault::Insecure(Insecure::TlsDeclined)));
+        }
+    }
+}

@@ -96,7 +96,10 @@ fn every_query_and_sync_waits_for_its_own_answer() {
 fn a_copy_in_doubt_is_never_quiet_too_early() {
     // Two kinds of query at once, and then a COPY: which Sync it swallows is not known.
     let steps = [client(b"PBES"), query(), ready(b'I'), server(b"G"), client(b"c")];
-    assert!(!watched(&steps).quiet(), "the query's answer is still to come");
+    let mut watch = watched(&steps);
+    assert!(!watch.quiet(), "the query's answer is still to come");
+    watch.from_server(&[message(b'C', b"COPY 0\0"), message(b'Z', b"I")].concat());
+    assert!(watch.quiet(), "and then it has come");
     // CopyDone without the Sync that the extended protocol needs.
     assert!(!watched(&[client(b"PBES"), server(b"12G"), client(b"c")]).quiet());
     assert!(!watched(&[client(b"PBES"), server(b"12G"), client(b"f")]).quiet());

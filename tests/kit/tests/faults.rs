@@ -163,7 +163,9 @@ fn a_cut_resets_what_lives_even_if_nobody_reads() {
     client.set_nonblocking(true).unwrap();
     while client.write(&[0; 65536]).is_ok() {}
     client.set_nonblocking(false).unwrap();
+    eventually("the connection to be carried", DEADLINE, || (server.accepted() == 1).then_some(()));
     relay.cut();
     eventually("the connection to end", DEADLINE, || (relay.live() == 0).then_some(()));
-    assert!(client.read_to_end(&mut Vec::new()).is_err());
+    let error = client.read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }

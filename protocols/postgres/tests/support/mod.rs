@@ -59,7 +59,7 @@ pub(crate) fn error(code: &str, text: &str) -> Vec<u8> {
 
 /// What a server says once it has accepted somebody.
 pub(crate) fn welcome() -> Vec<u8> {
-    let parameter = message(b'S', b"server_version\018.4\0");
+    let parameter = message(b'S', b"server_version\x0018.4\0");
     [auth(0, b""), parameter, message(b'K', b"\0\0\0\x07key!"), message(b'Z', b"I")].concat()
 }
 

@@ -14,13 +14,15 @@ const ADMIN_RULES: &str = "local all postgres trust\nlocal replication postgres 
 
 const USUAL_RULES: [&str; 2] = ["host all all all scram-sha-256", "host replication all all scram-sha-256"];
 
-/// Speed, and everything that replication needs.
+/// Speed, and everything that replication needs. Shared memory lies in the data folder because in small
+/// containers and chroots `/dev/shm` is tiny or closed to ordinary users.
 const SETTINGS: &str = "
 listen_addresses = '127.0.0.1'
 fsync = off
 full_page_writes = off
 max_connections = 200
 shared_buffers = '32MB'
+dynamic_shared_memory_type = mmap
 wal_level = logical
 max_wal_senders = 8
 max_replication_slots = 8

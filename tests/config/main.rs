@@ -1,0 +1,6 @@
+//! The configuration: what it accepts, what it complains of, and the pages that are made from it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod examples;
+mod load;
+mod schema;
