@@ -25,20 +25,20 @@ pub(super) fn router(house: Arc<House>) -> Router {
 
 async fn livez(State(house): State<Arc<House>>) -> Response {
     let stuck = !house.is_alive().await;
-    answer(stuck.then(|| "a worker does not answer".to_owned()).into_iter().collect())
+    answer(stuck.then(|| "a worker does not answer".to_owned()).as_slice())
 }
 
 async fn startupz(State(house): State<Arc<House>>) -> Response {
-    answer(house.missing_credentials())
+    answer(&house.missing_credentials())
 }
 
 async fn readyz(State(house): State<Arc<House>>) -> Response {
-    answer(house.waiting_for())
+    answer(&house.waiting_for())
 }
 
 /// `ok`, or what is missing, one a line.
-fn answer(missing: Vec<String>) -> Response {
-    match missing.as_slice() {
+fn answer(missing: &[String]) -> Response {
+    match missing {
         [] => "ok\n".into_response(),
         missing => (StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n").into_response(),
     }

@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use attache_wire::Protocol;
+use tokio::time::{Instant, timeout};
 
 use super::{Course, Opened, Trail, Upstream};
 use crate::config::domain::{Endpoint, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage};
+use crate::net::link::Link;
 
 /// One step, and what it came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,15 +45,31 @@ impl<P: Protocol> Upstream<P> {
         let outcome = self.try_once(index, &mut trail).await;
         let course = trail.course.take().unwrap_or_default();
         let found = Found { upstream: self, endpoint: &self.settings.endpoints[index], course: &course };
-        let (failure, version) = match outcome {
-            Ok(opened) => {
+        let (failure, version, ping) = match outcome {
+            Ok(mut opened) => {
                 let version = self.protocol.server_version(&opened.greeting);
+                let ping = self.ping(index, &mut opened.link).await;
                 opened.leave(&self.protocol).await;
-                (None, version)
+                (None, version, ping)
             }
-            Err(failure) => (Some(failure), None),
+            Err(failure) => (Some(failure), None, None),
         };
-        found.steps(failure.as_ref(), version.as_deref())
+        let mut steps = found.steps(failure.as_ref(), version.as_deref());
+        steps.extend(ping);
+        steps
+    }
+
+    /// One question and its answer, where the protocol has such.
+    async fn ping(&self, index: usize, link: &mut Link) -> Option<Step> {
+        let machine = self.protocol.ping()?;
+        let start = Instant::now();
+        let answer = timeout(self.settings.connect_timeout, link.drive(machine, None)).await;
+        let (verdict, detail) = match answer.unwrap_or_else(|_| Err(Cause::TimedOut.into())) {
+            Ok(()) => (Verdict::Passed, "question and answer".to_owned()),
+            Err(trouble) => (Verdict::Failed(trouble.cause), trouble.detail),
+        };
+        let endpoint = Some(self.settings.endpoints[index].to_string());
+        Some(Step { endpoint, name: "round_trip", took: Some(start.elapsed()), verdict, detail })
     }
 
     /// Without a credential the way is still worth trying, as far as it goes.
@@ -138,7 +156,7 @@ impl<P: Protocol> Found<'_, P> {
     fn of_success(&self, stage: Stage, version: Option<&str>) -> String {
         match stage {
             Stage::Resolve => self.places(),
-            Stage::Dial => "connected in one round trip".to_owned(),
+            Stage::Dial => "connected".to_owned(),
             Stage::Tls => self.certificate(),
             Stage::Login => match (version, &self.upstream.source) {
                 (Some(version), _) => format!("server version {version}"),

@@ -24,6 +24,7 @@ mod frame;
 mod greeting;
 mod login;
 mod options;
+mod ping;
 mod refuse;
 mod rejection;
 mod scan;
@@ -31,7 +32,7 @@ mod startup;
 mod upgrade;
 mod watch;
 
-use attache_wire::{Features, Notice, Protocol, Relay, Terms, TlsStart};
+use attache_wire::{Features, Notice, Ping, Protocol, Relay, Terms, TlsStart};
 use bytes::{BufMut, BytesMut};
 
 pub use accept::Accept;
@@ -106,6 +107,10 @@ impl Protocol for Postgres {
 
     fn server_version(&self, greeting: &Greeting) -> Option<String> {
         greeting.server_version().map(str::to_owned)
+    }
+
+    fn ping(&self) -> Option<Ping> {
+        Some(Box::new(ping::Ping::default()))
     }
 
     fn ticket(&self, greeting: &Greeting) -> Option<Vec<u8>> {

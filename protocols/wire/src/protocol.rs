@@ -12,6 +12,9 @@ use crate::machine::Machine;
 use crate::refusal::Notice;
 use crate::watch::Relay;
 
+/// A round trip to a server.
+pub type Ping = Box<dyn Machine<Output = ()> + Send>;
+
 /// A wire protocol, configured for one route.
 ///
 /// Everything generic is written once, against this trait: serving, probing, rotation, refusing,
@@ -63,6 +66,12 @@ pub trait Protocol: Send + Sync + Sized + 'static {
 
     /// The server's version in its own words, where the greeting tells it.
     fn server_version(&self, greeting: &Self::Greeting) -> Option<String>;
+
+    /// Asks a server that is logged in for a sign of life: one question, one answer. `None` where the protocol
+    /// has no question that changes nothing.
+    fn ping(&self) -> Option<Ping> {
+        None
+    }
 
     /// The ticket by which an errand will name this session.
     fn ticket(&self, greeting: &Self::Greeting) -> Option<Vec<u8>>;
