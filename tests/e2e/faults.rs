@@ -1,10 +1,10 @@
 //! A server that refuses, hangs, resets or stops in the middle: the client hears of it in its own protocol, in
 //! time, and never inside another message.
 
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use attache_kit::{Direction, Fault, Mounted, Relay, Script, eventually, ports};
+use attache_kit::{Direction, Fault, Mounted, Relay, Script, Signal, eventually, ports};
 
 use crate::client::{Message, frame};
 use crate::house::{House, Plan, SECRET, SOON};
@@ -65,13 +65,20 @@ fn a_login_that_is_cut_anywhere_is_a_connection_failure_and_leaves_nothing() {
     let secret = credential("cut");
     let plan = Plan::postgres(&[relay.addr()]).tls(&real.pki).secret(secret.path());
     let house = plan.upstream("wait: 0").start();
-    let client = house.session();
-    // The signatures of two handshakes differ by a few octets in length.
-    let [up, down] =
-        [Direction::ToServer, Direction::ToClient].map(|way| (way, relay.sent(way).len() as u64 - 16));
-    drop(client);
+    drop(house.session());
     house.ended(0);
-    for (direction, whole) in [up, down] {
+    house.settles();
+    let ways = [Direction::ToServer, Direction::ToClient];
+    let before = ways.map(|way| relay.sent(way).len());
+    // The first handshake was longer: this one, and all that follow, resume it.
+    let client = house.session();
+    // Signatures and tickets differ by a few octets in length.
+    let whole = ways.iter().zip(before).map(|(way, before)| (relay.sent(*way).len() - before) as u64 - 32);
+    let lengths: Vec<_> = ways.into_iter().zip(whole).collect();
+    let since = house.attache.lines();
+    drop(client);
+    house.ended(since);
+    for (direction, whole) in lengths {
         let step = (whole / 24).max(1);
         for after in [0, 1, 2, 8, 9].into_iter().chain((step..whole).step_by(step as usize)) {
             for fault in [Fault::Reset { after, direction }, Fault::Close { after, direction }] {
@@ -220,4 +227,32 @@ fn a_server_of_another_protocol_is_named_at_once() {
         house.settles();
         eventually("the server to be left", SOON, || (server.accepted() == 1).then_some(()));
     }
+}
+
+/// The client's next query is written into a connection that the server has reset: that, too, is told.
+#[test]
+fn a_server_that_goes_just_as_the_client_asks_is_a_connection_failure() {
+    let (go, going) = mpsc::channel::<()>();
+    let going = Mutex::new(going);
+    let (gone, heard) = mpsc::channel::<()>();
+    let server = Script::serve(move |mut peer| {
+        server::welcome(&mut peer)?;
+        let _ = going.lock().unwrap().recv_timeout(SOON);
+        peer.reset();
+        let _ = gone.send(());
+        Ok(())
+    });
+    let secret = credential("app");
+    let house = Plan::postgres(&[server.addr()]).secret(secret.path()).start();
+    let mut client = house.session();
+    // Both are there when Attaché looks next.
+    house.attache.signal(Signal::STOP);
+    client.ask("select 1");
+    go.send(()).unwrap();
+    heard.recv_timeout(SOON).unwrap();
+    house.attache.signal(Signal::CONT);
+    assert_eq!(client.refusal(), "08006");
+    let line = house.ended(0);
+    assert_eq!(line["ended_by"], "upstream", "{line}");
+    house.settles();
 }

@@ -28,6 +28,13 @@ fn in_order(house: &House) {
     });
 }
 
+/// Files without versions are taken over once they have rested for a moment.
+fn started(plan: Plan) -> House {
+    let house = plan.start();
+    eventually("the credential", SOON, || (generation(&house) == 1).then_some(()));
+    house
+}
+
 fn generation(house: &House) -> u64 {
     house.status()["credential"]["generation"].as_u64().unwrap_or_default()
 }
@@ -36,7 +43,7 @@ fn generation(house: &House) -> u64 {
 fn a_folder_that_is_gone_and_comes_back_is_reported_and_costs_no_session() {
     let Some(real) = Real::with_role("folder_gone") else { return };
     let secret = Mounted::new(&[("username", "folder_gone"), ("password", SECRET)]);
-    let house = route(real, secret.path()).start();
+    let house = started(route(real, secret.path()));
     assert_eq!(house.query("select 1"), "1");
     let since = house.attache.lines();
     secret.break_();
@@ -57,7 +64,7 @@ fn a_version_that_is_torn_empty_or_unreadable_is_reported_and_never_used() {
     let Some(real) = Real::with_role("torn") else { return };
     let good = [("username", "torn"), ("password", SECRET)];
     let secret = Mounted::new(&good);
-    let house = route(real, secret.path()).start();
+    let house = started(route(real, secret.path()));
     let versions: [(&str, &[(&str, &str)]); 4] = [
         ("key_empty", &[("username", "torn"), ("password", "")]),
         ("key_empty", &[("username", "torn"), ("password", "\n")]),
@@ -101,7 +108,7 @@ fn without_a_folder_it_starts_refuses_with_the_reason_and_serves_once_there_is_o
 fn one_trailing_newline_is_not_part_of_a_key() {
     let Some(real) = Real::with_role("newline") else { return };
     let secret = Mounted::new(&[("username", "newline\n"), ("password", &format!("{SECRET}\r\n"))]);
-    let house = route(real, secret.path()).start();
+    let house = started(route(real, secret.path()));
     assert_eq!(house.query("select current_user"), "newline");
 }
 
@@ -109,7 +116,7 @@ fn one_trailing_newline_is_not_part_of_a_key() {
 fn files_that_are_renamed_into_place_are_followed() {
     let Some(real) = Real::with_role("renamed") else { return };
     let secret = Rendered::new(&[("username", "renamed"), ("password", SECRET)]);
-    let house = route(real, secret.path()).start();
+    let house = started(route(real, secret.path()));
     assert_eq!(house.query("select 1"), "1");
     real.postgres.password("renamed", NEXT, Encryption::Scram);
     secret.replace("password", NEXT);
@@ -121,7 +128,7 @@ fn files_that_are_renamed_into_place_are_followed() {
 fn files_that_are_written_in_place_and_in_parts_are_never_read_half() {
     let Some(real) = Real::with_role("in_place") else { return };
     let secret = Rendered::new(&[("username", "in_place"), ("password", SECRET)]);
-    let house = route(real, secret.path()).start();
+    let house = started(route(real, secret.path()));
     assert_eq!(house.query("select 1"), "1");
     real.postgres.password("in_place", NEXT, Encryption::Scram);
     secret.truncate("password");
@@ -141,7 +148,7 @@ fn files_that_are_written_in_place_and_in_parts_are_never_read_half() {
 fn a_writer_that_stops_half_way_is_reported() {
     let Some(real) = Real::with_role("stopped_writer") else { return };
     let secret = Rendered::new(&[("username", "stopped_writer"), ("password", SECRET)]);
-    let house = route(real, secret.path()).start();
+    let house = started(route(real, secret.path()));
     let since = house.attache.lines();
     secret.truncate("password");
     problem(&house, since, "key_empty");
@@ -157,7 +164,7 @@ fn files_that_are_mounted_one_by_one_are_said_never_to_change() {
     let Some(real) = Real::with_role("sub_path") else { return };
     let secret = SubPath::new(&[("username", "sub_path"), ("password", SECRET)]);
     secret.rotate();
-    let house = route(real, secret.path()).start();
+    let house = started(route(real, secret.path()));
     house.attache.wait_for("the warning", SOON, |line| line["warning"] == "never_updates");
     let warnings = house.status()["credential"]["warnings"].to_string();
     assert!(warnings.contains("subPath") || warnings.contains("never_updates"), "{warnings}");
