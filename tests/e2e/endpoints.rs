@@ -143,8 +143,7 @@ fn what_was_sent_ahead_is_the_first_thing_that_the_server_gets() {
     let relay = Relay::to(server.addr());
     relay.set(Fault::Refuse);
     let secret = credential();
-    let house =
-        Plan::postgres(&[relay.addr()]).secret(secret.path()).upstream("wait: 1m").start();
+    let house = Plan::postgres(&[relay.addr()]).secret(secret.path()).upstream("wait: 1m").start();
     let mut client = house.connect();
     client.send(&startup());
     client.ask("select 1");

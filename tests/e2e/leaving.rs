@@ -1,6 +1,5 @@
 //! A client may vanish at any moment, in order or by reset. Everything that it held is given back.
 
-
 use attache_kit::{Encryption, Fault, Mounted, Relay, Script, Signal, eventually, ports};
 
 use crate::client::{Client, SSL_REQUEST, startup};
@@ -137,7 +136,8 @@ fn while_it_is_idle_in_a_query_or_in_a_copy() {
     // A reply that fills every buffer on the way.
     vanishes(&house, at("select repeat('x', 1000) from generate_series(1, 1000000)", b'D'));
     vanishes(&house, at("copy (select repeat('x', 1000) from generate_series(1, 1000000)) to stdout", b'd'));
-    real.postgres.sql_in("postgres", "create table left_busy (line text); grant all on left_busy to left_busy");
+    real.postgres
+        .sql_in("postgres", "create table left_busy (line text); grant all on left_busy to left_busy");
     vanishes(&house, |house| {
         let mut client = at("copy left_busy from stdin", b'G')(house);
         // Half a CopyData message.
@@ -145,9 +145,7 @@ fn while_it_is_idle_in_a_query_or_in_a_copy() {
         client
     });
     assert_eq!(real.postgres.sql("select count(*) from left_busy"), "0");
-    eventually("the server to be left", SOON, || {
-        (real.postgres.sessions_of("left_busy") == 0).then_some(())
-    });
+    eventually("the server to be left", SOON, || (real.postgres.sessions_of("left_busy") == 0).then_some(()));
 }
 
 /// An orderly end may be a half-close, after which an answer is still wanted: it is waited for, but not for ever.

@@ -127,7 +127,10 @@ fn a_hundred_megabytes_pass_both_ways_at_once_and_are_the_same() {
         assert_eq!(line["to_upstream"], LENGTH, "{line}");
         assert_eq!(line["to_client"], LENGTH, "{line}");
         assert_eq!(house.metric("attache_relay_bytes_total", &[("direction", "to_client")]), LENGTH as f64);
-        assert!(house.attache.resident_bytes() < 128 * 1024 * 1024, "memory follows the buffers, not the bytes");
+        assert!(
+            house.attache.resident_bytes() < 128 * 1024 * 1024,
+            "memory follows the buffers, not the bytes"
+        );
     }
 }
 

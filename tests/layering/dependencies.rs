@@ -72,8 +72,9 @@ fn members() -> impl Iterator<Item = &'static Value> {
 
 fn protocol_crates() -> Vec<&'static Value> {
     let folder = root().join("protocols");
-    let found: Vec<_> =
-        members().filter(|package| text(package, "manifest_path").starts_with(folder.to_str().unwrap())).collect();
+    let found: Vec<_> = members()
+        .filter(|package| text(package, "manifest_path").starts_with(folder.to_str().unwrap()))
+        .collect();
     assert!(found.len() >= 3, "wire, tcp and postgres at least");
     found
 }
@@ -93,7 +94,10 @@ fn protocol_crates_depend_on_the_contract_and_on_pure_helpers_only() {
         }
         for dependency in dependencies(package, "dev") {
             let allowed = PURE.iter().chain(PURE_TESTS);
-            assert!(allowed.into_iter().any(|it| *it == dependency), "tests of {name} depend on {dependency}");
+            assert!(
+                allowed.into_iter().any(|it| *it == dependency),
+                "tests of {name} depend on {dependency}"
+            );
         }
         assert_eq!(dependencies(package, "build"), BTreeSet::new(), "{name} runs code to be built");
     }
@@ -145,7 +149,9 @@ fn is_allowed(expression: &str) -> bool {
 
 #[test]
 fn licence_expressions_are_read_as_choices() {
-    for good in ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "MIT AND ISC", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
+    for good in
+        ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "MIT AND ISC", "(MIT OR Apache-2.0) AND Unicode-3.0"]
+    {
         assert!(is_allowed(good), "{good}");
     }
     for bad in ["", "GPL-3.0", "MIT AND GPL-3.0", "AGPL-3.0 OR SSPL-1.0"] {

@@ -34,7 +34,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "failure", "log", "metrics", "net", "registry", "route", "session", "status", "upstream",
+            "app", "config", "failure", "log", "metrics", "net", "registry", "route", "session", "status",
+            "upstream",
         ],
     ),
     ("main", &[]),
@@ -51,7 +52,9 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
 /// The modules that a file names behind `crate::`, with what stands behind them.
 fn used(source: &Source) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    for (_, rest) in source.code.match_indices("crate::").map(|(at, word)| (at, &source.code[at + word.len()..])) {
+    for (_, rest) in
+        source.code.match_indices("crate::").map(|(at, word)| (at, &source.code[at + word.len()..]))
+    {
         match rest.strip_prefix('{') {
             Some(group) => found.extend(top_level(group)),
             None => found.push(first(rest)),
@@ -135,7 +138,8 @@ fn is_protocol(path: &str) -> bool {
 
 #[test]
 fn imports_are_found_in_every_form() {
-    let code = "use crate::{net::link::Link, drain};\nlet x: crate::secret::Source = crate::chance::about(y);";
+    let code =
+        "use crate::{net::link::Link, drain};\nlet x: crate::secret::Source = crate::chance::about(y);";
     let source = Source { path: "src/x.rs".into(), code: code.into() };
     let modules: Vec<_> = used(&source).into_iter().map(|(module, _)| module).collect();
     assert_eq!(modules, ["net", "drain", "secret", "chance"]);

@@ -37,7 +37,12 @@ fn no_file_names_a_private_place() {
     let mut found = Vec::new();
     for path in files() {
         let Ok(text) = fs::read_to_string(root().join(&path)) else { continue };
-        found.extend(private.iter().filter(|place| text.contains(place.as_str())).map(|place| format!("{path}: {place}")));
+        found.extend(
+            private
+                .iter()
+                .filter(|place| text.contains(place.as_str()))
+                .map(|place| format!("{path}: {place}")),
+        );
     }
     assert_eq!(found, [""; 0]);
 }
@@ -65,6 +70,7 @@ fn mentioned(text: &str) -> BTreeSet<String> {
         let before = text[..*at].chars().next_back();
         before.is_none_or(|letter| matches!(letter, '`' | '\n' | '\''))
     });
-    let word = |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect::<String>();
+    let word =
+        |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect::<String>();
     starts.map(|(at, make)| word(&text[at + make.len()..])).filter(|word| !word.is_empty()).collect()
 }
