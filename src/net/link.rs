@@ -90,6 +90,7 @@ impl Link {
         if room == 0 {
             return Err(Fault::TooLong(limit).into());
         }
+        // A server may refuse a client certificate only now, behind the handshake.
         let read = self.stream.read_buf(&mut (&mut self.input).limit(room)).await;
         match read.map_err(|error| tls::trouble(&error))? {
             0 => Err(Cause::Closed.into()),
