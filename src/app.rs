@@ -12,6 +12,7 @@ use crate::admin::Admin;
 use crate::config::Complaints;
 use crate::config::domain::Config;
 use crate::drain::{Drain, Phase};
+use crate::failure::StartError;
 use crate::log::Logging;
 use crate::metrics::Metrics;
 use crate::net::resolve::Resolver;
@@ -213,20 +214,6 @@ impl House {
             workers: self.workers.len(),
             routes: self.routes().iter().map(|route| route.status()).collect(),
         }
-    }
-}
-
-/// Why the process could not start.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {error}")]
-pub struct StartError {
-    what: String,
-    error: io::Error,
-}
-
-impl StartError {
-    pub fn new(what: impl Into<String>, error: io::Error) -> Self {
-        Self { what: what.into(), error }
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::app::StartError;
 use crate::config::domain::{self, CredentialSource, ListenAddress};
+use crate::failure::StartError;
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
@@ -201,7 +201,7 @@ impl Socket {
             match self.listener.share() {
                 Ok(shared) => worker.serve(shared, Arc::clone(route), stop.clone()),
                 Err(error) => {
-                    tracing::error!(route = route.name(), %error, "cannot share a socket with a worker")
+                    tracing::error!(route = route.name(), %error, "cannot share a socket with a worker");
                 }
             }
         }
