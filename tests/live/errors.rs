@@ -264,3 +264,47 @@ fn an_error_in_a_session_is_the_servers_own() {
         assert_eq!(last_error(&mut client).code(), "57P01");
     }
 }
+
+#[test]
+fn a_statement_is_never_in_the_log() {
+    const MARK: &str = "forty_two_is_the_answer";
+    for db in servers::each() {
+        let account = db.account("statement_text");
+        let house = Route::to(db, &account).start();
+        let mut client = house.raw("statement_text");
+        client.query(&format!("select '{MARK}'"));
+        client.query(&format!("selec '{MARK}'"));
+        drop(client);
+        house.attache.wait_for("the end", SOON, |line| line["message"] == "session ended");
+        assert!(!house.attache.stderr().contains(MARK));
+    }
+}
+
+#[test]
+fn a_server_that_starts_up_is_waited_for() {
+    const NOT_YET: &[u8] = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
+    let server = Script::serve(|mut peer| {
+        peer.read_startup()?;
+        if peer.number() < 3 {
+            return peer.send_message(b'E', NOT_YET);
+        }
+        peer.send_message(b'R', &[0; 4])?;
+        peer.send_message(b'Z', b"I")?;
+        peer.read_to_end().map(drop)
+    });
+    let house = Route::at(server.addr(), &Account::somebody()).tls("off").unprobed().start();
+    let client = house.raw("app");
+    assert_eq!(client.greeting.len(), 2, "the refusals on the way are not told: {:?}", client.greeting);
+    assert_eq!(server.accepted(), 4);
+}
+
+#[test]
+fn what_a_client_is_told_names_no_server() {
+    let nobody = ports::reserve();
+    let route = Route::at(nobody.addr(), &Account::somebody()).tls("insecure-no-verify");
+    let house = route.unprobed().upstream("wait: 0s").start();
+    let report = format!("{:?}", house.refusal("app"));
+    for secret in ["localhost", "127.0.0.1", &nobody.number().to_string(), "/"] {
+        assert!(!report.contains(secret), "{report}");
+    }
+}
