@@ -69,6 +69,23 @@ fn a_rejected_credential_is_told_in_our_words() {
     }
 }
 
+/// This is not right yet: PostgreSQL has one SQLSTATE for a user that may not log in and for a database that its rules
+/// close to the user, and both are taken for the credential's fault. The client waits in vain until `wait` is over.
+#[test]
+fn a_database_that_the_servers_rules_close_is_told_as_a_rejected_credential() {
+    for version in Version::ALL {
+        let Some(db) = Db::own(version) else { continue };
+        let account = db.account("closed_out");
+        db.server.database("closed", "closed_out");
+        db.server.rewrite_hba(&["host closed_out all all scram-sha-256"]);
+        let house = Route::to(&db, &account).unprobed().upstream("wait: 500ms").start();
+        assert_eq!(house.query("closed_out", "select 1"), "1");
+        let line = house.refuses("closed", "28P01", "credential_rejected");
+        assert!(line["detail"].as_str().unwrap().contains("no pg_hba.conf entry"), "{line}");
+        assert_eq!(house.query("closed_out", "select 1"), "1", "other sessions are not harmed");
+    }
+}
+
 #[test]
 fn a_role_that_does_not_exist_or_may_not_log_in_is_a_rejected_credential() {
     for db in servers::each() {
