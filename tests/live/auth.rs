@@ -29,7 +29,7 @@ fn trust_and_scram_need_no_encryption() {
             let relay = Relay::to(db.server.addr());
             let house = Route::to(db, &account).over(relay.addr()).tls("off").start();
             assert_eq!(house.query(name, "select 1"), "1");
-            let sent = relay.sent(Direction::ToServer);
+            let sent = sent_over(&relay);
             assert!(contains(&sent, name.as_bytes()), "the recording sees what is sent");
             assert!(!contains(&sent, SECRET.as_bytes()));
         }
@@ -44,7 +44,7 @@ fn a_password_is_not_sent_in_the_clear_nor_weakly_hashed() {
             let relay = Relay::to(db.server.addr());
             let house = Route::to(db, &account).over(relay.addr()).tls("off").unprobed().start();
             house.refuses(name, "08004", "cleartext_refused");
-            let sent = relay.sent(Direction::ToServer);
+            let sent = sent_over(&relay);
             let asked = startup(PROTOCOL_3_0, &[("user", name), ("database", name)]);
             assert_eq!(sent, asked, "{login:?}: the startup packet and nothing else");
         }
@@ -65,7 +65,7 @@ fn allow_cleartext_allows_it() {
                 Login::Md5 => md5_answer(db, name, &relay.sent(Direction::ToClient)),
                 _ => SECRET.to_owned(),
             };
-            assert!(contains(&relay.sent(Direction::ToServer), proof.as_bytes()), "{login:?}");
+            assert!(contains(&sent_over(&relay), proof.as_bytes()), "{login:?}");
         }
     }
 }
@@ -160,4 +160,68 @@ fn offering_both(tls: ServerTls, tell: mpsc::Sender<Vec<u8>>) -> Script {
         tell.send(first).expect("the test waits");
         peer.send_message(b'E', b"SFATAL\0VFATAL\0C3D000\0Menough\0\0")
     })
+}
+
+/// A server that knows the password proves it, and only then is it believed.
+#[test]
+fn a_server_that_does_not_know_the_password_is_not_believed() {
+    let server = Script::serve(|mut peer| {
+        peer.read_startup()?;
+        peer.send_message(b'R', &[&10u32.to_be_bytes()[..], b"SCRAM-SHA-256\0\0"].concat())?;
+        let (_, first) = peer.read_message()?;
+        let first = String::from_utf8_lossy(&first).into_owned();
+        let (_, nonce) = first.rsplit_once("r=").expect("a nonce");
+        let challenge = format!("r={nonce}more,s=c2FsdHNhbHQ=,i=4096");
+        peer.send_message(b'R', &[&11u32.to_be_bytes()[..], challenge.as_bytes()].concat())?;
+        peer.read_message()?;
+        if peer.number() == 0 {
+            // Success without a signature.
+            peer.send_message(b'R', &[0; 4])?;
+        } else {
+            let signature = format!("v={}=", "A".repeat(43));
+            peer.send_message(b'R', &[&12u32.to_be_bytes()[..], signature.as_bytes()].concat())?;
+        }
+        peer.read_to_end().map(drop)
+    });
+    let house = Route::at(server.addr(), &Account::somebody()).tls("off").unprobed().start();
+    house.refuses("app", "08004", "server_signature_wrong");
+    house.refuses("app", "08004", "server_signature_wrong");
+    assert_eq!(server.errors(), [""; 0]);
+}
+
+#[test]
+fn a_password_may_be_any_text() {
+    let passwords = [
+        "with a space",
+        "pässwörd",
+        "no\u{a0}break",
+        "½ is normalised",
+        "soft\u{ad}hyphen",
+        "both \u{5d0} ways \u{627}1",
+        "'\"\\$;%s,=",
+        &"long ".repeat(150),
+    ];
+    for db in servers::each() {
+        let name = "Ünter \"Scheidung\"";
+        for (number, password) in passwords.into_iter().enumerate() {
+            match number {
+                0 => db.server.role(name, password, Encryption::Scram),
+                _ => db.server.password(name, password, Encryption::Scram),
+            }
+            // As an editor leaves it, with a newline.
+            let secret = Mounted::new(&[("username", name), ("password", &format!("{password}\n"))]);
+            let house = Route::to(db, &Account::new(name, secret)).unprobed().start();
+            assert_eq!(house.query("postgres", "select session_user"), name, "{password:?}");
+        }
+    }
+}
+
+#[test]
+fn a_server_on_a_unix_socket_needs_no_tls() {
+    for db in servers::each() {
+        let account = db.account("upstream_unix");
+        let house = Route::to(db, &account).by_socket(&db.server.socket()).start();
+        let sql = "select current_user, inet_client_addr() is null";
+        assert_eq!(house.query("upstream_unix", sql), "upstream_unix|t");
+    }
 }

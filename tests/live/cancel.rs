@@ -85,6 +85,7 @@ fn a_cancel_request_is_encrypted_as_its_session_is() {
         let before = relay.sent(Direction::ToServer).len();
         cancel(house.addr(), &session.key());
         assert_cancelled(&mut session);
+        eventually("the errand to be over", SOON, || (relay.live() == 1).then_some(()));
         let sent = relay.sent(Direction::ToServer).split_off(before);
         assert_eq!(relay.connections(), 2);
         assert_eq!(sent[..9], [0, 0, 0, 8, 4, 210, 22, 47, 0x16], "SSLRequest, then TLS");

@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attache_kit::Mounted;
 use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::tools::{self, Ran};
+use attache_kit::{Direction, Mounted, Relay, eventually};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -53,6 +53,11 @@ impl Route {
     pub fn over(mut self, addr: SocketAddr) -> Route {
         self.endpoint = format!("localhost:{}", addr.port());
         self
+    }
+
+    /// By the server's own Unix socket.
+    pub fn by_socket(self, path: &Path) -> Route {
+        Route { endpoint: format!("unix:{}", path.display()), tls: "{}".to_owned(), ..self }
     }
 
     pub fn tls(mut self, yaml: &str) -> Route {
@@ -196,6 +201,12 @@ impl House {
     pub fn ended(&self, session: &str) -> Value {
         self.attache.wait_for(session, SOON, |line| line["session"] == session && line["result"].is_string())
     }
+}
+
+/// Everything that was sent to the server, once all connections are over: a recording may lag behind an answer.
+pub fn sent_over(relay: &Relay) -> Vec<u8> {
+    eventually("the connections to end", SOON, || (relay.live() == 0).then_some(()));
+    relay.sent(Direction::ToServer)
 }
 
 /// Every test ends with this.

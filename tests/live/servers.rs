@@ -57,7 +57,8 @@ fn shared(version: Version) -> Option<Db> {
     Some(Db { pki, server })
 }
 
-const RULES: [&str; 6] = [
+const RULES: [&str; 7] = [
+    "local all all scram-sha-256",
     "host all +by_trust all trust",
     "host all +by_cleartext all password",
     "host all +by_md5 all md5",
