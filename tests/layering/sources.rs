@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-pub struct Source {
+pub(crate) struct Source {
     /// Relative to the root, with `/`.
     pub path: String,
     /// What is compiled into the product.
@@ -25,17 +25,17 @@ impl Source {
     }
 
     /// The first part of the path below `src/`, without `.rs`: `session`, `app`.
-    pub fn module(&self) -> &str {
+    pub(crate) fn module(&self) -> &str {
         let inside = self.path.strip_prefix("src/").expect("a file of the house");
         inside.split('/').next().unwrap_or_default().trim_end_matches(".rs")
     }
 
-    pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
         self.code.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     /// Whether a word, or a path of words, is in the code.
-    pub fn names(&self, word: &str) -> bool {
+    pub(crate) fn names(&self, word: &str) -> bool {
         self.code.match_indices(word).any(|(at, _)| {
             let is_part = |letter: Option<char>| letter.is_some_and(|c| c.is_alphanumeric() || c == '_');
             let before = self.code[..at].chars().next_back();
@@ -47,12 +47,12 @@ impl Source {
 }
 
 /// The house: `src/`.
-pub fn house() -> Vec<Source> {
+pub(crate) fn house() -> Vec<Source> {
     below("src")
 }
 
 /// The sources of every protocol crate, `wire` included.
-pub fn protocols() -> Vec<Source> {
+pub(crate) fn protocols() -> Vec<Source> {
     let crates = fs::read_dir(root().join("protocols")).unwrap();
     let names = crates.map(|entry| entry.unwrap()).filter(|entry| entry.path().join("src").is_dir());
     names.flat_map(|entry| below(&format!("protocols/{}/src", entry.file_name().display()))).collect()
