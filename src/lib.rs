@@ -22,6 +22,7 @@ pub mod net;
 pub mod registry;
 pub mod route;
 pub mod secret;
+pub mod serving;
 pub mod session;
 pub mod status;
 pub mod upstream;

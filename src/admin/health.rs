@@ -45,7 +45,7 @@ fn answer(missing: &[String]) -> Response {
 }
 
 async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
-    for route in &house.routes {
+    for route in house.routes().iter() {
         route.refresh_metrics();
     }
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

@@ -1,6 +1,5 @@
 //! `attache check`: walks the way of a session, from the file to the database, and tells every step.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,10 +12,8 @@ use crate::app;
 use crate::config::domain::{Config, Route, TlsMode};
 use crate::failure::Cause;
 use crate::metrics::Metrics;
-use crate::net::resolve::Resolver;
 use crate::net::tls;
 use crate::route::Serve;
-use crate::session::Ids;
 use crate::status::CredentialStatus;
 use crate::upstream::{Step, Verdict, approximately};
 
@@ -58,11 +55,11 @@ impl Check {
 }
 
 async fn walk(config: &Config, offline: bool) -> Report {
-    let (metrics, resolver, ids) = (Metrics::new(), Resolver::from_system(), Arc::new(Ids::new()));
+    let common = app::common(&Metrics::new());
     let mut report = Report::default();
     report.add(None, passed("configuration", count(config.routes.len())));
     for route in &config.routes {
-        let (built, watcher) = app::build(route, &metrics, &resolver, &ids);
+        let (built, watcher) = common.build(route);
         watcher.map(|watcher| tokio::spawn(watcher.run()));
         settle(built.as_ref()).await;
         let files = credential(route, built.as_ref()).into_iter().chain(authorities(route));

@@ -23,14 +23,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker", &["drain", "net", "route"]),
     // What puts it together and what shows it.
     ("registry", &["config", "route"]),
+    ("serving", &["config", "failure", "metrics", "net", "registry", "route", "secret", "session", "worker"]),
     (
         "app",
         &[
-            "admin", "config", "drain", "metrics", "net", "registry", "route", "secret", "session", "status",
-            "upstream", "worker",
+            "admin", "config", "drain", "failure", "log", "metrics", "net", "route", "serving", "session",
+            "status", "worker",
         ],
     ),
-    ("admin", &["app", "config", "drain", "metrics", "net", "route", "status"]),
+    ("admin", &["app", "config", "drain", "failure", "metrics", "net", "route", "status", "worker"]),
     (
         "cli",
         &[
