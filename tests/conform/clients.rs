@@ -76,7 +76,7 @@ fn a_client_that_says_nothing_more_is_not_kept_waiting_for() {
                 client.speak(speech.word);
                 continue;
             }
-            let words = client.to_the_end();
+            let words = client.ending();
             assert!(start.elapsed() >= LIMIT && start.elapsed() < LIMIT + Duration::from_secs(5));
             assert!(
                 is_refusal(&speech, &words),
@@ -98,7 +98,7 @@ fn more_than_max_sessions_are_refused_and_the_others_served() {
         let (mut first, second) = (house.session(), house.session());
         for _ in 0..3 {
             let since = house.attache.lines();
-            let words = house.hello().to_the_end();
+            let words = house.hello().ending();
             match speech.refused {
                 Some((_, too_many)) => assert!(has(&words, too_many), "{}: {words:?}", speech.protocol),
                 None => assert_eq!(words, b"", "{}", speech.protocol),

@@ -34,7 +34,7 @@ fn the_deadline_ends_what_is_left_with_0() {
         let mut house = House::start(speech, server.addr(), "");
         let client = house.session();
         terminate(&house);
-        client.to_the_end();
+        client.ending();
         assert_eq!(house.attache.wait_exit(Duration::from_secs(6)).code(), Some(0), "{}", speech.protocol);
     }
 }

@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// All that comes up to the end, in order or not. Never the secret.
-    pub fn to_the_end(mut self) -> Vec<u8> {
+    pub fn ending(mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if let Err(error) = self.stream.read_to_end(&mut bytes) {
             let timed_out = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);

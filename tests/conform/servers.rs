@@ -12,7 +12,7 @@ const LIMIT: Duration = Duration::from_secs(6);
 
 fn is_turned_away(speech: Speech, house: &House, result: &[&str]) {
     let (since, start) = (house.attache.lines(), Instant::now());
-    let words = house.hello().to_the_end();
+    let words = house.hello().ending();
     let name = speech.protocol;
     assert!(start.elapsed() < LIMIT, "{name}: {:?}", start.elapsed());
     assert!(is_refusal(&speech, &words), "{name}: {:?}", words.escape_ascii().to_string());
@@ -64,7 +64,7 @@ fn one_that_talks_nonsense_hurts_nobody() {
             });
             let mut house = House::start(speech, server.addr(), "");
             let start = Instant::now();
-            let words = house.hello().to_the_end();
+            let words = house.hello().ending();
             assert!(start.elapsed() < LIMIT, "{}: {:?}", speech.protocol, start.elapsed());
             let told = speech.refused.is_none() || is_refusal(&speech, &words);
             assert!(told, "{}: {:?}", speech.protocol, words.escape_ascii().to_string());
@@ -83,7 +83,7 @@ fn one_that_is_cut_off_ends_its_sessions() {
         let house = House::start(speech, relay.addr(), "");
         let (client, since) = (house.session(), house.attache.lines());
         relay.cut();
-        let words = client.to_the_end();
+        let words = client.ending();
         assert!(is_refusal(&speech, &words), "{}: {:?}", speech.protocol, words.escape_ascii().to_string());
         let line = house.ended(since);
         assert_eq!((&line["stage"], &line["ended_by"]), (&"relay".into(), &"upstream".into()), "{line}");

@@ -96,7 +96,7 @@ impl Client {
     }
 
     /// Everything up to the end.
-    pub fn to_the_end(mut self) -> Ending {
+    pub fn ending(mut self) -> Ending {
         self.read_to_the_end()
     }
 
@@ -120,7 +120,7 @@ impl Client {
 
     /// The SQLSTATE of the one ErrorResponse that the connection ends with.
     pub fn refusal(self) -> String {
-        let Ending { bytes, reset } = self.to_the_end();
+        let Ending { bytes, reset } = self.ending();
         assert!(!reset, "a reset after {:?}", bytes.escape_ascii().to_string());
         let mut rest = &bytes[..];
         let mut last = None;

@@ -138,7 +138,7 @@ fn cut_reply(reply: &'static [u8], reset: bool, words: Option<&str>) {
     if reset {
         client.send(b"go");
     }
-    let ending = client.to_the_end();
+    let ending = client.ending();
     let words_heard = match ending.bytes.as_slice() {
         [] => None,
         bytes => Some(code_of(bytes)),

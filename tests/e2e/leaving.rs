@@ -175,7 +175,7 @@ fn and_a_client_that_has_only_finished_sending_gets_its_whole_answer() {
     let (messages, state) = client.until_ready();
     assert_eq!(messages.iter().filter(|message| message.tag == b'D').count(), 5001);
     assert_eq!(state, b'I');
-    let ending = client.to_the_end();
+    let ending = client.ending();
     assert!(!ending.reset);
     house.settles();
 }

@@ -51,7 +51,7 @@ fn a_client_that_finishes_sending_still_gets_its_answer() {
         client.send(b"first and ");
         client.send(b"last");
         client.finish();
-        let ending = client.to_the_end();
+        let ending = client.ending();
         assert_eq!(ending.bytes, b"first and last", "{way:?} {:?}", server.errors());
         assert!(!ending.reset, "{way:?}");
         house.settles();
@@ -148,7 +148,7 @@ fn data_that_is_cut_short_is_never_passed_as_a_clean_end() {
         if finishes {
             client.finish();
         }
-        let ending = client.to_the_end();
+        let ending = client.ending();
         assert!(ending.reset, "the client takes half for the whole");
         let line = house.ended(since);
         assert_eq!((&line["result"], &line["ended_by"]), (&"closed".into(), &"upstream".into()), "{line}");
@@ -166,7 +166,7 @@ fn a_reset_by_the_server_reaches_the_client_as_a_reset() {
         });
         let mut client = client(&house);
         client.send(b"go");
-        assert!(client.to_the_end().reset, "{way:?}");
+        assert!(client.ending().reset, "{way:?}");
         let line = house.ended(0);
         assert_eq!((&line["result"], &line["ended_by"]), (&"reset".into(), &"upstream".into()), "{line}");
         house.settles();
@@ -197,7 +197,7 @@ fn a_reset_by_the_client_reaches_the_server_as_a_reset() {
 fn a_server_that_cannot_be_reached_is_a_closed_connection_and_no_byte() {
     let nobody = attache_kit::ports::reserve();
     let house = Plan::tcp(nobody.addr()).upstream("wait: 200ms").start();
-    assert_eq!(client(&house).to_the_end().bytes, b"");
+    assert_eq!(client(&house).ending().bytes, b"");
     assert_eq!(house.ended(0)["result"], "connect_refused");
     house.settles();
 }
@@ -214,7 +214,7 @@ fn a_server_whose_certificate_is_not_trusted_gets_no_byte() {
     let house = Plan::tcp(server.addr()).tls(&pki).start();
     let mut client = client(&house);
     client.try_send(b"confidential");
-    assert_eq!(client.to_the_end().bytes, b"");
+    assert_eq!(client.ending().bytes, b"");
     assert_eq!(house.ended(0)["result"], "certificate_unknown_authority");
     house.settles();
     assert!(!server.errors().iter().any(|error| error.contains("was told")), "{:?}", server.errors());
