@@ -16,7 +16,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use crate::app::House;
+use crate::house::House;
 use crate::status::Status;
 
 pub(super) fn router(house: Arc<House>) -> Router {

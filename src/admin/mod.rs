@@ -13,9 +13,9 @@ use axum::Router;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::app::House;
 use crate::config::domain::{Config, ListenAddress};
 use crate::failure::StartError;
+use crate::house::House;
 use crate::net::listen::{Acceptor, Listener};
 use crate::worker::Worker;
 

@@ -27,11 +27,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "config", "drain", "failure", "log", "metrics", "net", "route", "serving", "session",
-            "status", "worker",
+            "admin", "config", "drain", "failure", "house", "log", "metrics", "net", "serving", "session",
+            "worker",
         ],
     ),
-    ("admin", &["app", "config", "drain", "failure", "metrics", "net", "route", "status", "worker"]),
+    ("admin", &["config", "failure", "house", "net", "route", "status", "worker"]),
+    ("house", &["config", "drain", "failure", "metrics", "route", "serving", "status", "worker"]),
     (
         "cli",
         &[
