@@ -97,7 +97,9 @@ impl Login {
             b'v' if matches!(self.state, State::Authenticating(Exchange::Unasked)) => {
                 self.greeting.keep_negotiation(&frame)
             }
-            b'S' if self.is_accepted() || matches!(self.state, State::Asking(_)) => self.greeting.keep_parameter(&frame),
+            b'S' if self.is_accepted() || matches!(self.state, State::Asking(_)) => {
+                self.greeting.keep_parameter(&frame)
+            }
             b'K' if self.is_accepted() => self.greeting.keep_key(&frame),
             b'Z' if self.is_accepted() => self.ready(&frame, turn),
             _ => Err(Fault::Malformed("a message that has no place in a login, or comes out of order")),
@@ -166,7 +168,9 @@ impl Machine for Login {
     fn limit(&self) -> usize {
         match &self.state {
             State::Upgrading(upgrade) => upgrade.limit(),
-            State::Authenticating(_) | State::Accepted | State::Asking(_) | State::Ready => MAX_LOGIN_FRAME_LEN,
+            State::Authenticating(_) | State::Accepted | State::Asking(_) | State::Ready => {
+                MAX_LOGIN_FRAME_LEN
+            }
         }
     }
 }

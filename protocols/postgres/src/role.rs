@@ -62,8 +62,7 @@ impl RoleQuery {
 fn described(mut body: &[u8]) -> Result<State, Fault> {
     const NUMBERS_LEN: usize = 18;
     let is_one = body.split_off(..2) == Some(&[0, 1][..]);
-    let is_text =
-        take_string(&mut body).is_some() && body.len() == NUMBERS_LEN && body.ends_with(&[0, 0]);
+    let is_text = take_string(&mut body).is_some() && body.len() == NUMBERS_LEN && body.ends_with(&[0, 0]);
     if is_one && is_text { Ok(State::Described) } else { Err(FORM) }
 }
 
