@@ -66,8 +66,8 @@ impl<P: Protocol> Upstream<P> {
             .tls_for(endpoint, material)
             .map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))?;
         let places = self.timed(progress, Stage::Resolve, dial::find(endpoint, &self.resolver)).await?;
-        progress.note(|course| course.places.clone_from(&places));
-        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(&places)).await?;
+        progress.note(|course| course.places.clone_from(&places.first));
+        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(places)).await?;
         let endpoint = Arc::clone(&self.names[index]);
         let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
         let mut link = Link::new(stream);
