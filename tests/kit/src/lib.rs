@@ -13,6 +13,7 @@ pub mod http;
 mod keeper;
 pub mod metrics;
 pub mod mounted;
+pub mod namespace;
 pub mod pki;
 pub mod ports;
 pub mod postgres;
