@@ -113,13 +113,7 @@ impl<P: Protocol> Serve for Route<P> {
 
     fn check(&self) -> Check {
         let upstream = Arc::clone(&self.upstream);
-        Box::pin(async move {
-            let mut steps = Vec::new();
-            for index in 0..upstream.settings.endpoints.len() {
-                steps.extend(upstream.check(index).await);
-            }
-            steps
-        })
+        Box::pin(async move { upstream.check().await })
     }
 
     fn status(&self) -> RouteStatus {

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Check a configuration, and the way to each of its databases.
 ///
-/// Configuration, credential, DNS, TCP, TLS and login: each step with its time and, where it failed, the likely
+/// Configuration, credential, DNS, TCP, TLS, login and role: each step with its time and, where it failed, the likely
 /// cause. Exit code 1 if a step failed, 2 if the configuration is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Check {

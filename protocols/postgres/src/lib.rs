@@ -11,6 +11,7 @@
 //! | `upgrade` | TLS on the server's side: asked for, direct, or not at all |
 //! | `login` | from the startup packet to ReadyForQuery |
 //! | `auth` | the authentication exchange inside it |
+//! | `role` | whether the server is a primary, asked on the new link where its greeting does not say |
 //! | `greeting` | what the server said that the client must hear |
 //! | `rejection` | what the server said instead |
 //! | `refuse` | what we say instead |
@@ -27,12 +28,13 @@ mod options;
 mod ping;
 mod refuse;
 mod rejection;
+mod role;
 mod scan;
 mod startup;
 mod upgrade;
 mod watch;
 
-use attache_wire::{Features, Notice, Ping, Protocol, Relay, Terms, TlsStart};
+use attache_wire::{Features, Notice, Ping, Protocol, Relay, ServerRole, Terms, TlsStart};
 use bytes::{BufMut, BytesMut};
 
 pub use accept::Accept;
@@ -60,6 +62,7 @@ impl Protocol for Postgres {
         negotiates_tls: true,
         alpn: Some(ALPN),
         needs_user: true,
+        has_roles: true,
         // A client that closes its half before ReadyForQuery could never send a query.
         half_open_clients: false,
     };
@@ -111,6 +114,10 @@ impl Protocol for Postgres {
 
     fn ping(&self) -> Option<Ping> {
         Some(Box::new(ping::Ping::default()))
+    }
+
+    fn role(&self, greeting: &Greeting) -> Option<ServerRole> {
+        greeting.role()
     }
 
     fn ticket(&self, greeting: &Greeting) -> Option<Vec<u8>> {

@@ -84,7 +84,7 @@ fn terms(transcript: &Transcript) -> Terms {
         other => panic!("{other}"),
     };
     let credential = credential(transcript.value("user"), Some(transcript.value("password").as_bytes()));
-    Terms { credential: Some(credential), tls, allow_cleartext: false, nonce: NONCE }
+    Terms { credential: Some(credential), tls, allow_cleartext: false, ask_role: false, nonce: NONCE }
 }
 
 fn facts(transcript: &Transcript) -> Option<TlsFacts> {

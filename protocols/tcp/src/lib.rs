@@ -9,7 +9,9 @@
 
 mod login;
 
-use attache_wire::{Fault, Features, Machine, Notice, Opening, Protocol, Relay, Step, Terms, TlsStart, Turn};
+use attache_wire::{
+    Fault, Features, Machine, Notice, Opening, Protocol, Relay, ServerRole, Step, Terms, TlsStart, Turn,
+};
 use bytes::BytesMut;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,7 @@ impl Protocol for Tcp {
         negotiates_tls: false,
         alpn: None,
         needs_user: false,
+        has_roles: false,
         // A client may send all it has, close its half and wait for the answer: `nc` does.
         half_open_clients: true,
     };
@@ -78,6 +81,10 @@ impl Protocol for Tcp {
     }
 
     fn server_version(&self, (): &()) -> Option<String> {
+        None
+    }
+
+    fn role(&self, (): &()) -> Option<ServerRole> {
         None
     }
 
