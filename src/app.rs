@@ -196,7 +196,7 @@ fn credential(source: Option<&CredentialSource>, route: &str, needs_user: bool) 
         certificate: source.keys.certificate.clone(),
         private_key: source.keys.private_key.clone(),
     };
-    let mount = Mount { path: source.path.clone(), keys, poll: source.poll, needs_user };
+    let mount = Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user };
     Some(Source::open(route, mount))
 }
 
