@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use attache_postgres::Postgres;
 use attache_tcp::Tcp;
-use attache_wire::Protocol;
+use attache_wire::{Access, Directions, Protocol, UrlParameter};
 
 use crate::config::{ProtocolFacts, domain};
 use crate::route::{Route, RouteParts, Serve};
@@ -20,6 +20,14 @@ pub fn protocols() -> Vec<Kind> {
 #[derive(Clone, Copy)]
 pub struct Kind {
     pub facts: ProtocolFacts,
+    /// What a URL of this protocol begins with.
+    pub schemes: &'static [&'static str],
+    /// Whether a URL without a database means the one that is called as its user is.
+    pub database_of_user: bool,
+    /// What a parameter of such a URL means.
+    pub url_parameter: fn(name: &str, value: &str) -> UrlParameter,
+    /// How clients find a listener of ours by themselves.
+    pub directions: fn(&Access<'_>) -> Result<Directions, String>,
     build: fn(&domain::Route, RouteParts) -> Arc<dyn Serve>,
 }
 
@@ -46,7 +54,14 @@ fn kind<P: Protocol>() -> Kind {
         check_options: |value| parse::<P>(value).map(|_| ()),
         options_schema: || schemars::schema_for!(P::Options),
     };
-    Kind { facts, build: build::<P> }
+    Kind {
+        facts,
+        schemes: features.schemes,
+        database_of_user: features.database_of_user,
+        url_parameter: P::url_parameter,
+        directions: P::directions,
+        build: build::<P>,
+    }
 }
 
 fn build<P: Protocol>(config: &domain::Route, parts: RouteParts) -> Arc<dyn Serve> {

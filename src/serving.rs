@@ -228,7 +228,7 @@ fn open_credential(config: &domain::Route) -> Option<(Source, Watcher)> {
         private_key: source.keys.private_key.clone(),
     };
     let needs_user = protocol(&config.protocol).facts.needs_user;
-    let mount = Mount { path: source.path.clone(), keys, poll: source.poll, needs_user };
+    let mount = Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user };
     Some(Source::open(&config.name, mount))
 }
 

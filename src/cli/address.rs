@@ -68,7 +68,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-fn listen_address(text: &str) -> Result<ListenAddress, String> {
+pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
     match text.strip_prefix("unix:") {
         Some(path) => Ok(ListenAddress::Unix(path.into())),
         None => text.parse().map(ListenAddress::Tcp).map_err(|_| {

@@ -6,6 +6,7 @@
 mod address;
 mod check;
 mod completions;
+mod dev;
 mod drain;
 mod files;
 mod health;
@@ -40,6 +41,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::Run),
+    Dev(dev::Dev),
     Check(check::Check),
     Wait(wait::Wait),
     Health(health::Health),
@@ -61,6 +63,8 @@ enum Failed {
     Because(String),
     /// 1, where the output has told already.
     AsTold,
+    /// The status of a command that was run for the person who asked.
+    Status(u8),
     /// 2, with all that is wrong with the configuration.
     Configuration(Complaints),
     /// 2, with a line that says what is wrong with the arguments.
@@ -80,6 +84,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Outcome {
     match command {
         Command::Run(run) => run.run(),
+        Command::Dev(dev) => dev.run(),
         Command::Check(check) => check.run(),
         Command::Wait(wait) => wait.run(),
         Command::Health(health) => health.run(),
@@ -99,6 +104,7 @@ fn tell(failed: &Failed) -> u8 {
             FAILED
         }
         Failed::AsTold => FAILED,
+        Failed::Status(status) => *status,
         Failed::Configuration(complaints) => {
             complain(&complaints.to_string());
             WRONG

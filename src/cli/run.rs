@@ -30,7 +30,7 @@ impl Run {
 
 /// One line in the log. A message that was put together at run time could quote bytes of a session, so only a
 /// fixed one is told.
-fn note_panic(panic: &PanicHookInfo<'_>) {
+pub(super) fn note_panic(panic: &PanicHookInfo<'_>) {
     let location = panic.location().map(ToString::to_string);
     let thread = std::thread::current();
     let message = panic.payload().downcast_ref::<&'static str>().copied();

@@ -16,8 +16,16 @@ use super::parse;
 
 /// What every environment variable of the configuration begins with.
 const PREFIX: &str = "ATTACHE_";
-/// Variables that are not about the configuration's content: its path, and a switch of the test suite.
-const RESERVED: [&str; 2] = ["ATTACHE_CONFIG", "ATTACHE_REQUIRE_SERVERS"];
+/// Variables that are not about the configuration's content: its path, an argument of `dev` and what `dev` tells the
+/// command that it runs, and a switch of the test suite.
+const RESERVED: [&str; 6] = [
+    "ATTACHE_CONFIG",
+    "ATTACHE_PASSWORD_FILE",
+    "ATTACHE_HOST",
+    "ATTACHE_PORT",
+    "ATTACHE_SOCKET",
+    "ATTACHE_REQUIRE_SERVERS",
+];
 
 /// One source of settings.
 #[derive(Debug, Default)]

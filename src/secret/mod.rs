@@ -11,10 +11,12 @@
 //! | `watch` | notices changes: the background task |
 //! | `mount` | says what is wrong with the way the folder is mounted |
 //! | `problem` | the closed lists of what can be wrong |
+//! | `given` | a password from one file, standard input or the terminal, for `dev` |
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub mod given;
 mod material;
 mod mount;
 mod problem;
@@ -36,6 +38,8 @@ pub struct Mount {
     /// The folder.
     pub path: PathBuf,
     pub keys: Keys,
+    /// A user that is known otherwise: of the folder, the password alone is read.
+    pub user: Option<String>,
     /// How often the folder is read even if nothing was noticed.
     pub poll: Duration,
     /// Whether a folder without a user name is of no use.

@@ -23,7 +23,7 @@ use super::problem::Problem;
 /// The link that the kubelet turns.
 const DATA_LINK: &str = "..data";
 /// The longest tokens that clouds hand out as passwords have a few thousand octets.
-const SECRET_LIMIT: u64 = 64 * 1024;
+pub(super) const SECRET_LIMIT: u64 = 64 * 1024;
 /// A Kubernetes Secret cannot be larger than this.
 const CERTIFICATE_LIMIT: u64 = 1024 * 1024;
 /// A swap takes the writer a few system calls: whoever loses this many races in a row is not racing.
@@ -51,10 +51,12 @@ pub(super) fn is_versioned(folder: &Path) -> bool {
     fs::symlink_metadata(folder.join(DATA_LINK)).is_ok()
 }
 
-/// The four files in `folder` that may hold something, in the order of the parts of a credential.
-pub(super) fn files(folder: &Path, mount: &Mount) -> [PathBuf; 4] {
+/// The files in `folder` that may hold something.
+pub(super) fn files(folder: &Path, mount: &Mount) -> Vec<PathBuf> {
     let keys = &mount.keys;
-    [&keys.username, &keys.password, &keys.certificate, &keys.private_key].map(|key| folder.join(key))
+    let all = [&keys.password, &keys.username, &keys.certificate, &keys.private_key];
+    let read = if mount.user.is_some() { &all[..1] } else { &all };
+    read.iter().map(|key| folder.join(key)).collect()
 }
 
 fn read_version(mount: &Mount) -> Result<Contents, Problem> {
@@ -108,13 +110,17 @@ impl Stamp {
     }
 }
 
-fn stamps(mount: &Mount) -> [Option<Stamp>; 4] {
-    files(&mount.path, mount).map(|file| fs::metadata(file).ok().map(|found| Stamp::of(&found)))
+fn stamps(mount: &Mount) -> Vec<Option<Stamp>> {
+    let files = files(&mount.path, mount).into_iter();
+    files.map(|file| fs::metadata(file).ok().map(|found| Stamp::of(&found))).collect()
 }
 
 /// Reads every key from this one folder.
 fn read_keys(folder: &Path, mount: &Mount) -> Result<Contents, Problem> {
     let keys = &mount.keys;
+    if let Some(user) = &mount.user {
+        return read_password(folder, &keys.password, user);
+    }
     let username = read_key(folder, &keys.username, SECRET_LIMIT)?;
     let password = read_key(folder, &keys.password, SECRET_LIMIT)?;
     let certificate = read_key(folder, &keys.certificate, CERTIFICATE_LIMIT)?;
@@ -138,6 +144,13 @@ fn read_keys(folder: &Path, mount: &Mount) -> Result<Contents, Problem> {
     let user = username.map(|key| user(&key)).transpose()?;
     let secret = password.map(|key| Secret::new(key.bytes));
     Ok(Contents { user, secret, identity, file_time })
+}
+
+/// Reads the password alone.
+fn read_password(folder: &Path, key: &str, user: &str) -> Result<Contents, Problem> {
+    let password = read_key(folder, key, SECRET_LIMIT)?.ok_or(Problem::Missing { key: key.to_owned() })?;
+    let secret = Some(Secret::new(password.bytes));
+    Ok(Contents { user: Some(user.to_owned()), secret, identity: None, file_time: password.modified })
 }
 
 /// One file's content, without the line end that editors and `echo` leave behind.
@@ -195,7 +208,7 @@ fn read_exactly(mut file: &File, length: u64) -> std::io::Result<Option<Zeroizin
     Ok((filled == length).then_some(bytes))
 }
 
-fn trim_line_end(bytes: &mut Vec<u8>) {
+pub(super) fn trim_line_end(bytes: &mut Vec<u8>) {
     for end in [b'\n', b'\r'] {
         if bytes.last() != Some(&end) {
             return;

@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use attache_wire::Secret;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Mount;
@@ -69,6 +70,23 @@ impl Source {
     /// Reads the folder once, at once; what went wrong is in [`standing`](Self::standing), and does
     /// not keep the watcher from trying again. Nothing changes unless the watcher runs.
     pub fn open(route: &str, mount: Mount) -> (Self, Watcher) {
+        let (source, inbox) = Self::empty(route);
+        let watcher = Watcher::new(source.clone(), mount, inbox);
+        // A folder that is being written to this very moment is the watcher's first task.
+        let _ = watcher.read();
+        (source, watcher)
+    }
+
+    /// A credential that was given once and never changes.
+    pub(super) fn fixed(route: &str, user: String, secret: Option<Secret>) -> Self {
+        // Without a watcher at the other end, nobody who asks for a reading waits for one.
+        let (source, _) = Self::empty(route);
+        let contents = Contents { user: Some(user), secret, identity: None, file_time: None };
+        source.found(Ok(contents), Vec::new());
+        source
+    }
+
+    fn empty(route: &str) -> (Self, mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
         let (requests, inbox) = mpsc::unbounded_channel();
         let source = Self(Arc::new(Shared {
             route: route.to_owned(),
@@ -76,10 +94,7 @@ impl Source {
             generation: watch::Sender::new(0),
             requests,
         }));
-        let watcher = Watcher::new(source.clone(), mount, inbox);
-        // A folder that is being written to this very moment is the watcher's first task.
-        let _ = watcher.read();
-        (source, watcher)
+        (source, inbox)
     }
 
     /// The version that new sessions use.
@@ -253,7 +268,6 @@ impl Version {
 
 #[cfg(test)]
 mod tests {
-    use attache_wire::Secret;
     use zeroize::Zeroizing;
 
     use super::*;

@@ -18,7 +18,7 @@ const NEVER: Duration = Duration::from_secs(3600);
 const DEADLINE: Duration = Duration::from_secs(20);
 
 fn mount(path: &Path) -> Mount {
-    Mount { path: path.to_owned(), keys: Keys::default(), poll: NEVER, needs_user: true }
+    Mount { path: path.to_owned(), keys: Keys::default(), user: None, poll: NEVER, needs_user: true }
 }
 
 fn secret(password: &str) -> Secret {

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 fn watched(path: &Path) -> Source {
     let poll = Duration::from_secs(3600);
-    let mount = Mount { path: path.to_owned(), keys: Keys::default(), poll, needs_user: true };
+    let mount = Mount { path: path.to_owned(), keys: Keys::default(), user: None, poll, needs_user: true };
     let (source, watcher) = Source::open("orders", mount);
     tokio::spawn(watcher.run());
     source

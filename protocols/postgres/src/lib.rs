@@ -16,9 +16,11 @@
 //! | `rejection` | what the server said instead |
 //! | `refuse` | what we say instead |
 //! | `cancel` | a cancel request on its way to the right server |
+//! | `access` | what a URL says, and how libpq's environment leads a client to us |
 //! | `watch`, `scan` | frame boundaries and the quiet point, while bytes are copied |
 
 mod accept;
+mod access;
 mod auth;
 mod cancel;
 mod frame;
@@ -34,7 +36,9 @@ mod startup;
 mod upgrade;
 mod watch;
 
-use attache_wire::{Features, Notice, Ping, Protocol, Relay, ServerRole, Terms, TlsStart};
+use attache_wire::{
+    Access, Directions, Features, Notice, Ping, Protocol, Relay, ServerRole, Terms, TlsStart, UrlParameter,
+};
 use bytes::{BufMut, BytesMut};
 
 pub use accept::Accept;
@@ -58,7 +62,9 @@ pub struct Postgres {
 impl Protocol for Postgres {
     const FEATURES: Features = Features {
         name: "postgres",
+        schemes: &["postgres", "postgresql"],
         default_port: Some(5432),
+        database_of_user: true,
         negotiates_tls: true,
         alpn: Some(ALPN),
         needs_user: true,
@@ -130,6 +136,14 @@ impl Protocol for Postgres {
 
     fn deliver(&self, errand: CancelRequest, tls: TlsStart) -> Deliver {
         Deliver::new(errand, tls)
+    }
+
+    fn url_parameter(name: &str, value: &str) -> UrlParameter {
+        access::parameter(name, value)
+    }
+
+    fn directions(access: &Access<'_>) -> Result<Directions, String> {
+        access::directions(access)
     }
 }
 

@@ -10,7 +10,8 @@
 mod login;
 
 use attache_wire::{
-    Fault, Features, Machine, Notice, Opening, Protocol, Relay, ServerRole, Step, Terms, TlsStart, Turn,
+    Access, At, Directions, Fault, Features, Machine, Notice, Opening, Protocol, Relay, ServerRole, Step,
+    Terms, TlsStart, Turn, UrlParameter,
 };
 use bytes::BytesMut;
 use schemars::JsonSchema;
@@ -38,7 +39,9 @@ pub enum Never {}
 impl Protocol for Tcp {
     const FEATURES: Features = Features {
         name: "tcp",
+        schemes: &["tcp"],
         default_port: None,
+        database_of_user: false,
         negotiates_tls: false,
         alpn: None,
         needs_user: false,
@@ -98,6 +101,21 @@ impl Protocol for Tcp {
 
     fn deliver(&self, errand: Never, _tls: TlsStart) -> Never {
         errand
+    }
+
+    fn url_parameter(_name: &str, _value: &str) -> UrlParameter {
+        UrlParameter::Unknown
+    }
+
+    /// No two clients of an unknown protocol agree on a variable, so these are ours.
+    fn directions(access: &Access<'_>) -> Result<Directions, String> {
+        let env = match access.at {
+            At::Tcp { host, port } => {
+                vec![("ATTACHE_HOST", host.to_owned()), ("ATTACHE_PORT", port.to_string())]
+            }
+            At::Unix(path) => vec![("ATTACHE_SOCKET", path.to_owned())],
+        };
+        Ok(Directions { env, ..Directions::default() })
     }
 }
 

@@ -10,12 +10,14 @@
 //! | [`machine`] | [`Machine`], [`Turn`], [`Step`]: one side of one exchange |
 //! | [`fault`] | [`Fault`]: everything that can go wrong inside a machine |
 //! | [`protocol`] | [`Protocol`]: what a route is built from |
+//! | [`access`] | what a URL means, and how clients find a listener |
 //! | [`credential`] | [`Credential`], [`Secret`]: what is injected |
 //! | [`refusal`] | [`Refusal`], [`Notice`]: what a client may be told |
 //! | [`watch`] | [`Watch`]: frame boundaries and the quiet point, while bytes are copied |
 //! | [`scram`] | the client side of RFC 5802 and RFC 7677 |
 //! | [`testing`] | a driver for machines in tests: every split point, no sockets |
 
+pub mod access;
 pub mod credential;
 pub mod fault;
 pub mod machine;
@@ -25,6 +27,7 @@ pub mod scram;
 pub mod testing;
 pub mod watch;
 
+pub use access::{Access, At, Directions, TlsWish, UrlParameter};
 pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Machine, Step, TlsFacts, Turn};

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::access::{Access, Directions, UrlParameter};
 use crate::credential::Credential;
 use crate::machine::Machine;
 use crate::refusal::Notice;
@@ -85,6 +86,15 @@ pub trait Protocol: Send + Sync + Sized + 'static {
 
     /// Delivers an errand over a link that is encrypted as that of its session is.
     fn deliver(&self, errand: Self::Errand, tls: TlsStart) -> Self::Deliver;
+
+    /// What a parameter of a URL means.
+    fn url_parameter(name: &str, value: &str) -> UrlParameter;
+
+    /// How clients find a listener of ours by themselves.
+    ///
+    /// # Errors
+    /// Why no client of the protocol could find it.
+    fn directions(access: &Access<'_>) -> Result<Directions, String>;
 }
 
 /// Facts about a protocol that hold for every route.
@@ -92,8 +102,12 @@ pub trait Protocol: Send + Sync + Sized + 'static {
 pub struct Features {
     /// The name in `protocol:` and in metrics.
     pub name: &'static str,
+    /// What a URL of this protocol begins with.
+    pub schemes: &'static [&'static str],
     /// The port that is meant where an endpoint names none.
     pub default_port: Option<u16>,
+    /// Whether a URL without a database means the one that is called as its user is.
+    pub database_of_user: bool,
     /// Whether TLS can be asked for inside the protocol, which is then the default way.
     pub negotiates_tls: bool,
     /// The application protocol to name in the TLS handshake (RFC 7301).
