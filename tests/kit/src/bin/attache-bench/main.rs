@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     println!("{before}");
     machine::allow_many_files(options.idle);
     let house = House::build(options.idle);
-    let recipes = recipe::all(&options.binary, &house);
+    let recipes = recipe::all(&options, &house);
 
     let idle = idle::measure(&recipes.for_idling(), options.idle);
     let starts = start::measure(&recipes.for_starting());

@@ -10,6 +10,7 @@ use attache_kit::ports::{self, Port};
 use attache_kit::{Launch, Mounted, Process, Rendered, eventually};
 
 use crate::house::{APP, House, IDLER, PASSWORD};
+use crate::options::Options;
 
 const PGBOUNCER: &str = "/usr/sbin/pgbouncer";
 const HAPROXY: &str = "/usr/sbin/haproxy";
@@ -44,12 +45,12 @@ enum ToServer {
     Tls,
 }
 
-pub(crate) fn all(binary: &Path, house: &House) -> Recipes {
+pub(crate) fn all(options: &Options, house: &House) -> Recipes {
     Recipes {
-        attache: attache("attache", binary, house, &house.app, ToServer::Plain),
-        attache_tls: attache("attache, TLS to server", binary, house, &house.app, ToServer::Tls),
-        attache_idle: attache("attache", binary, house, &house.idler, ToServer::Plain),
-        attache_idle_tls: attache("attache, TLS to server", binary, house, &house.idler, ToServer::Tls),
+        attache: attache("attache", options, house, &house.app, ToServer::Plain),
+        attache_tls: attache("attache, TLS to server", options, house, &house.app, ToServer::Tls),
+        attache_idle: attache("attache", options, house, &house.idler, ToServer::Plain),
+        attache_idle_tls: attache("attache, TLS to server", options, house, &house.idler, ToServer::Tls),
         pgbouncer: pgbouncer("pgbouncer", house, ToServer::Plain),
         pgbouncer_tls: pgbouncer("pgbouncer, TLS to server", house, ToServer::Tls),
         haproxy: haproxy(house),
@@ -93,7 +94,7 @@ impl Recipe {
 
 fn attache(
     name: &'static str,
-    binary: &Path,
+    options: &Options,
     house: &House,
     secret: &Mounted,
     to_server: ToServer,
@@ -107,23 +108,27 @@ fn attache(
     };
     let config = format!(
         "health: {health}
+workers: {workers}
 routes:
   bench:
     protocol: postgres
     listen: [\"{address}\", \"unix:{folder}/.s.PGSQL.{port}\"]
     upstream: {{ endpoints: \"localhost:{server}\", tls: {tls} }}
     credential: {{ path: {secret} }}
+    client: {{ max_sessions: {most} }}
 ",
         health = health.addr(),
+        workers = options.workers.map_or_else(|| "auto".to_owned(), |workers| workers.to_string()),
         address = listen.addr(),
         folder = files.path().display(),
         port = listen.number(),
         server = house.database.port(),
         secret = secret.path().display(),
+        most = house.connections,
     );
     files.overwrite(CONFIG, &config);
     let arguments = vec!["run".to_owned(), "-c".to_owned(), file(&files, CONFIG)];
-    Recipe { name, binary: binary.to_owned(), arguments, listen, _health: Some(health), files }
+    Recipe { name, binary: options.binary.clone(), arguments, listen, _health: Some(health), files }
 }
 
 /// Session mode: what a session did to its connection stays with it, as with Attaché. Clients show no password
