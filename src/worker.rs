@@ -1,4 +1,4 @@
-//! One runtime per core: accepts from the shared sockets, and serves a session on one thread for life.
+//! One of the runtimes: accepts from the shared sockets, and serves a session on one thread for life.
 
 use std::io;
 use std::sync::Arc;
