@@ -151,7 +151,9 @@ fn data_that_is_cut_short_is_never_passed_as_a_clean_end() {
         let ending = client.ending();
         assert!(ending.reset, "the client takes half for the whole");
         let line = house.ended(since);
-        assert_eq!((&line["result"], &line["ended_by"]), (&"closed".into(), &"upstream".into()), "{line}");
+        assert_eq!(line["ended_by"], "upstream", "{line}");
+        // What the client still sends may meet a server that has closed already: its system answers with a reset.
+        assert!(["closed", "reset"].contains(&line["result"].as_str().unwrap()), "{line}");
     }
     house.settles();
 }

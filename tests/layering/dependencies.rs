@@ -18,6 +18,7 @@ const PURE: &[&str] = &[
     "hmac",
     "md-5",
     "pbkdf2",
+    "percent-encoding",
     "schemars",
     "serde",
     "sha1",

@@ -36,8 +36,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "app", "config", "failure", "log", "metrics", "net", "registry", "route", "session", "status",
-            "upstream",
+            "app", "config", "drain", "failure", "log", "metrics", "net", "registry", "route", "secret",
+            "session", "status", "upstream", "worker",
         ],
     ),
     ("main", &[]),
