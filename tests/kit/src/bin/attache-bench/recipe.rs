@@ -23,7 +23,7 @@ pub(crate) struct Recipe {
     arguments: Vec<String>,
     pub(crate) listen: Port,
     /// Reserved for as long as the recipe is kept.
-    _health: Option<Port>,
+    _admin: Vec<Port>,
     files: Rendered,
 }
 
@@ -100,7 +100,7 @@ fn attache(
     to_server: ToServer,
 ) -> Recipe {
     const CONFIG: &str = "attache.yaml";
-    let (listen, health) = (ports::reserve(), ports::reserve());
+    let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
     let files = Rendered::new(&[]);
     let tls = match to_server {
         ToServer::Plain => "{ mode: off }".to_owned(),
@@ -108,6 +108,7 @@ fn attache(
     };
     let config = format!(
         "health: {health}
+control: {control}
 workers: {workers}
 routes:
   bench:
@@ -118,6 +119,7 @@ routes:
     client: {{ max_sessions: {most} }}
 ",
         health = health.addr(),
+        control = control.addr(),
         workers = options.workers.map_or_else(|| "auto".to_owned(), |workers| workers.to_string()),
         address = listen.addr(),
         folder = files.path().display(),
@@ -128,7 +130,7 @@ routes:
     );
     files.overwrite(CONFIG, &config);
     let arguments = vec!["run".to_owned(), "-c".to_owned(), file(&files, CONFIG)];
-    Recipe { name, binary: options.binary.clone(), arguments, listen, _health: Some(health), files }
+    Recipe { name, binary: options.binary.clone(), arguments, listen, _admin: vec![health, control], files }
 }
 
 /// Session mode: what a session did to its connection stays with it, as with Attaché. Clients show no password
@@ -170,7 +172,7 @@ ignore_startup_parameters = extra_float_digits
         // It refuses to serve as root.
         arguments.splice(0..0, ["-u".to_owned(), "nobody".to_owned()]);
     }
-    Some(Recipe { name, binary, arguments, listen, _health: None, files })
+    Some(Recipe { name, binary, arguments, listen, _admin: Vec::new(), files })
 }
 
 fn haproxy(house: &House) -> Option<Recipe> {
@@ -195,7 +197,7 @@ listen bench
     );
     let files = Rendered::new(&[("haproxy.cfg", config.as_str())]);
     let arguments = vec!["-db".to_owned(), "-f".to_owned(), file(&files, "haproxy.cfg")];
-    Some(Recipe { name: "haproxy", binary, arguments, listen, _health: None, files })
+    Some(Recipe { name: "haproxy", binary, arguments, listen, _admin: Vec::new(), files })
 }
 
 fn installed(path: &str) -> Option<PathBuf> {
