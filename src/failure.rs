@@ -86,6 +86,20 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {error}")]
+pub struct StartError {
+    what: String,
+    error: io::Error,
+}
+
+impl StartError {
+    pub fn new(what: impl Into<String>, error: io::Error) -> Self {
+        Self { what: what.into(), error }
+    }
+}
+
 /// A cause, with what is known beyond its name.
 #[derive(Debug, Clone)]
 pub struct Trouble {

@@ -171,7 +171,8 @@ impl Accepting {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // A client that has gone again is no reason to stop taking others in.
+                let _ = stream.set_nodelay(true);
                 Ok(Arrival { stream: Stream::Tcp(stream), uid: None })
             }
             Self::Unix(listener, _) => {

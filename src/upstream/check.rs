@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use attache_wire::{Protocol, ServerRole};
+use tokio::time::{Instant, timeout};
 
 use super::{Course, Opened, Trail, Upstream};
 use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage};
+use crate::net::link::Link;
 
 /// One step, and what it came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,15 +73,29 @@ impl<P: Protocol> Upstream<P> {
         let course = trail.course.take().unwrap_or_default();
         let found = Found { upstream: self, endpoint: &self.settings.endpoints[index], course: &course };
         match outcome {
-            Ok(opened) => {
+            Ok(mut opened) => {
                 let version = self.protocol.server_version(&opened.greeting);
                 let role = self.protocol.role(&opened.greeting);
+                let ping = self.ping(index, &mut opened.link).await;
                 opened.leave(&self.protocol).await;
-                let steps = found.steps(None, version.as_deref()).chain(found.role(Some(role)));
+                let steps = found.steps(None, version.as_deref()).chain(found.role(Some(role))).chain(ping);
                 (steps.collect(), Some(role))
             }
             Err(failure) => (found.steps(Some(&failure), None).chain(found.role(None)).collect(), None),
         }
+    }
+
+    /// One question and its answer, where the protocol has such.
+    async fn ping(&self, index: usize, link: &mut Link) -> Option<Step> {
+        let machine = self.protocol.ping()?;
+        let start = Instant::now();
+        let answer = timeout(self.settings.connect_timeout, link.drive(machine, None)).await;
+        let (verdict, detail) = match answer.unwrap_or_else(|_| Err(Cause::TimedOut.into())) {
+            Ok(()) => (Verdict::Passed, "question and answer".to_owned()),
+            Err(trouble) => (Verdict::Failed(trouble.cause), trouble.detail),
+        };
+        let endpoint = Some(self.settings.endpoints[index].to_string());
+        Some(Step { endpoint, name: "round_trip", took: Some(start.elapsed()), verdict, detail })
     }
 
     /// Without a credential the way is still worth trying, as far as it goes.
@@ -185,7 +201,7 @@ impl<P: Protocol> Found<'_, P> {
     fn of_success(&self, stage: Stage, version: Option<&str>) -> String {
         match stage {
             Stage::Resolve => self.places(),
-            Stage::Dial => "connected in one round trip".to_owned(),
+            Stage::Dial => "connected".to_owned(),
             Stage::Tls => self.certificate(),
             Stage::Login => match (version, &self.upstream.source) {
                 (Some(version), _) => format!("server version {version}"),

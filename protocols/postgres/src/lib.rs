@@ -25,6 +25,7 @@ mod frame;
 mod greeting;
 mod login;
 mod options;
+mod ping;
 mod refuse;
 mod rejection;
 mod role;
@@ -33,7 +34,7 @@ mod startup;
 mod upgrade;
 mod watch;
 
-use attache_wire::{Features, Notice, Protocol, Relay, ServerRole, Terms, TlsStart};
+use attache_wire::{Features, Notice, Ping, Protocol, Relay, ServerRole, Terms, TlsStart};
 use bytes::{BufMut, BytesMut};
 
 pub use accept::Accept;
@@ -113,6 +114,10 @@ impl Protocol for Postgres {
 
     fn role(&self, greeting: &Greeting) -> Option<ServerRole> {
         greeting.role()
+    }
+
+    fn ping(&self) -> Option<Ping> {
+        Some(Box::new(ping::Ping::default()))
     }
 
     fn ticket(&self, greeting: &Greeting) -> Option<Vec<u8>> {

@@ -28,6 +28,6 @@ pub mod watch;
 pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Machine, Step, TlsFacts, Turn};
-pub use protocol::{Features, Opening, Protocol, ServerRole, Terms, TlsStart};
+pub use protocol::{Features, Opening, Ping, Protocol, ServerRole, Terms, TlsStart};
 pub use refusal::{Notice, Refusal};
 pub use watch::{Relay, Watch};

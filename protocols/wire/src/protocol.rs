@@ -12,6 +12,9 @@ use crate::machine::Machine;
 use crate::refusal::Notice;
 use crate::watch::Relay;
 
+/// A round trip to a server.
+pub type Ping = Box<dyn Machine<Output = ()> + Send>;
+
 /// A wire protocol, configured for one route.
 ///
 /// Everything generic is written once, against this trait: serving, probing, rotation, refusing,
@@ -67,6 +70,12 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// Whether the server is the primary of its database or a replica, where login has told. It does
     /// where [`Terms::ask_role`] wishes to know it, unless the server keeps it to itself.
     fn role(&self, greeting: &Self::Greeting) -> Option<ServerRole>;
+
+    /// Asks a server that is logged in for a sign of life: one question, one answer. `None` where the protocol
+    /// has no question that changes nothing.
+    fn ping(&self) -> Option<Ping> {
+        None
+    }
 
     /// The ticket by which an errand will name this session.
     fn ticket(&self, greeting: &Self::Greeting) -> Option<Vec<u8>>;
