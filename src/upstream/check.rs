@@ -72,20 +72,17 @@ impl<P: Protocol> Upstream<P> {
         let outcome = self.try_once(index, &mut trail).await;
         let course = trail.course.take().unwrap_or_default();
         let found = Found { upstream: self, endpoint: &self.settings.endpoints[index], course: &course };
-        let (mut opened, version) = match outcome {
-            Ok(opened) => {
+        match outcome {
+            Ok(mut opened) => {
                 let version = self.protocol.server_version(&opened.greeting);
-                (opened, version)
+                let role = self.protocol.role(&opened.greeting);
+                let ping = self.ping(index, &mut opened.link).await;
+                opened.leave(&self.protocol).await;
+                let steps = found.steps(None, version.as_deref()).chain(found.role(Some(role))).chain(ping);
+                (steps.collect(), Some(role))
             }
-            Err(failure) => {
-                return (found.steps(Some(&failure), None).chain(found.role(None)).collect(), None);
-            }
-        };
-        let role = self.protocol.role(&opened.greeting);
-        let ping = self.ping(index, &mut opened.link).await;
-        opened.leave(&self.protocol).await;
-        let steps = found.steps(None, version.as_deref()).chain(ping).chain(found.role(Some(role)));
-        (steps.collect(), Some(role))
+            Err(failure) => (found.steps(Some(&failure), None).chain(found.role(None)).collect(), None),
+        }
     }
 
     /// One question and its answer, where the protocol has such.

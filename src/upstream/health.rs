@@ -86,19 +86,28 @@ impl Health {
         self.with(|all| self.role.candidates(all, |seen| seen.reachable || !self.probed))
     }
 
-    /// Whether a session that wants `role` may try this endpoint now. One that had another role a moment ago is
-    /// left to whoever asks it next.
-    pub(super) fn turn(&self, index: usize, role: ServerRole) -> Result<(), ServerRole> {
+    /// Whether a session that wants `role` may try this endpoint now. One that did not have it a moment ago is left
+    /// to whoever asks it next; the error is what it had.
+    pub(super) fn turn(&self, index: usize, role: ServerRole) -> Result<(), Option<ServerRole>> {
         self.with(|all| {
             let seen = &mut all[index];
-            let Some(known) = seen.role.filter(|known| *known != role) else { return Ok(()) };
             let now = Instant::now();
-            if seen.ask_at.is_some_and(|at| now < at) {
-                return Err(known);
+            if seen.role == Some(role) {
+                return Ok(());
             }
-            seen.ask_at = Some(now + ASK_AGAIN);
+            if seen.ask_at.is_some_and(|at| now < at) {
+                return Err(seen.role);
+            }
+            if seen.role.is_some() {
+                seen.ask_at = Some(now + ASK_AGAIN);
+            }
             Ok(())
         })
+    }
+
+    /// Takes note that a session has left the endpoint for its role.
+    pub(super) fn left(&self, index: usize) {
+        self.with(|all| all[index].ask_at = Some(Instant::now() + ASK_AGAIN));
     }
 
     /// Takes note of an attempt, and of the role that the server told. A credential that was rejected says nothing
@@ -134,5 +143,60 @@ impl Health {
 
     fn with<T>(&self, act: impl FnOnce(&mut Vec<Seen>) -> T) -> T {
         act(&mut self.endpoints.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn health() -> Health {
+        let seen = vec![Seen::new("db:5432".to_owned())];
+        Health { endpoints: Mutex::new(seen), role: Role::Primary, probed: true }
+    }
+
+    fn may_try(health: &Health) -> bool {
+        health.turn(0, ServerRole::Primary).is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_of_the_wrong_role_is_asked_once_a_second_by_all_together() {
+        let health = health();
+        assert!(may_try(&health), "nothing is known yet");
+        health.note(0, Ok(Some(ServerRole::Replica)));
+        for _ in 0..3 {
+            assert!(may_try(&health), "somebody asks");
+            assert_eq!(
+                health.turn(0, ServerRole::Primary),
+                Err(Some(ServerRole::Replica)),
+                "nobody else does"
+            );
+            tokio::time::advance(ASK_AGAIN).await;
+        }
+        assert!(may_try(&health));
+        health.note(0, Ok(Some(ServerRole::Primary)));
+        assert!(may_try(&health) && may_try(&health), "everybody may use the new primary at once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_does_not_tell_its_role_is_left_alone_for_a_second_too() {
+        let health = health();
+        health.note(0, Ok(None));
+        health.left(0);
+        assert_eq!(health.turn(0, ServerRole::Primary), Err(None));
+        tokio::time::advance(ASK_AGAIN).await;
+        assert!(may_try(&health));
+    }
+
+    #[test]
+    fn a_route_is_up_only_with_a_server_of_its_role() {
+        let health = health();
+        let probe = |failure| Probe { at: SystemTime::now(), took: std::time::Duration::ZERO, failure };
+        health.probed(0, probe(None), None);
+        assert!(!health.any_up(), "its role is not known");
+        health.note(0, Ok(Some(ServerRole::Primary)));
+        assert!(health.any_up());
+        health.note(0, Ok(Some(ServerRole::Replica)));
+        assert!(!health.any_up());
     }
 }

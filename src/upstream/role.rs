@@ -99,13 +99,14 @@ impl<P: Protocol> Upstream<P> {
             && let Err(known) = self.health.turn(index, role)
         {
             trail.endpoint = Some(Arc::clone(&self.names[index]));
-            return Err(self.wrong_role(index, Some(known)));
+            return Err(self.wrong_role(index, known));
         }
         let opened = self.any_generation(index, intent, trail).await?;
         let role = self.protocol.role(&opened.greeting);
         if wanted.admits(role) {
             return Ok(opened);
         }
+        self.health.left(index);
         // The session goes on looking while the goodbye is on its way.
         let protocol = Arc::clone(&self.protocol);
         tokio::spawn(async move { opened.leave(&protocol).await });

@@ -16,4 +16,5 @@ mod errors;
 mod options;
 mod programs;
 mod reload;
+mod roles;
 mod tls;

@@ -118,12 +118,12 @@ impl Protocol for Postgres {
         greeting.server_version().map(str::to_owned)
     }
 
-    fn ping(&self) -> Option<Ping> {
-        Some(Box::new(ping::Ping::default()))
-    }
-
     fn role(&self, greeting: &Greeting) -> Option<ServerRole> {
         greeting.role()
+    }
+
+    fn ping(&self) -> Option<Ping> {
+        Some(Box::new(ping::Ping::default()))
     }
 
     fn ticket(&self, greeting: &Greeting) -> Option<Vec<u8>> {

@@ -68,15 +68,15 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// The server's version in its own words, where the greeting tells it.
     fn server_version(&self, greeting: &Self::Greeting) -> Option<String>;
 
+    /// Whether the server is the primary of its database or a replica, where login has told. It does
+    /// where [`Terms::ask_role`] wishes to know it, unless the server keeps it to itself.
+    fn role(&self, greeting: &Self::Greeting) -> Option<ServerRole>;
+
     /// Asks a server that is logged in for a sign of life: one question, one answer. `None` where the protocol
     /// has no question that changes nothing.
     fn ping(&self) -> Option<Ping> {
         None
     }
-
-    /// Whether the server is the primary of its database or a replica, where login has told. It does
-    /// where [`Terms::ask_role`] wishes to know it, unless the server keeps it to itself.
-    fn role(&self, greeting: &Self::Greeting) -> Option<ServerRole>;
 
     /// The ticket by which an errand will name this session.
     fn ticket(&self, greeting: &Self::Greeting) -> Option<Vec<u8>>;

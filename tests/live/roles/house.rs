@@ -1,21 +1,17 @@
-//! A server, a Secret and Attaché between a client and the server: the usual arrangement of a test.
+//! Attaché with one route `db` to several servers, and a client that holds no password.
 
 use std::process::Command;
-use std::time::Duration;
 
 use attache_kit::ports::{self, Port};
-use attache_kit::process::{Launch, Process};
-use attache_kit::{Mounted, tools};
+use attache_kit::*;
 
-pub const SECRET: &str = "s3cret-that-nobody-sees";
-pub const SOON: Duration = Duration::from_secs(20);
+use crate::house::SOON;
 
-/// Attaché with one route `db`.
 pub struct House {
     pub attache: Process,
-    pub listen: Port,
     pub health: Port,
     pub control: Port,
+    listen: Port,
 }
 
 impl House {
@@ -31,23 +27,14 @@ impl House {
             secret.path().display(),
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
-        attache.wait_for("listening", SOON, |line| line["message"] == "listening");
-        House { attache, listen, health, control }
+        attache.wait_for("the start", SOON, |line| line["message"] == "started");
+        House { attache, health, control, listen }
     }
 
-    /// A client that holds no password.
     pub fn psql(&self, sql: &str) -> Command {
         let mut psql = tools::postgres_tool("psql").unwrap();
-        psql.args([
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &self.listen.number().to_string(),
-            "-U",
-            "nobody",
-            "-d",
-            "postgres",
-        ]);
+        psql.args(["-h", "127.0.0.1", "-U", "nobody", "-d", "postgres"]);
+        psql.args(["-p", &self.listen.number().to_string()]);
         psql.args(["-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql]);
         psql
     }
