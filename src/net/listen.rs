@@ -4,7 +4,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -19,12 +20,16 @@ const UNIX_MODE: u32 = 0o660;
 /// How long to wait after the process ran out of descriptors or memory: sessions that end give them back.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
 
+/// Exhaustion that comes back sooner than this is the same one, and was told already.
+const EXHAUSTED_QUIET: Duration = Duration::from_secs(60);
+
 /// A bound socket that is not served yet. Every worker serves a clone of it.
 #[derive(Debug)]
 pub struct Listener {
     socket: Bound,
     /// The address as it is, where port 0 was asked for.
     pub address: ListenAddress,
+    exhaustion: Exhaustion,
 }
 
 #[derive(Debug)]
@@ -61,7 +66,7 @@ impl Listener {
                 socket.listen(BACKLOG)?;
                 let listener = std::net::TcpListener::from(socket);
                 let address = ListenAddress::Tcp(listener.local_addr()?);
-                Ok(Self { socket: Bound::Tcp(listener), address })
+                Ok(Self { socket: Bound::Tcp(listener), address, exhaustion: Exhaustion::default() })
             }
             ListenAddress::Unix(path) => Self::bind_unix(path),
         }
@@ -80,7 +85,8 @@ impl Listener {
             return Err(error);
         }
         let file = Some(SocketFile(path.to_owned()));
-        Ok(Self { socket: Bound::Unix(listener, file), address: ListenAddress::Unix(path.to_owned()) })
+        let address = ListenAddress::Unix(path.to_owned());
+        Ok(Self { socket: Bound::Unix(listener, file), address, exhaustion: Exhaustion::default() })
     }
 
     /// Another handle to the same socket, to be served by another worker.
@@ -92,7 +98,7 @@ impl Listener {
             Bound::Tcp(listener) => Bound::Tcp(listener.try_clone()?),
             Bound::Unix(listener, _) => Bound::Unix(listener.try_clone()?, None),
         };
-        Ok(Self { socket, address: self.address.clone() })
+        Ok(Self { socket, address: self.address.clone(), exhaustion: self.exhaustion.clone() })
     }
 
     /// Starts to accept on the runtime of the caller.
@@ -104,7 +110,7 @@ impl Listener {
             Bound::Tcp(listener) => Accepting::Tcp(TcpListener::from_std(listener)?),
             Bound::Unix(listener, file) => Accepting::Unix(UnixListener::from_std(listener)?, file),
         };
-        Ok(Acceptor { socket, exhausted: false })
+        Ok(Acceptor { socket, exhaustion: self.exhaustion })
     }
 }
 
@@ -125,7 +131,20 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// A socket that takes clients in.
 pub struct Acceptor {
     socket: Accepting,
-    exhausted: bool,
+    exhaustion: Exhaustion,
+}
+
+/// When the process last ran out of something, as all workers of a socket know it: they run out together.
+#[derive(Debug, Clone, Default)]
+struct Exhaustion(Arc<Mutex<Option<Instant>>>);
+
+impl Exhaustion {
+    /// Takes note of another moment; returns whether it is news.
+    fn note(&self) -> bool {
+        let now = Instant::now();
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(now);
+        last.is_none_or(|last| now.duration_since(last) >= EXHAUSTED_QUIET)
+    }
 }
 
 enum Accepting {
@@ -145,10 +164,7 @@ impl Acceptor {
     pub async fn accept(&mut self) -> Arrival {
         loop {
             match self.socket.accept().await {
-                Ok(arrival) => {
-                    self.exhausted = false;
-                    return arrival;
-                }
+                Ok(arrival) => return arrival,
                 Err(error) => self.pause(&error).await,
             }
         }
@@ -159,7 +175,7 @@ impl Acceptor {
         if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) {
             return;
         }
-        if !std::mem::replace(&mut self.exhausted, true) {
+        if self.exhaustion.note() {
             tracing::error!(%error, "cannot take clients in: waiting for sessions to end");
         }
         tokio::time::sleep(EXHAUSTED_PAUSE).await;

@@ -38,7 +38,6 @@ const NEIGHBOURS: u16 = 100;
 
 /// What the arguments say beside the URL, the URL's own wishes included.
 pub(super) struct Settings {
-    pub(super) listen: Option<ListenAddress>,
     pub(super) tls_mode: &'static str,
     pub(super) ca: Option<PathBuf>,
     pub(super) server_name: Option<String>,
@@ -61,13 +60,13 @@ impl House {
     /// What could not be had, in one line.
     pub(super) async fn start(
         target: &Target,
-        settings: Settings,
+        route: &domain::Route,
+        wanted: Option<&ListenAddress>,
         given: Option<Given>,
     ) -> Result<Self, String> {
-        let config = configure(target, &settings)?;
         let source = credential(target, given).await?;
-        let (listener, taken) = listen(target, settings.listen)?;
-        let endpoints: Vec<_> = config.upstream.endpoints.iter().map(ToString::to_string).collect();
+        let (listener, taken) = listen(target, wanted)?;
+        let endpoints: Vec<_> = route.upstream.endpoints.iter().map(ToString::to_string).collect();
         let parts = RouteParts {
             source,
             resolver: Resolver::from_system(),
@@ -75,7 +74,7 @@ impl House {
             ids: Arc::new(Ids::new()),
             errands: Arc::default(),
         };
-        let route = target.kind.build(&config, parts);
+        let route = target.kind.build(route, parts);
         let drain = Drain::default();
         let worker =
             Worker::start(0, drain.clone()).map_err(|error| format!("cannot start a worker: {error}"))?;
@@ -132,7 +131,11 @@ impl House {
     }
 }
 
-fn configure(target: &Target, settings: &Settings) -> Result<domain::Route, String> {
+/// The route's settings, with everything that the configuration would complain of.
+///
+/// # Errors
+/// What is wrong with the arguments.
+pub(super) fn configure(target: &Target, settings: &Settings) -> Result<domain::Route, String> {
     let endpoints = target.endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect::<Vec<_>>();
     let mut overrides = vec![
         format!("protocol={}", target.kind.facts.name),
@@ -178,10 +181,10 @@ async fn credential(target: &Target, given: Option<Given>) -> Result<Option<Sour
 }
 
 /// Listens where it was told to, or on the usual port, or near it. Also says which port was not to be had.
-fn listen(target: &Target, wanted: Option<ListenAddress>) -> Result<(Listener, Option<u16>), String> {
+fn listen(target: &Target, wanted: Option<&ListenAddress>) -> Result<(Listener, Option<u16>), String> {
     if let Some(address) = wanted {
         let bound =
-            Listener::bind(&address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
+            Listener::bind(address).map_err(|error| format!("cannot listen on {address}: {error}"))?;
         return Ok((bound, None));
     }
     let usual = target.kind.facts.default_port.unwrap_or(0);

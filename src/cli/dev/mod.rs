@@ -16,7 +16,7 @@ use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 use super::address::listen_address;
 use super::{Failed, Outcome, block_on, print, run};
-use crate::config::domain::{Level, ListenAddress, Log, LogFormat};
+use crate::config::domain::{Level, ListenAddress, Log, LogFormat, Route};
 use crate::log;
 use crate::secret::given::Given;
 use house::{House, Settings};
@@ -90,15 +90,17 @@ impl Dev {
         keep_secrets_to_ourselves();
         let target = Target::parse(&self.url).map_err(Failed::Arguments)?;
         let settings = self.settings(&target)?;
+        let route = house::configure(&target, &settings).map_err(Failed::Arguments)?;
         let given = self.password(&target)?;
         if self.log_level.is_some() {
             self.start_log();
         }
-        block_on(self.serve(&target, settings, given))?
+        block_on(self.serve(&target, &route, given))?
     }
 
-    async fn serve(&self, target: &Target, settings: Settings, given: Option<Given>) -> Outcome {
-        let house = House::start(target, settings, given).await.map_err(Failed::Because)?;
+    async fn serve(&self, target: &Target, route: &Route, given: Option<Given>) -> Outcome {
+        let listen = self.listen.as_ref();
+        let house = House::start(target, route, listen, given).await.map_err(Failed::Because)?;
         let directions = house.directions(target).map_err(Failed::Arguments)?;
         house.first_login().await.map_err(Failed::Because)?;
         // Not before: what stands in the way of the first login is told in one line, above.
@@ -123,15 +125,21 @@ impl Dev {
                 format!("other machines reach {address}: listen on 127.0.0.1, or write a configuration");
             return Err(Failed::Arguments(reason));
         }
+        if matches!(self.tls, Some(Tls::Off | Tls::InsecureNoVerify)) && self.ca.is_some() {
+            return Err(Failed::Arguments("--ca has no effect: --tls says to verify nothing".to_owned()));
+        }
         let wish = target.tls.map(|wish| match wish {
             TlsWish::Off => Tls::Off,
             TlsWish::VerifyCa => Tls::VerifyCa,
             TlsWish::Unverified | TlsWish::VerifyFull => Tls::VerifyFull,
         });
+        let tls = self.tls.or(wish).unwrap_or(Tls::VerifyFull);
+        let verified = matches!(tls, Tls::VerifyFull | Tls::VerifyCa);
+        // A URL's authorities are for the modes that heed them.
+        let authorities = target.authorities.as_ref().filter(|_| verified);
         Ok(Settings {
-            listen: self.listen.clone(),
-            tls_mode: self.tls.or(wish).unwrap_or(Tls::VerifyFull).name(),
-            ca: self.ca.clone().or_else(|| target.authorities.clone()),
+            tls_mode: tls.name(),
+            ca: self.ca.as_ref().or(authorities).cloned(),
             server_name: self.server_name.clone(),
         })
     }

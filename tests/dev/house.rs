@@ -1,0 +1,128 @@
+//! One server for all tests of this binary, and `attache dev` before it.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use attache_kit::tools::Ran;
+use attache_kit::{Encryption, Launch, Pki, Postgres, Script, Setup, Version, available, eventually, tools};
+
+pub(crate) const SECRET: &str = "s3cret-that-nobody-sees";
+pub(crate) const SOON: Duration = Duration::from_secs(30);
+
+/// A PostgreSQL with TLS and the role `app`.
+pub(crate) struct Server {
+    pub(crate) postgres: Postgres,
+    pub(crate) pki: Pki,
+    folder: tempfile::TempDir,
+}
+
+/// `None` where it is not installed, which has been said.
+pub(crate) fn server() -> Option<&'static Server> {
+    static SERVER: LazyLock<Option<Server>> = LazyLock::new(|| {
+        let pki = Pki::new();
+        let postgres = available(Postgres::start(Version::V15, Setup::new().tls(&pki.server())))?;
+        postgres.role("app", SECRET, Encryption::Scram);
+        postgres.database("app", "app");
+        Some(Server { postgres, pki, folder: tempfile::tempdir().unwrap() })
+    });
+    SERVER.as_ref()
+}
+
+impl Server {
+    pub(crate) fn url(&self, user: &str) -> String {
+        format!(
+            "postgres://{user}@localhost:{}/app?sslrootcert={}",
+            self.postgres.port(),
+            self.pki.ca().display()
+        )
+    }
+
+    /// A file of its own with this password.
+    pub(crate) fn password(&self, name: &str, password: &str) -> String {
+        let file: PathBuf = self.folder.path().join(name);
+        std::fs::write(&file, format!("{password}\n")).unwrap();
+        file.to_str().unwrap().to_owned()
+    }
+}
+
+pub(crate) fn launch() -> Launch {
+    // What a developer has at home must not decide a test.
+    Launch::binary(env!("CARGO_BIN_EXE_attache")).env("HOME", "/nonexistent")
+}
+
+/// `attache dev` with these arguments, to its end.
+pub(crate) fn dev(arguments: &[&str]) -> Ran {
+    launch().command(&[&["dev"], arguments].concat())
+}
+
+pub(crate) fn code(ran: &Ran) -> Option<i32> {
+    ran.status.code()
+}
+
+/// The path of `psql`, or `None` where it is not installed, which has been said.
+pub(crate) fn psql() -> Option<String> {
+    let psql = available(tools::postgres_tool("psql"))?;
+    Some(psql.get_program().to_str().unwrap().to_owned())
+}
+
+/// A server of no protocol that anybody can connect to.
+pub(crate) fn anybody() -> Script {
+    Script::serve(|mut peer| {
+        while !peer.read_some()?.is_empty() {}
+        Ok(())
+    })
+}
+
+/// A command line at a terminal of its own, which script(1) makes; its keys, and what is to be seen.
+pub(crate) struct Terminal {
+    script: Child,
+    keys: ChildStdin,
+    screen: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Terminal {
+    pub(crate) fn run(line: &str, folder: &Path) -> Terminal {
+        let mut script = Command::new("script")
+            .args(["-qefc", &format!("exec {line}"), "/dev/null"])
+            .current_dir(folder)
+            .env("HOME", "/nonexistent")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (keys, mut output) = (script.stdin.take().unwrap(), script.stdout.take().unwrap());
+        let screen = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&screen);
+        thread::spawn(move || {
+            let mut part = [0; 1024];
+            while let Ok(count @ 1..) = output.read(&mut part) {
+                writer.lock().unwrap().extend_from_slice(&part[..count]);
+            }
+        });
+        Terminal { script, keys, screen }
+    }
+
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).unwrap();
+    }
+
+    pub(crate) fn shown(&self) -> String {
+        String::from_utf8_lossy(&self.screen.lock().unwrap()).into_owned()
+    }
+
+    pub(crate) fn wait_exit(&mut self) -> Option<i32> {
+        eventually("the end of the command", SOON, || self.script.try_wait().unwrap()).code()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Its terminal goes with it, and with the terminal whatever runs there.
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+    }
+}
