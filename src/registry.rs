@@ -9,7 +9,8 @@ use attache_tcp::Tcp;
 use attache_wire::{Access, Directions, Protocol, UrlParameter};
 
 use crate::config::{ProtocolFacts, domain};
-use crate::route::{Route, RouteParts, Serve};
+use crate::route::Serve;
+use crate::session::{Route, RouteParts};
 
 /// Every protocol that a route can speak.
 pub fn protocols() -> Vec<Kind> {

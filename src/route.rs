@@ -1,41 +1,24 @@
-//! One route: a protocol, an upstream, its limits. What the rest of the house holds of it is [`Serve`].
+//! What the rest of the house holds of a route: [`Serve`], whatever its protocol.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use attache_wire::Protocol;
-use tokio::sync::Semaphore;
 
 use crate::config::domain;
 use crate::drain::Drain;
-use crate::metrics::RouteMetrics;
 use crate::net::listen::Arrival;
 use crate::secret::Source;
-use crate::session::{self, Errands, Ids};
+use crate::session::{self, Route};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
-use crate::upstream::{self, Step, Upstream};
+use crate::upstream::{self, Step};
 
 /// Work that goes on by itself.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the `check` command waits for.
 pub type Check = Pin<Box<dyn Future<Output = Vec<Step>> + Send>>;
-
-/// A route of a known protocol.
-pub struct Route<P: Protocol> {
-    pub name: String,
-    pub protocol: Arc<P>,
-    pub upstream: Arc<Upstream<P>>,
-    pub errands: Arc<Errands>,
-    pub sessions: Arc<Semaphore>,
-    pub login_timeout: Duration,
-    pub allow_uids: Option<Vec<u32>>,
-    pub ids: Arc<Ids>,
-    pub metrics: Arc<RouteMetrics>,
-    pub ready: domain::Ready,
-}
 
 /// A route, whatever its protocol.
 pub trait Serve: Send + Sync {
@@ -61,40 +44,6 @@ pub trait Serve: Send + Sync {
 
     /// Brings the gauges up to date that nobody sets by himself.
     fn refresh_metrics(&self);
-}
-
-impl<P: Protocol> Route<P> {
-    pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, resolver, metrics, ids, errands } = shared;
-        let protocol = Arc::new(protocol);
-        let upstream = Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics));
-        Self {
-            name: config.name.clone(),
-            protocol,
-            upstream: Arc::new(upstream),
-            sessions: Arc::new(Semaphore::new(config.client.max_sessions)),
-            login_timeout: config.client.login_timeout,
-            allow_uids: config.client.allow_uids.clone(),
-            ids,
-            errands,
-            metrics,
-            ready: config.ready,
-        }
-    }
-
-    fn source(&self) -> Option<&Source> {
-        self.upstream.source.as_ref()
-    }
-}
-
-/// What a route is given by the house.
-pub struct RouteParts {
-    pub source: Option<Source>,
-    pub resolver: crate::net::resolve::Resolver,
-    pub metrics: Arc<RouteMetrics>,
-    pub ids: Arc<Ids>,
-    /// Where the sessions of this route leave their tickets, also those of an older version of it.
-    pub errands: Arc<Errands>,
 }
 
 impl<P: Protocol> Serve for Route<P> {

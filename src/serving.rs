@@ -15,9 +15,9 @@ use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
 use crate::registry::{self, Kind};
-use crate::route::{RouteParts, Serve};
+use crate::route::Serve;
 use crate::secret::{Keys, Mount, Source, Watcher};
-use crate::session::{Errands, Ids};
+use crate::session::{Errands, Ids, RouteParts};
 use crate::worker::Worker;
 
 /// What all routes share.

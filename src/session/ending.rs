@@ -13,14 +13,13 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::refusal::notice;
-use super::{Established, Record};
+use super::{Established, Record, Route};
 use crate::drain::{Drain, Phase};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
 use crate::net::relay::{Copier, Event};
 use crate::net::tls;
-use crate::route::Route;
 
 /// A client that has finished sending, and to whom nothing has been sent for this long, is taken for gone.
 const GONE_AFTER: Duration = Duration::from_secs(10);

@@ -11,11 +11,10 @@ use std::time::Duration;
 use attache_wire::Protocol;
 use tokio::sync::Semaphore;
 
-use super::Record;
+use super::{Record, Route};
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::net::dial;
 use crate::net::link::Link;
-use crate::route::Route;
 use crate::upstream::Way;
 
 /// Errands under way at once, per route: a storm of cancel requests must not use up the server's connections.

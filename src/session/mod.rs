@@ -7,6 +7,7 @@ mod ending;
 mod errand;
 mod record;
 mod refusal;
+mod route;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,12 +19,12 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use errand::Errands;
 use errand::Ticket;
 pub use record::{Ids, Record};
+pub use route::{Route, RouteParts};
 
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::listen::Arrival;
-use crate::route::Route;
 use crate::upstream::{LinkCount, Opened};
 
 /// How much a client may send ahead while its upstream is being opened, in octets.

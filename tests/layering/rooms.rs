@@ -95,7 +95,7 @@ fn only_app_constructs_what_the_process_has_one_of() {
         // To which `app` leaves the making of routes.
         "src/serving.rs",
         // Where the parts of a route are defined.
-        "src/route.rs",
+        "src/session/route.rs",
         // Its own listeners, which end with it.
         "src/admin/mod.rs",
         // A check is a whole process of its own: what `app` makes for serving, it makes for one look.

@@ -20,10 +20,10 @@ use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
 use crate::registry;
-use crate::route::{RouteParts, Serve};
+use crate::route::Serve;
 use crate::secret::Source;
 use crate::secret::given::{self, Given};
-use crate::session::Ids;
+use crate::session::{Ids, RouteParts};
 use crate::upstream::{Step, Verdict};
 use crate::worker::Worker;
 

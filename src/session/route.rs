@@ -1,0 +1,63 @@
+//! What a session is served with: one route's protocol, upstream, limits and books.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attache_wire::Protocol;
+use tokio::sync::Semaphore;
+
+use super::{Errands, Ids};
+use crate::config::domain;
+use crate::metrics::RouteMetrics;
+use crate::net::resolve::Resolver;
+use crate::secret::Source;
+use crate::upstream::Upstream;
+
+/// A route of a known protocol.
+pub struct Route<P: Protocol> {
+    pub name: String,
+    pub protocol: Arc<P>,
+    pub upstream: Arc<Upstream<P>>,
+    pub errands: Arc<Errands>,
+    pub sessions: Arc<Semaphore>,
+    pub login_timeout: Duration,
+    pub allow_uids: Option<Vec<u32>>,
+    pub ids: Arc<Ids>,
+    pub metrics: Arc<RouteMetrics>,
+    pub ready: domain::Ready,
+}
+
+impl<P: Protocol> Route<P> {
+    pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
+        let RouteParts { source, resolver, metrics, ids, errands } = shared;
+        let protocol = Arc::new(protocol);
+        let upstream = Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics));
+        Self {
+            name: config.name.clone(),
+            protocol,
+            upstream: Arc::new(upstream),
+            sessions: Arc::new(Semaphore::new(config.client.max_sessions)),
+            login_timeout: config.client.login_timeout,
+            allow_uids: config.client.allow_uids.clone(),
+            ids,
+            errands,
+            metrics,
+            ready: config.ready,
+        }
+    }
+
+    /// Where the credential comes from, on a route that has one.
+    pub fn source(&self) -> Option<&Source> {
+        self.upstream.source.as_ref()
+    }
+}
+
+/// What a route is given by the house.
+pub struct RouteParts {
+    pub source: Option<Source>,
+    pub resolver: Resolver,
+    pub metrics: Arc<RouteMetrics>,
+    pub ids: Arc<Ids>,
+    /// Where the sessions of this route leave their tickets, also those of an older version of it.
+    pub errands: Arc<Errands>,
+}
