@@ -3,4 +3,5 @@
 
 mod examples;
 mod load;
+mod pages;
 mod schema;

@@ -10,7 +10,7 @@ fn yaml(text: &str) -> Value {
     serde_saphyr::from_str_with_options(text, serde_saphyr::options! { strict_booleans: true }).unwrap()
 }
 
-fn accepts(text: &str) -> Result<(), String> {
+pub(crate) fn accepts(text: &str) -> Result<(), String> {
     let schema = config::schema(&facts());
     validate(&yaml(text), &schema, &schema, "")
 }
