@@ -1,6 +1,6 @@
 # Thin names over cargo and tests/scripts; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fuzz
+.PHONY: help setup demo test bench lint fuzz
 
 help: ## list these names
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -15,6 +15,10 @@ demo: ## a private PostgreSQL behind Attaché, its password rotated under load
 test: ## every test of the workspace; ARGS='-p attache-kit' for a part
 	@tests/scripts/setup test
 	@tests/scripts/test $(ARGS)
+
+bench: ## what a query, a login and an idle session cost, beside direct, PgBouncer and HAProxy; ARGS='--passes 2'
+	@tests/scripts/setup bench
+	@tests/scripts/bench $(ARGS)
 
 lint: ## format, clippy and shell scripts, as CI checks them
 	@tests/scripts/lint

@@ -86,6 +86,20 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Why the process could not start.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}: {error}")]
+pub struct StartError {
+    what: String,
+    error: io::Error,
+}
+
+impl StartError {
+    pub fn new(what: impl Into<String>, error: io::Error) -> Self {
+        Self { what: what.into(), error }
+    }
+}
+
 /// A cause, with what is known beyond its name.
 #[derive(Debug, Clone)]
 pub struct Trouble {
@@ -209,6 +223,7 @@ causes! {
     CredentialIncomplete "credential_incomplete" "the credential lacks what the server asks for: check the keys of the Secret",
     CredentialRejected "credential_rejected" "the server does not accept the user or the password: check whether the Secret and the database were changed together",
     ServerNotReady "server_not_ready" "the server is starting, stopping or recovering: it should pass",
+    WrongRole "wrong_role" "no server of the role that the route asks for could be found: check whether a failover is under way, upstream.role, and that the endpoints name every server",
     ServerRefused "server_refused" "the server refused the login for a reason of its own: its message says which",
     Malformed "malformed" "the other side does not speak this protocol: check the protocol and the port",
     TooLong "too_long" "the other side sent more than a login may take: check the protocol and the port",

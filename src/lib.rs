@@ -5,8 +5,8 @@
 //!
 //! ```text
 //! main -> cli -> app -> route -> session -> upstream -> net -> wire
-//! app -> registry -> protocols/* -> wire
-//! config, secret, metrics, drain, failure, status: leaves that any layer above may use
+//! app -> admin -> house -> serving -> registry -> protocols/* -> wire
+//! config, secret, metrics, drain, failure: leaves that any layer above may use
 //! ```
 
 pub mod admin;
@@ -16,12 +16,14 @@ pub mod cli;
 pub mod config;
 pub mod drain;
 pub mod failure;
+pub mod house;
 pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod registry;
 pub mod route;
 pub mod secret;
+pub mod serving;
 pub mod session;
 pub mod status;
 pub mod upstream;

@@ -5,17 +5,29 @@ use std::io::IsTerminal;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
+use tracing_subscriber::{Registry, reload};
 
 use crate::config::domain::{Level, Log, LogFormat};
 
-/// Starts to log. Libraries are heard from warnings on: their details could hold what ours never do.
-pub fn start(log: &Log) {
+/// The running log.
+pub struct Logging(reload::Handle<Targets, Registry>);
+
+impl Logging {
+    /// Changes the level. The format stays.
+    pub fn change(&self, log: &Log) {
+        // It fails only where the logger is gone, and then there is nobody to tell.
+        let _ = self.0.reload(filter(log));
+    }
+}
+
+/// Starts to log.
+pub fn start(log: &Log) -> Logging {
     let text = match log.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
-    let filter = Targets::new().with_default(LevelFilter::WARN).with_target("attache", level(log.level));
+    let (filter, handle) = reload::Layer::new(filter(log));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if text {
         lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
@@ -24,6 +36,12 @@ pub fn start(log: &Log) {
     };
     // In a test process another logger may be there already.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
+    Logging(handle)
+}
+
+/// Libraries are heard from warnings on: their details could hold what ours never do.
+fn filter(log: &Log) -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target("attache", level(log.level))
 }
 
 fn level(level: Level) -> LevelFilter {

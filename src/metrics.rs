@@ -183,6 +183,19 @@ impl Metrics {
         }
     }
 
+    /// Takes out what was said of a route that is gone or about to be replaced. What was counted stays.
+    pub fn forget(&self, route: &str, endpoints: &[String]) {
+        let of_route = OfRoute { route: route.to_owned() };
+        self.credential_generation.remove(&of_route);
+        self.credential_loaded.remove(&of_route);
+        self.credential_rejected.remove(&of_route);
+        for endpoint in endpoints {
+            let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
+            self.upstream_up.remove(&of_endpoint);
+            self.certificate_expiry.remove(&of_endpoint);
+        }
+    }
+
     fn direction(&self, route: &str, direction: &str) -> Counter {
         let labels = OfDirection { route: route.to_owned(), direction: direction.to_owned() };
         self.relay_bytes.get_or_create_owned(&labels)

@@ -50,6 +50,7 @@ fn kind<P: Protocol>() -> Kind {
         default_port: features.default_port,
         negotiates_tls: features.negotiates_tls,
         needs_user: features.needs_user,
+        has_roles: features.has_roles,
         check_options: |value| parse::<P>(value).map(|_| ()),
         options_schema: || schemars::schema_for!(P::Options),
     };

@@ -28,7 +28,7 @@ pub struct Route<P: Protocol> {
     pub name: String,
     pub protocol: Arc<P>,
     pub upstream: Arc<Upstream<P>>,
-    pub errands: Errands,
+    pub errands: Arc<Errands>,
     pub sessions: Arc<Semaphore>,
     pub login_timeout: Duration,
     pub allow_uids: Option<Vec<u32>>,
@@ -65,18 +65,18 @@ pub trait Serve: Send + Sync {
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, resolver, metrics, ids } = shared;
+        let RouteParts { source, resolver, metrics, ids, errands } = shared;
         let protocol = Arc::new(protocol);
         let upstream = Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics));
         Self {
             name: config.name.clone(),
             protocol,
             upstream: Arc::new(upstream),
-            errands: Errands::default(),
             sessions: Arc::new(Semaphore::new(config.client.max_sessions)),
             login_timeout: config.client.login_timeout,
             allow_uids: config.client.allow_uids.clone(),
             ids,
+            errands,
             metrics,
             ready: config.ready,
         }
@@ -93,6 +93,8 @@ pub struct RouteParts {
     pub resolver: crate::net::resolve::Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub ids: Arc<Ids>,
+    /// Where the sessions of this route leave their tickets, also those of an older version of it.
+    pub errands: Arc<Errands>,
 }
 
 impl<P: Protocol> Serve for Route<P> {
@@ -111,13 +113,7 @@ impl<P: Protocol> Serve for Route<P> {
 
     fn check(&self) -> Check {
         let upstream = Arc::clone(&self.upstream);
-        Box::pin(async move {
-            let mut steps = Vec::new();
-            for index in 0..upstream.settings.endpoints.len() {
-                steps.extend(upstream.check(index).await);
-            }
-            steps
-        })
+        Box::pin(async move { upstream.check().await })
     }
 
     fn status(&self) -> RouteStatus {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use attache_wire::ServerRole;
 use serde::Serialize;
 
 use crate::secret::{Standing, Warning};
@@ -76,6 +77,8 @@ pub struct EndpointStatus {
     pub detail: Option<String>,
     pub advice: Option<&'static str>,
     pub server_version: Option<String>,
+    /// `primary` or `replica`, as the server said at the last login.
+    pub role: Option<&'static str>,
     /// The end of validity of the server's certificate, in seconds since 1970.
     pub certificate_not_after: Option<u64>,
 }
@@ -110,6 +113,7 @@ impl From<Seen> for EndpointStatus {
             detail: failure.map(|(.., detail)| detail.clone()),
             advice: failure.map(|(_, cause, _)| cause.advice()),
             server_version: seen.version,
+            role: seen.role.map(ServerRole::name),
             certificate_not_after: seen.certificate_not_after,
             endpoint: seen.endpoint,
         }

@@ -1,4 +1,4 @@
-//! One runtime per core: accepts from the shared sockets, and serves a session on one thread for life.
+//! One of the runtimes: accepts from the shared sockets, and serves a session on one thread for life.
 
 use std::io;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ pub struct Worker {
 }
 
 enum Command {
-    Serve { listener: Listener, route: Arc<dyn Serve>, stop: watch::Receiver<bool> },
+    Serve { listener: Listener, route: Arc<dyn Serve>, stop: watch::Receiver<()> },
     Ping(oneshot::Sender<()>),
 }
 
@@ -38,8 +38,8 @@ impl Worker {
         Ok(Self { commands, thread: Some(thread) })
     }
 
-    /// Serves a listener until `stop` says so or its sender is gone.
-    pub fn serve(&self, listener: Listener, route: Arc<dyn Serve>, stop: watch::Receiver<bool>) {
+    /// Serves a listener until the sender of `stop` is gone.
+    pub fn serve(&self, listener: Listener, route: Arc<dyn Serve>, stop: watch::Receiver<()>) {
         // A worker that is gone is found by `answers`.
         let _ = self.commands.send(Command::Serve { listener, route, stop });
     }
@@ -74,7 +74,7 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, drain: Drain) {
     }
 }
 
-async fn accept(listener: Listener, route: Arc<dyn Serve>, mut stop: watch::Receiver<bool>, drain: Drain) {
+async fn accept(listener: Listener, route: Arc<dyn Serve>, mut stop: watch::Receiver<()>, drain: Drain) {
     let address = listener.address.to_string();
     let mut acceptor = match listener.serve() {
         Ok(acceptor) => acceptor,
@@ -88,7 +88,7 @@ async fn accept(listener: Listener, route: Arc<dyn Serve>, mut stop: watch::Rece
             arrival = acceptor.accept() => {
                 tokio::spawn(Arc::clone(&route).serve(arrival, drain.clone()));
             }
-            _ = stop.wait_for(|stop| *stop) => return,
+            _ = stop.changed() => return,
         }
     }
 }

@@ -83,12 +83,12 @@ fn metrics_come_in_the_format_that_the_scraper_asks_for() {
 #[test]
 fn orders_are_post_only_and_control_knows_no_health() {
     let (_server, mut running) = started();
-    for path in ["/quit", "/drain"] {
+    for path in ["/quit", "/drain", "/reload"] {
         for method in ["GET", "PUT", "DELETE"] {
             assert_eq!(request(running.control, method, path, "").unwrap().status, 405, "{method} {path}");
         }
     }
-    for path in ["/", "/livez", "/metrics", "/reload"] {
+    for path in ["/", "/livez", "/metrics"] {
         assert_eq!(get(running.control, path).unwrap().status, 404, "{path}");
     }
     assert_eq!(post(running.control, "/status", "").unwrap().status, 405);
@@ -101,7 +101,7 @@ fn another_site_in_a_browser_can_neither_read_nor_order() {
     let (_server, mut running) = started();
     let control = running.control;
     let say = |line: &str, headers: &str| raw(control, &format!("{line} HTTP/1.1\r\n{headers}\r\n"));
-    for path in ["/quit", "/drain"] {
+    for path in ["/quit", "/drain", "/reload"] {
         let cross =
             say(&format!("POST {path}"), &format!("Host: {control}\r\nOrigin: https://evil.example\r\n"));
         assert_eq!(status_of(&cross), "403", "{cross}");

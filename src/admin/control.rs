@@ -16,13 +16,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use crate::app::House;
+use crate::house::House;
 use crate::status::Status;
 
 pub(super) fn router(house: Arc<House>) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/drain", post(drain))
+        .route("/reload", post(reload))
         .route("/quit", post(quit))
         .with_state(house)
         .layer(middleware::from_fn(same_site))
@@ -39,6 +40,15 @@ async fn drain(State(house): State<Arc<House>>) -> Response {
         (StatusCode::ACCEPTED, "draining: not ready, still serving\n").into_response()
     } else {
         (StatusCode::OK, "draining already\n").into_response()
+    }
+}
+
+/// Reads the configuration again, and answers with what that changed or with what is wrong.
+async fn reload(State(house): State<Arc<House>>) -> Response {
+    match house.reload().await {
+        Some(Ok(changes)) => Json(changes).into_response(),
+        Some(Err(error)) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error}\n")).into_response(),
+        None => (StatusCode::SERVICE_UNAVAILABLE, "the process is ending\n").into_response(),
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::app::House;
+use crate::house::House;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -25,27 +25,27 @@ pub(super) fn router(house: Arc<House>) -> Router {
 
 async fn livez(State(house): State<Arc<House>>) -> Response {
     let stuck = !house.is_alive().await;
-    answer(stuck.then(|| "a worker does not answer".to_owned()).into_iter().collect())
+    answer(stuck.then(|| "a worker does not answer".to_owned()).as_slice())
 }
 
 async fn startupz(State(house): State<Arc<House>>) -> Response {
-    answer(house.missing_credentials())
+    answer(&house.missing_credentials())
 }
 
 async fn readyz(State(house): State<Arc<House>>) -> Response {
-    answer(house.waiting_for())
+    answer(&house.waiting_for())
 }
 
 /// `ok`, or what is missing, one a line.
-fn answer(missing: Vec<String>) -> Response {
-    match missing.as_slice() {
+fn answer(missing: &[String]) -> Response {
+    match missing {
         [] => "ok\n".into_response(),
         missing => (StatusCode::SERVICE_UNAVAILABLE, missing.join("\n") + "\n").into_response(),
     }
 }
 
 async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Response {
-    for route in &house.routes {
+    for route in house.routes().iter() {
         route.refresh_metrics();
     }
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();

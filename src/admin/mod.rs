@@ -7,46 +7,105 @@ mod control;
 mod health;
 mod server;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::Router;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::app::{House, StartError};
 use crate::config::domain::{Config, ListenAddress};
-use crate::net::listen::Listener;
+use crate::failure::StartError;
+use crate::house::House;
+use crate::net::listen::{Acceptor, Listener};
+use crate::worker::Worker;
 
-/// One server, until it is told to stop.
-pub type Server = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Binds what the configuration asks for; the futures serve it until `stopped` is true.
-///
-/// # Errors
-/// An address that cannot be listened on.
-pub fn servers(
-    config: &Config,
-    house: &Arc<House>,
-    stopped: &watch::Receiver<bool>,
-) -> Result<Vec<Server>, StartError> {
-    let health = config.health.map(ListenAddress::Tcp);
-    let health = health.map(|address| ("health", address, health::router(Arc::clone(house))));
-    let control = config.control.clone();
-    let control = control.map(|address| ("control", address, control::router(Arc::clone(house))));
-    let wanted = health.into_iter().chain(control);
-    wanted.map(|(name, address, router)| server(name, &address, router, stopped.clone())).collect()
+/// The two servers, as far as the configuration asks for them.
+pub struct Admin {
+    house: Arc<House>,
+    health: Option<Server>,
+    control: Option<Server>,
 }
 
-fn server(
+/// One server that runs.
+struct Server {
+    address: ListenAddress,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Sockets for the servers whose address is new.
+pub struct Prepared {
+    health: Option<Acceptor>,
+    control: Option<Acceptor>,
+}
+
+impl Admin {
+    pub fn new(house: Arc<House>) -> Self {
+        Self { house, health: None, control: None }
+    }
+
+    pub fn workers(&self) -> &[Worker] {
+        &self.house.workers
+    }
+
+    /// Binds what a configuration asks for and is not there yet. Nothing else changes.
+    ///
+    /// # Errors
+    /// An address that cannot be listened on.
+    pub fn prepare(&self, config: &Config) -> Result<Prepared, StartError> {
+        let health = prepare("health", self.health.as_ref(), health_address(config).as_ref())?;
+        let control = prepare("control", self.control.as_ref(), config.control.as_ref())?;
+        Ok(Prepared { health, control })
+    }
+
+    /// Serves what was prepared, and ends what the configuration does not ask for any more.
+    pub fn serve(&mut self, prepared: Prepared, config: &Config) {
+        let router = health::router(Arc::clone(&self.house));
+        replace(&mut self.health, prepared.health, health_address(config), router);
+        let router = control::router(Arc::clone(&self.house));
+        replace(&mut self.control, prepared.control, config.control.clone(), router);
+    }
+
+    /// Ends both servers; answers under way are finished.
+    pub async fn end(self) {
+        for server in self.health.into_iter().chain(self.control) {
+            let _ = server.stop.send(true);
+            let _ = server.task.await;
+        }
+    }
+}
+
+fn health_address(config: &Config) -> Option<ListenAddress> {
+    config.health.map(ListenAddress::Tcp)
+}
+
+fn prepare(
     name: &'static str,
-    address: &ListenAddress,
-    router: Router,
-    stopped: watch::Receiver<bool>,
-) -> Result<Server, StartError> {
+    running: Option<&Server>,
+    wanted: Option<&ListenAddress>,
+) -> Result<Option<Acceptor>, StartError> {
+    let Some(address) = wanted.filter(|wanted| running.is_none_or(|running| running.address != **wanted))
+    else {
+        return Ok(None);
+    };
     let failed = |error| StartError::new(format!("{name}: cannot listen on {address}"), error);
     let listener = Listener::bind(address).map_err(failed)?;
     tracing::info!(address = %listener.address, "{name} listening");
-    let acceptor = listener.serve().map_err(failed)?;
-    Ok(Box::pin(server::serve(acceptor, router, stopped)))
+    listener.serve().map(Some).map_err(failed)
+}
+
+fn replace(
+    server: &mut Option<Server>,
+    acceptor: Option<Acceptor>,
+    wanted: Option<ListenAddress>,
+    router: Router,
+) {
+    if let Some(running) = server.take_if(|running| Some(&running.address) != wanted.as_ref()) {
+        let _ = running.stop.send(true);
+    }
+    if let Some((acceptor, address)) = acceptor.zip(wanted) {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(server::serve(acceptor, router, stopped));
+        *server = Some(Server { address, stop, task });
+    }
 }

@@ -1,9 +1,9 @@
 //! `attache check`: walks the way of a session, from the file to the database, and tells every step.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use tokio::time::{Instant, sleep};
 
 use super::files::Files;
 use super::report::Report;
@@ -12,16 +12,18 @@ use crate::app;
 use crate::config::domain::{Config, Route, TlsMode};
 use crate::failure::Cause;
 use crate::metrics::Metrics;
-use crate::net::resolve::Resolver;
 use crate::net::tls;
 use crate::route::Serve;
-use crate::session::Ids;
 use crate::status::CredentialStatus;
 use crate::upstream::{Step, Verdict, approximately};
 
+/// How long the files of a credential may go on changing, and how often to look.
+const SETTLING: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(50);
+
 /// Check a configuration, and the way to each of its databases.
 ///
-/// Configuration, credential, DNS, TCP, TLS and login: each step with its time and, where it failed, the likely
+/// Configuration, credential, DNS, TCP, TLS, login and role: each step with its time and, where it failed, the likely
 /// cause. Exit code 1 if a step failed, 2 if the configuration is wrong.
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -53,12 +55,13 @@ impl Check {
 }
 
 async fn walk(config: &Config, offline: bool) -> Report {
-    let (metrics, resolver, ids) = (Metrics::new(), Resolver::from_system(), Arc::new(Ids::new()));
+    let common = app::common(&Metrics::new());
     let mut report = Report::default();
     report.add(None, passed("configuration", count(config.routes.len())));
     for route in &config.routes {
-        // Nobody follows the credential here: one reading is what is checked.
-        let (built, _) = app::build(route, &metrics, &resolver, &ids);
+        let (built, watcher) = common.build(route);
+        watcher.map(|watcher| tokio::spawn(watcher.run()));
+        settle(built.as_ref()).await;
         let files = credential(route, built.as_ref()).into_iter().chain(authorities(route));
         files.for_each(|step| report.add(Some(&route.name), step));
         if !offline {
@@ -66,6 +69,20 @@ async fn walk(config: &Config, offline: bool) -> Report {
         }
     }
     report
+}
+
+/// Files that were written this very moment are read once they have come to rest.
+async fn settle(route: &dyn Serve) {
+    let deadline = Instant::now() + SETTLING;
+    while route.status().credential.is_some_and(|standing| is_unsettled(&standing))
+        && Instant::now() < deadline
+    {
+        sleep(PAUSE).await;
+    }
+}
+
+fn is_unsettled(standing: &CredentialStatus) -> bool {
+    standing.generation.is_none() && standing.problem.is_none()
 }
 
 fn count(routes: usize) -> String {
@@ -82,6 +99,9 @@ fn credential(route: &Route, built: &dyn Serve) -> Vec<Step> {
     let path = source.path.display();
     let main = match &standing.problem {
         Some(problem) => failed("credential", Cause::CredentialMissing, format!("{path}: {}", problem.text)),
+        None if is_unsettled(&standing) => {
+            failed("credential", Cause::CredentialMissing, format!("{path}: the files keep changing"))
+        }
         None => passed("credential", format!("{path}: {}", read(&standing))),
     };
     let warnings = standing.warnings.iter().map(|warning| Step {

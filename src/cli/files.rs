@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::Failed;
 use crate::config::domain::Config;
-use crate::config::{self, Sources};
+use crate::config::{self, Complaints, Sources};
 use crate::registry;
 
 #[derive(Debug, Clone, Args)]
@@ -27,9 +27,14 @@ impl Files {
     }
 
     pub(super) fn load(&self) -> Result<Config, Failed> {
+        self.read().map_err(Failed::Configuration)
+    }
+
+    /// Reads the configuration, for the first time or again.
+    pub(super) fn read(&self) -> Result<Config, Complaints> {
         let sources =
             Sources { files: self.files.clone(), env: environment(), overrides: self.overrides.clone() };
-        config::load(&sources, &registry::facts()).map_err(Failed::Configuration)
+        config::load(&sources, &registry::facts())
     }
 }
 

@@ -33,7 +33,8 @@ pub(super) async fn ask(method: Method, address: &ListenAddress, path: &str) -> 
 
 async fn exchange(method: Method, address: &ListenAddress, path: &str) -> Result<Answer, String> {
     let broken = |error: hyper::Error| format!("{address}: {error}");
-    let (stream, _) = dial::connect(&place(address)).await.map_err(|failure| failure.trouble.to_string())?;
+    let connected = dial::connect(&place(address)).await;
+    let (stream, _) = connected.map_err(|failure| format!("{}; does attache run there?", failure.trouble))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let request = Request::builder()
         .method(method)

@@ -12,6 +12,7 @@ mod files;
 mod health;
 mod http;
 mod quit;
+mod reload;
 mod report;
 mod run;
 mod schema;
@@ -47,6 +48,7 @@ enum Command {
     Status(status::Status),
     Drain(drain::Drain),
     Quit(quit::Quit),
+    Reload(reload::Reload),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -89,6 +91,7 @@ fn run(command: Command) -> Outcome {
         Command::Status(status) => status.run(),
         Command::Drain(drain) => drain.run(),
         Command::Quit(quit) => quit.run(),
+        Command::Reload(reload) => reload.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(&mut Arguments::command()),
     }

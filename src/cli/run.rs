@@ -10,7 +10,8 @@ use crate::{app, log};
 
 /// Serve the routes of a configuration.
 ///
-/// SIGTERM, SIGINT and `attache quit` drain and end the process with 0; a second signal ends it at once.
+/// SIGTERM, SIGINT and `attache quit` drain and end the process with 0; a second signal ends it at once. SIGHUP
+/// and `attache reload` read the configuration again.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -20,9 +21,10 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn run(self) -> Outcome {
         let config = self.files.load()?;
-        log::start(&config.log);
+        let logging = log::start(&config.log);
         std::panic::set_hook(Box::new(note_panic));
-        block_on(app::run(config))?.map_err(|error| Failed::Because(error.to_string()))
+        block_on(app::run(config, || self.files.read(), logging))?
+            .map_err(|error| Failed::Because(error.to_string()))
     }
 }
 

@@ -100,7 +100,7 @@ fn endpoints(status: &Value) -> String {
             table.row([
                 text(&route["name"]),
                 text(&endpoint["endpoint"]),
-                state(&endpoint["up"]).to_owned(),
+                state(endpoint),
                 ago(&endpoint["last_probe_age_seconds"]),
                 certificate(&endpoint["certificate_not_after"]),
                 found(endpoint),
@@ -110,11 +110,15 @@ fn endpoints(status: &Value) -> String {
     table.text()
 }
 
-fn state(up: &Value) -> &'static str {
-    match up.as_bool() {
+fn state(endpoint: &Value) -> String {
+    let up = match endpoint["up"].as_bool() {
         Some(true) => "up",
         Some(false) => "DOWN",
         None => "unknown",
+    };
+    match endpoint["role"].as_str() {
+        Some(role) => format!("{up}, {role}"),
+        None => up.to_owned(),
     }
 }
 

@@ -96,6 +96,7 @@ impl fmt::Display for ListenAddress {
 pub struct Upstream {
     /// In the order in which they are tried.
     pub endpoints: Vec<Endpoint>,
+    pub role: Role,
     pub tls: Tls,
     /// One attempt: resolving, connecting, TLS and login together.
     pub connect_timeout: Duration,
@@ -103,6 +104,28 @@ pub struct Upstream {
     pub wait: Duration,
     /// How often every endpoint is probed; zero switches probing off.
     pub probe_interval: Duration,
+}
+
+/// Which of the servers a session may use.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Role {
+    #[default]
+    Any,
+    Primary,
+    Replica,
+    /// A replica, or the primary while no replica can be reached.
+    PreferReplica,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Any => "any",
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+            Self::PreferReplica => "prefer-replica",
+        }
+    }
 }
 
 /// One address of the database.

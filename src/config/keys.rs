@@ -97,7 +97,7 @@ fn level() -> Kind<Level> {
 fn workers(top: &Section<'_, '_>) -> Option<usize> {
     top.key(
         "workers",
-        "How many threads serve sessions; `auto` is one per core that the container is allowed.",
+        "How many threads serve sessions; `auto` is one for two cores that the container is allowed.",
     )
     .example("2")
     .or("auto", &count(1..=MOST_WORKERS).or_word("auto"))

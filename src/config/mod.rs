@@ -60,6 +60,8 @@ pub struct ProtocolFacts {
     pub negotiates_tls: bool,
     /// Whether a route must have a credential.
     pub needs_user: bool,
+    /// Whether its servers can be told apart as primary and replicas.
+    pub has_roles: bool,
     /// Whether the protocol accepts these options; the text says what it does not accept, and holds no values.
     pub check_options: fn(&Value) -> Result<(), String>,
     pub options_schema: fn() -> schemars::Schema,

@@ -8,7 +8,8 @@ use super::ProtocolFacts;
 use super::address::{self, is_local};
 use super::complaint::quote;
 use super::domain::{
-    Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Route, Tls, TlsMode, Upstream,
+    Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Role, Route, Tls, TlsMode,
+    Upstream,
 };
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
@@ -117,12 +118,11 @@ fn upstream(
         .key("srv", "The DNS name whose SRV records list the servers.")
         .example("_postgresql._tcp.orders.example.com")
         .not_yet(&text(), listed);
-    upstream
-        .key("role", "Which of the endpoints is meant.")
-        .or("any", &choice_of_now_and_later(&[("any", ())], &["primary", "replica", "prefer-replica"]));
+    let role = role(upstream, protocol);
     let endpoints = endpoints.unwrap_or_default();
     check_twice(upstream, &endpoints);
     let upstream = Upstream {
+        role,
         tls: tls(upstream, possible, &endpoints),
         connect_timeout: upstream
             .key(
@@ -143,6 +143,23 @@ fn upstream(
         endpoints,
     };
     (!upstream.endpoints.is_empty()).then_some(upstream)
+}
+
+fn role(upstream: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Role {
+    let names =
+        [Role::Any, Role::Primary, Role::Replica, Role::PreferReplica].map(|role| (role.name(), role));
+    let role = upstream
+        .key(
+            "role",
+            "What a server has to be for a session to use it. `prefer-replica` takes the primary while no replica can be \
+             reached.",
+        )
+        .or("any", &choice(&names));
+    if let Some(protocol) = protocol.filter(|protocol| !protocol.has_roles && role != Role::Any) {
+        let reason = format!("{} cannot tell a primary from a replica", protocol.name);
+        upstream.complain("role", reason, "remove it");
+    }
+    role
 }
 
 fn check_twice(upstream: &Section<'_, '_>, endpoints: &[Endpoint]) {

@@ -1,5 +1,6 @@
 //! Finding an endpoint's addresses, and connecting to whichever answers first.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -12,7 +13,7 @@ use futures_util::stream::FuturesUnordered;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 
-use super::resolve::Resolver;
+use super::resolve::{Found, Late, Resolver};
 use super::stream::Stream;
 use crate::config::domain::Endpoint;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
@@ -42,17 +43,25 @@ impl fmt::Display for Place {
     }
 }
 
+/// Where an endpoint may be reached.
+pub struct Places {
+    /// In the order in which they should be tried.
+    pub first: Vec<Place>,
+    /// Those that a name server has not told yet.
+    late: Option<Late>,
+}
+
 /// Finds the places where an endpoint may be reached, in the order in which they should be tried.
 ///
 /// # Errors
 /// A failure of the stage `resolve`.
-pub async fn find(endpoint: &Endpoint, resolver: &Resolver) -> Result<Vec<Place>, Failure> {
+pub async fn find(endpoint: &Endpoint, resolver: &Resolver) -> Result<Places, Failure> {
     match endpoint {
-        Endpoint::Unix(path) => Ok(vec![Place::Unix(path.clone())]),
+        Endpoint::Unix(path) => Ok(Places { first: vec![Place::Unix(path.clone())], late: None }),
         Endpoint::Tcp { host, port } => {
             let found = resolver.addresses(host, *port).await;
-            let addresses = found.map_err(|trouble| failure(Stage::Resolve, trouble))?;
-            Ok(interleave(addresses).into_iter().map(Place::Tcp).collect())
+            let Found { first, late } = found.map_err(|trouble| failure(Stage::Resolve, trouble))?;
+            Ok(Places { first: interleave(first).into_iter().map(Place::Tcp).collect(), late })
         }
     }
 }
@@ -69,32 +78,46 @@ pub async fn connect(place: &Place) -> Result<(Stream, Place), Failure> {
 }
 
 /// Connects to whichever place answers first. Starts with the first one and adds the next whenever the
-/// running ones were silent for a while or one has failed.
+/// running ones were silent for a while or one has failed, and those that are found late when they come.
 ///
 /// # Errors
 /// A failure of the stage `dial`: that of the last place.
-pub async fn race(places: &[Place]) -> Result<(Stream, Place), Failure> {
-    let mut waiting = places.iter();
+pub async fn race(places: Places) -> Result<(Stream, Place), Failure> {
+    let Places { first: waiting, mut late } = places;
+    let mut waiting = VecDeque::from(waiting);
     let mut running = FuturesUnordered::new();
     let mut last = failure(Stage::Dial, Cause::NameNotFound.into());
     loop {
-        if let Some(place) = waiting.next() {
-            running.push(connect(place));
+        if let Some(place) = waiting.pop_front() {
+            running.push(async move { connect(&place).await });
         }
-        match first(&mut running, waiting.len() > 0).await {
+        let raced = tokio::select! {
+            raced = first(&mut running, !waiting.is_empty()), if !running.is_empty() => raced,
+            found = latecomers(&mut late), if late.is_some() => Raced::Found(found),
+            else => return Err(last),
+        };
+        match raced {
             Raced::Connected(stream, place) => return Ok((stream, place)),
             Raced::Failed(failure) => last = failure,
+            Raced::Found(found) => waiting.extend(found.into_iter().map(Place::Tcp)),
             Raced::Silent => {}
         }
-        if running.is_empty() && waiting.len() == 0 {
-            return Err(last);
-        }
     }
+}
+
+/// What the slower family's answer brings, once.
+async fn latecomers(late: &mut Option<Late>) -> Vec<SocketAddr> {
+    let Some(answer) = late else { return Vec::new() };
+    let found = answer.await;
+    *late = None;
+    found
 }
 
 enum Raced {
     Connected(Stream, Place),
     Failed(Failure),
+    /// Addresses that a name server told late.
+    Found(Vec<SocketAddr>),
     Silent,
 }
 
@@ -170,5 +193,26 @@ mod tests {
         let mixed = parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
         assert_eq!(interleave(mixed), parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
         assert_eq!(interleave(vec![]), vec![]);
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_found_late_saves_what_the_first_ones_lost() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let there = listener.local_addr().expect("an address");
+        let closed = {
+            let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            gone.local_addr().expect("an address")
+        };
+        let late = Box::pin(async move {
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            vec![there]
+        });
+        let places = Places { first: vec![Place::Tcp(closed)], late: Some(late) };
+        let (_, place) = race(places).await.expect("the late address");
+        assert_eq!(place, Place::Tcp(there));
+
+        let nobody = Places { first: vec![Place::Tcp(closed)], late: Some(Box::pin(async { vec![] })) };
+        let failure = race(nobody).await.expect_err("nobody listens");
+        assert_eq!(failure.cause(), Cause::ConnectRefused);
     }
 }

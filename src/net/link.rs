@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use zeroize::Zeroize;
 
 use super::stream::Stream;
-use super::tls::{Certificate, TlsClient};
+use super::tls::{self, Certificate, TlsClient};
 use crate::failure::{Cause, Trouble};
 
 /// How much is read at once during a handshake, in octets: every login message in practice.
@@ -53,7 +53,7 @@ impl Link {
             let step = machine.step(&mut turn);
             let flushed = self.flush().await;
             let step = step?;
-            flushed?;
+            flushed.map_err(|error| tls::trouble(&error))?;
             match step {
                 Step::Done(value) => return Ok(value),
                 Step::Read => self.read(machine.limit()).await?,
@@ -90,7 +90,9 @@ impl Link {
         if room == 0 {
             return Err(Fault::TooLong(limit).into());
         }
-        match self.stream.read_buf(&mut (&mut self.input).limit(room)).await? {
+        // A server may refuse a client certificate only now, behind the handshake.
+        let read = self.stream.read_buf(&mut (&mut self.input).limit(room)).await;
+        match read.map_err(|error| tls::trouble(&error))? {
             0 => Err(Cause::Closed.into()),
             _ => Ok(()),
         }

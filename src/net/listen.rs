@@ -19,7 +19,6 @@ const BACKLOG: i32 = 1024;
 const UNIX_MODE: u32 = 0o660;
 /// How long to wait after the process ran out of descriptors or memory: sessions that end give them back.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
 /// Exhaustion that comes back sooner than this is the same one, and was told already.
 const EXHAUSTED_QUIET: Duration = Duration::from_secs(60);
 
@@ -187,7 +186,8 @@ impl Accepting {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // A client that has gone again is no reason to stop taking others in.
+                let _ = stream.set_nodelay(true);
                 Ok(Arrival { stream: Stream::Tcp(stream), uid: None })
             }
             Self::Unix(listener, _) => {

@@ -115,9 +115,11 @@ impl Copier {
         self.down.settled() && self.watch.as_ref().is_some_and(|watch| watch.may_speak())
     }
 
-    /// Whether the client has said that it is leaving, or has stopped sending.
+    /// Whether the client has said that it is leaving, or has stopped sending. Of a session that is not watched
+    /// nobody knows whether the client still wants an answer: there it never has.
     pub fn client_left(&self) -> bool {
-        self.up.state != State::Open || self.watch.as_ref().is_some_and(|watch| watch.client_left())
+        let finished = matches!(self.up.state, State::Ending | State::Ended);
+        self.watch.as_ref().is_some_and(|watch| finished || watch.client_left())
     }
 
     /// Copies until there is nothing more to do now. `until_quiet` asks for [`Event::Quiet`].

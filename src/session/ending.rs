@@ -76,10 +76,11 @@ async fn part<P: Protocol>(
             tell(route, &mut client, Cause::ShuttingDown, record).await;
         }
         End::Failed(failure) if may_speak => tell(route, &mut client, failure.cause(), record).await,
-        // The other side should see what we saw: a cut, not an orderly end.
+        // The other side should see what we saw: a cut, and not an orderly end before it.
         End::Failed(_) if opaque => {
             client.stream.abort();
             server.stream.abort();
+            return;
         }
         End::Failed(_) => {}
     }

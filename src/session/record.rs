@@ -48,6 +48,8 @@ impl Record {
     /// The one line, and the count of results.
     pub fn write(self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
         let failure = outcome.err();
+        // A failure knows better than the record, which does not look into the opening of the upstream.
+        let stage = failure.as_ref().map_or(self.stage, |failure| failure.stage);
         let result = failure.as_ref().map_or("ok", |failure| failure.cause().name());
         if !self.errand {
             metrics.session_ended(result);
@@ -57,7 +59,6 @@ impl Record {
         }
         let ended_by = failure.as_ref().map_or(self.ended_by, |failure| failure.side).name();
         let detail = failure.as_ref().map(|failure| failure.trouble.detail.as_str());
-        let stage = failure.as_ref().map_or(self.stage, |failure| failure.stage);
         let kind = if self.errand { "errand" } else { "session" };
         macro_rules! line {
             ($level:ident) => {

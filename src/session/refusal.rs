@@ -27,6 +27,7 @@ fn words(cause: Cause) -> Option<(Refusal, &'static str, &'static str)> {
         Cause::Reset | Cause::Closed => (Refusal::Unavailable, "the database closed the connection", SOON),
         Cause::TimedOut => (Refusal::TimedOut, "the login took too long", SOON),
         Cause::ServerNotReady => (Refusal::Unavailable, "the database is not ready", SOON),
+        Cause::WrongRole => (Refusal::Unavailable, "no server of the required role can be reached", SOON),
         Cause::ServerRefused => (Refusal::Unavailable, "the database refused the session", OPERATOR),
         Cause::TlsDeclined
         | Cause::TlsFailed

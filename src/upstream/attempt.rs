@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::{Course, LinkCount, Opened, Trail, Upstream, Way};
 use crate::chance;
-use crate::config::domain::{Endpoint, TlsMode};
+use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::dial;
 use crate::net::link::Link;
@@ -50,7 +50,7 @@ impl<P: Protocol> Upstream<P> {
         let mut progress = Progress { deadline: Instant::now() + self.settings.connect_timeout, trail };
         let result = self.log_in(index, material, intent, &mut progress).await;
         self.metrics.login_attempt(result.as_ref().err().map_or("ok", |failure| failure.cause().name()));
-        self.health.note(index, result.as_ref().map(|_| ()));
+        self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
         result
     }
 
@@ -66,8 +66,8 @@ impl<P: Protocol> Upstream<P> {
             .tls_for(endpoint, material)
             .map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))?;
         let places = self.timed(progress, Stage::Resolve, dial::find(endpoint, &self.resolver)).await?;
-        progress.note(|course| course.places.clone_from(&places));
-        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(&places)).await?;
+        progress.note(|course| course.places.clone_from(&places.first));
+        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(places)).await?;
         let endpoint = Arc::clone(&self.names[index]);
         let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
         let mut link = Link::new(stream);
@@ -144,6 +144,7 @@ impl<P: Protocol> Upstream<P> {
             credential: material.map(|material| Arc::clone(&material.credential)),
             tls,
             allow_cleartext: self.allow_cleartext,
+            ask_role: self.settings.role != Role::Any,
             nonce: chance::bytes(),
         }
     }

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use attache_wire::Protocol;
+use attache_wire::{Protocol, ServerRole};
+use tokio::time::{Instant, timeout};
 
 use super::{Course, Opened, Trail, Upstream};
-use crate::config::domain::{Endpoint, TlsMode};
+use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage};
+use crate::net::link::Link;
 
 /// One step, and what it came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,22 +38,67 @@ pub enum Verdict {
 const STEPS: [(Stage, &str); 4] =
     [(Stage::Resolve, "dns"), (Stage::Dial, "tcp"), (Stage::Tls, "tls"), (Stage::Login, "login")];
 
+/// The step after them, where servers have roles.
+const ROLE: &str = "role";
+
 impl<P: Protocol> Upstream<P> {
-    /// Goes to one endpoint, logs in and takes leave.
-    pub async fn check(&self, index: usize) -> Vec<Step> {
+    /// Goes to every endpoint, logs in and takes leave.
+    pub async fn check(&self) -> Vec<Step> {
+        let (mut steps, mut roles) = (Vec::new(), Vec::new());
+        for index in 0..self.settings.endpoints.len() {
+            let (walked, role) = self.check_one(index).await;
+            steps.extend(walked);
+            roles.extend(role);
+        }
+        steps.extend(self.no_server_of_the_role(&roles));
+        steps
+    }
+
+    /// An endpoint of another role is no mistake; that none has the role of the route is one.
+    fn no_server_of_the_role(&self, roles: &[Option<ServerRole>]) -> Option<Step> {
+        let found = roles.iter().any(|role| self.settings.role.admits(*role));
+        (!roles.is_empty() && !found).then(|| Step {
+            endpoint: None,
+            name: ROLE,
+            took: None,
+            verdict: Verdict::Failed(Cause::WrongRole),
+            detail: format!("the route wants role: {}", self.settings.role.name()),
+        })
+    }
+
+    /// The steps to one endpoint, and what it said of its role if it let us in.
+    async fn check_one(&self, index: usize) -> (Vec<Step>, Option<Option<ServerRole>>) {
         let mut trail = Trail { course: Some(Box::default()), ..Trail::default() };
         let outcome = self.try_once(index, &mut trail).await;
         let course = trail.course.take().unwrap_or_default();
         let found = Found { upstream: self, endpoint: &self.settings.endpoints[index], course: &course };
-        let (failure, version) = match outcome {
+        let (mut opened, version) = match outcome {
             Ok(opened) => {
                 let version = self.protocol.server_version(&opened.greeting);
-                opened.leave(&self.protocol).await;
-                (None, version)
+                (opened, version)
             }
-            Err(failure) => (Some(failure), None),
+            Err(failure) => {
+                return (found.steps(Some(&failure), None).chain(found.role(None)).collect(), None);
+            }
         };
-        found.steps(failure.as_ref(), version.as_deref())
+        let role = self.protocol.role(&opened.greeting);
+        let ping = self.ping(index, &mut opened.link).await;
+        opened.leave(&self.protocol).await;
+        let steps = found.steps(None, version.as_deref()).chain(ping).chain(found.role(Some(role)));
+        (steps.collect(), Some(role))
+    }
+
+    /// One question and its answer, where the protocol has such.
+    async fn ping(&self, index: usize, link: &mut Link) -> Option<Step> {
+        let machine = self.protocol.ping()?;
+        let start = Instant::now();
+        let answer = timeout(self.settings.connect_timeout, link.drive(machine, None)).await;
+        let (verdict, detail) = match answer.unwrap_or_else(|_| Err(Cause::TimedOut.into())) {
+            Ok(()) => (Verdict::Passed, "question and answer".to_owned()),
+            Err(trouble) => (Verdict::Failed(trouble.cause), trouble.detail),
+        };
+        let endpoint = Some(self.settings.endpoints[index].to_string());
+        Some(Step { endpoint, name: "round_trip", took: Some(start.elapsed()), verdict, detail })
     }
 
     /// Without a credential the way is still worth trying, as far as it goes.
@@ -78,8 +125,27 @@ struct Found<'a, P: Protocol> {
 }
 
 impl<P: Protocol> Found<'_, P> {
-    fn steps(&self, failure: Option<&Failure>, version: Option<&str>) -> Vec<Step> {
-        STEPS.iter().map(|(stage, name)| self.step(*stage, name, failure, version)).collect()
+    fn steps(&self, failure: Option<&Failure>, version: Option<&str>) -> impl Iterator<Item = Step> {
+        STEPS.iter().map(move |(stage, name)| self.step(*stage, name, failure, version))
+    }
+
+    /// What the server said of its role, once there was a login.
+    fn role(&self, told: Option<Option<ServerRole>>) -> Option<Step> {
+        let wanted = self.upstream.settings.role;
+        let (verdict, detail) = match told {
+            None => (Verdict::Skipped, "not reached".to_owned()),
+            Some(None) if wanted == Role::Any => {
+                (Verdict::Skipped, "the server does not report it".to_owned())
+            }
+            Some(None) => (Verdict::Skipped, "the server does not tell it".to_owned()),
+            Some(Some(role)) if wanted.admits(Some(role)) => (Verdict::Passed, role.name().to_owned()),
+            Some(Some(role)) => {
+                let detail = format!("{}, not used: the route wants role: {}", role.name(), wanted.name());
+                (Verdict::Passed, detail)
+            }
+        };
+        let endpoint = Some(self.endpoint.to_string());
+        P::FEATURES.has_roles.then_some(Step { endpoint, name: ROLE, took: None, verdict, detail })
     }
 
     fn step(
@@ -138,7 +204,7 @@ impl<P: Protocol> Found<'_, P> {
     fn of_success(&self, stage: Stage, version: Option<&str>) -> String {
         match stage {
             Stage::Resolve => self.places(),
-            Stage::Dial => "connected in one round trip".to_owned(),
+            Stage::Dial => "connected".to_owned(),
             Stage::Tls => self.certificate(),
             Stage::Login => match (version, &self.upstream.source) {
                 (Some(version), _) => format!("server version {version}"),

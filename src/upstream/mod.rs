@@ -8,6 +8,7 @@ mod attempt;
 mod check;
 mod health;
 mod probe;
+mod role;
 mod rotation;
 
 use std::sync::Arc;
@@ -165,20 +166,32 @@ impl<P: Protocol> Upstream<P> {
     /// one database.
     async fn round(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
         let mut last = None;
-        for endpoint in self.health.in_order() {
-            match self.any_generation(endpoint, intent, trail).await {
+        let mut failed = Vec::new();
+        for candidate in self.health.candidates() {
+            // A second look at an endpoint is for those that can be reached.
+            if failed.contains(&candidate.index) {
+                continue;
+            }
+            match self.candidate(candidate, intent, trail).await {
                 Ok(opened) => return Ok(opened),
                 Err(failure) if remedy(failure.cause()) == Remedy::Credential => return Err(failure),
-                Err(failure) => last = Some(worse(last, failure)),
+                Err(failure) => {
+                    if failure.cause() != Cause::WrongRole {
+                        failed.push(candidate.index);
+                    }
+                    last = Some(worse(last, failure));
+                }
             }
         }
         Err(last.expect("a checked configuration has an endpoint"))
     }
 }
 
-/// Of two endpoints' failures the one that time can heal is told, for it decides whether to try again.
+/// Of two endpoints' failures the one that time can heal is told, for it decides whether to try again; and that
+/// one has the wrong role rather than that another is down, for the one says what is missing.
 fn worse(one: Option<Failure>, other: Failure) -> Failure {
     match one {
+        Some(one) if one.cause() == Cause::WrongRole => one,
         Some(one) if remedy(one.cause()) == Remedy::Time && remedy(other.cause()) == Remedy::None => one,
         _ => other,
     }
@@ -204,7 +217,8 @@ fn remedy(cause: Cause) -> Remedy {
         | Cause::Reset
         | Cause::Closed
         | Cause::TimedOut
-        | Cause::ServerNotReady => Remedy::Time,
+        | Cause::ServerNotReady
+        | Cause::WrongRole => Remedy::Time,
         Cause::CredentialRejected => Remedy::Credential,
         Cause::TlsDeclined
         | Cause::TlsFailed

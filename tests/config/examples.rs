@@ -18,7 +18,7 @@ routes:
     upstream:
       endpoints: ["orders-1.db.example.com:5432", "orders-2.db.example.com:5432"]
       # srv: _postgresql._tcp.orders.example.com
-      role: any
+      role: primary
       tls: { mode: verify-full, ca: /etc/attache/ca.pem }
       connect_timeout: 5s
       wait: 15s

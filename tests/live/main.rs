@@ -1,8 +1,19 @@
 //! Real servers, real clients: what Attaché promises, on the wire.
 //!
-//! Every test starts what it needs: a private server with TLS and real accounts, a mounted Secret, and the binary.
+//! The servers of `servers` are shared; every test has its own account on them, its own mounted Secret and its own
+//! Attaché. `raw` is a client by hand for what no driver sends.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
 mod house;
-mod login;
+mod raw;
+mod servers;
+
+mod auth;
+mod cancel;
+mod drivers;
+mod errors;
+mod options;
+mod programs;
+mod reload;
+mod tls;

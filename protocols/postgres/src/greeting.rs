@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use attache_wire::Fault;
+use attache_wire::{Fault, ServerRole};
 use bytes::BytesMut;
 
 use crate::cancel::is_ticket;
@@ -22,6 +22,7 @@ pub struct Greeting {
     frames: BytesMut,
     ticket: Option<Vec<u8>>,
     server_version: Option<String>,
+    role: Option<ServerRole>,
     negotiation: Negotiation,
 }
 
@@ -44,6 +45,15 @@ impl Greeting {
     /// `server_version` as the server reported it.
     pub fn server_version(&self) -> Option<&str> {
         self.server_version.as_deref()
+    }
+
+    /// The server's role, as it reported it or as it was asked.
+    pub(crate) fn role(&self) -> Option<ServerRole> {
+        self.role
+    }
+
+    pub(crate) fn set_role(&mut self, role: Option<ServerRole>) {
+        self.role = role;
     }
 
     /// Appends what the client hears. NegotiateProtocolVersion is ours where the client asked for more
@@ -71,16 +81,20 @@ impl Greeting {
         Ok(())
     }
 
-    /// Keeps ParameterStatus, and remembers the server's version.
+    /// Keeps ParameterStatus, and remembers the server's version and role.
     pub(crate) fn keep_parameter(&mut self, frame: &Frame) -> Result<(), Fault> {
         const FORM: Fault = Fault::Malformed("ParameterStatus is not a name and a value");
         let mut body = frame.body();
         let name = take_string(&mut body).ok_or(FORM)?;
         let value = take_string(&mut body).filter(|_| body.is_empty()).ok_or(FORM)?;
-        if name == b"server_version" {
-            let text = String::from_utf8_lossy(value);
-            self.server_version =
-                Some(text.chars().filter(|c| !c.is_control()).take(MAX_VERSION_CHARS).collect());
+        match name {
+            b"server_version" => {
+                let text = String::from_utf8_lossy(value);
+                self.server_version =
+                    Some(text.chars().filter(|c| !c.is_control()).take(MAX_VERSION_CHARS).collect());
+            }
+            b"in_hot_standby" => self.role = reported(value),
+            _ => {}
         }
         self.keep(frame);
         Ok(())
@@ -99,12 +113,22 @@ impl Greeting {
     }
 }
 
+/// Since version 14 a server reports whether it is recovering, that is following a primary.
+fn reported(in_hot_standby: &[u8]) -> Option<ServerRole> {
+    match in_hot_standby {
+        b"on" => Some(ServerRole::Replica),
+        b"off" => Some(ServerRole::Primary),
+        _ => None,
+    }
+}
+
 /// The key in it is not shown, nor what the server reports.
 impl fmt::Debug for Greeting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Greeting")
             .field("octets", &self.frames.len())
             .field("server_version", &self.server_version)
+            .field("role", &self.role)
             .field("negotiation", &self.negotiation)
             .finish_non_exhaustive()
     }

@@ -11,6 +11,7 @@
 //! | `upgrade` | TLS on the server's side: asked for, direct, or not at all |
 //! | `login` | from the startup packet to ReadyForQuery |
 //! | `auth` | the authentication exchange inside it |
+//! | `role` | whether the server is a primary, asked on the new link where its greeting does not say |
 //! | `greeting` | what the server said that the client must hear |
 //! | `rejection` | what the server said instead |
 //! | `refuse` | what we say instead |
@@ -26,14 +27,18 @@ mod frame;
 mod greeting;
 mod login;
 mod options;
+mod ping;
 mod refuse;
 mod rejection;
+mod role;
 mod scan;
 mod startup;
 mod upgrade;
 mod watch;
 
-use attache_wire::{Access, Directions, Features, Notice, Protocol, Relay, Terms, TlsStart, UrlParameter};
+use attache_wire::{
+    Access, Directions, Features, Notice, Ping, Protocol, Relay, ServerRole, Terms, TlsStart, UrlParameter,
+};
 use bytes::{BufMut, BytesMut};
 
 pub use accept::Accept;
@@ -63,6 +68,7 @@ impl Protocol for Postgres {
         negotiates_tls: true,
         alpn: Some(ALPN),
         needs_user: true,
+        has_roles: true,
         // A client that closes its half before ReadyForQuery could never send a query.
         half_open_clients: false,
     };
@@ -110,6 +116,14 @@ impl Protocol for Postgres {
 
     fn server_version(&self, greeting: &Greeting) -> Option<String> {
         greeting.server_version().map(str::to_owned)
+    }
+
+    fn ping(&self) -> Option<Ping> {
+        Some(Box::new(ping::Ping::default()))
+    }
+
+    fn role(&self, greeting: &Greeting) -> Option<ServerRole> {
+        greeting.role()
     }
 
     fn ticket(&self, greeting: &Greeting) -> Option<Vec<u8>> {

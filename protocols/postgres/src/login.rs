@@ -1,4 +1,5 @@
-//! The login: from the first octet to ReadyForQuery (section "Start-up").
+//! The login: from the first octet to ReadyForQuery (section "Start-up"), and a question after it where the
+//! server's role has to be known.
 
 use std::fmt;
 
@@ -9,6 +10,7 @@ use crate::frame::{self, Frame};
 use crate::greeting::{Greeting, MAX_GREETING_LEN};
 use crate::options::ChannelBinding;
 use crate::rejection::{rejection, shows_secret};
+use crate::role::RoleQuery;
 use crate::startup::Intent;
 use crate::upgrade::Upgrade;
 
@@ -34,7 +36,9 @@ enum State {
     Authenticating(Exchange),
     /// The server has said AuthenticationOk.
     Accepted,
-    /// The server has said ReadyForQuery.
+    /// The server has said ReadyForQuery, and was asked for its role.
+    Asking(RoleQuery),
+    /// The server has said ReadyForQuery, and there is nothing more to ask.
     Ready,
 }
 
@@ -81,6 +85,7 @@ impl Login {
 
     fn hear(&mut self, frame: Frame, turn: &mut Turn<'_>) -> Result<(), Fault> {
         match frame.tag() {
+            b'T' | b'D' | b'C' | b'E' | b'Z' if matches!(self.state, State::Asking(_)) => self.learn(frame),
             b'E' => Err(rejection(frame, self.credential())),
             b'R' => self.authenticate(&frame, turn),
             // Only a server that is up to something says the secret aloud: what it says is left out.
@@ -92,9 +97,11 @@ impl Login {
             b'v' if matches!(self.state, State::Authenticating(Exchange::Unasked)) => {
                 self.greeting.keep_negotiation(&frame)
             }
-            b'S' if self.is_accepted() => self.greeting.keep_parameter(&frame),
+            b'S' if self.is_accepted() || matches!(self.state, State::Asking(_)) => {
+                self.greeting.keep_parameter(&frame)
+            }
             b'K' if self.is_accepted() => self.greeting.keep_key(&frame),
-            b'Z' if self.is_accepted() => self.ready(&frame),
+            b'Z' if self.is_accepted() => self.ready(&frame, turn),
             _ => Err(Fault::Malformed("a message that has no place in a login, or comes out of order")),
         }
     }
@@ -116,12 +123,30 @@ impl Login {
     }
 
     /// A session begins outside of any transaction.
-    fn ready(&mut self, frame: &Frame) -> Result<(), Fault> {
+    fn ready(&mut self, frame: &Frame, turn: &mut Turn<'_>) -> Result<(), Fault> {
         if frame.body() != b"I" {
             return Err(Fault::Malformed("the first ReadyForQuery does not say idle"));
         }
         self.greeting.keep(frame);
-        self.state = State::Ready;
+        self.state = match self.must_ask() {
+            true => State::Asking(RoleQuery::ask(turn.output)),
+            false => State::Ready,
+        };
+        Ok(())
+    }
+
+    /// A replication connection may not take a query: there the server's own word has to do.
+    fn must_ask(&self) -> bool {
+        self.terms.ask_role && self.greeting.role().is_none() && !self.intent.is_replication()
+    }
+
+    /// Takes in a part of the answer. It is not for the client.
+    fn learn(&mut self, frame: Frame) -> Result<(), Fault> {
+        let State::Asking(query) = &mut self.state else { return Ok(()) };
+        if query.hear(&frame)? {
+            self.greeting.set_role(query.role());
+            self.state = State::Ready;
+        }
         Ok(())
     }
 }
@@ -143,7 +168,9 @@ impl Machine for Login {
     fn limit(&self) -> usize {
         match &self.state {
             State::Upgrading(upgrade) => upgrade.limit(),
-            State::Authenticating(_) | State::Accepted | State::Ready => MAX_LOGIN_FRAME_LEN,
+            State::Authenticating(_) | State::Accepted | State::Asking(_) | State::Ready => {
+                MAX_LOGIN_FRAME_LEN
+            }
         }
     }
 }
@@ -155,6 +182,7 @@ impl fmt::Debug for Login {
             State::Upgrading(_) => "upgrading",
             State::Authenticating(_) => "authenticating",
             State::Accepted => "accepted",
+            State::Asking(_) => "asking",
             State::Ready => "ready",
         };
         f.debug_struct("Login").field("state", &state).finish_non_exhaustive()

@@ -10,8 +10,8 @@
 mod login;
 
 use attache_wire::{
-    Access, At, Directions, Fault, Features, Machine, Notice, Opening, Protocol, Relay, Step, Terms,
-    TlsStart, Turn, UrlParameter,
+    Access, At, Directions, Fault, Features, Machine, Notice, Opening, Protocol, Relay, ServerRole, Step,
+    Terms, TlsStart, Turn, UrlParameter,
 };
 use bytes::BytesMut;
 use schemars::JsonSchema;
@@ -45,6 +45,7 @@ impl Protocol for Tcp {
         negotiates_tls: false,
         alpn: None,
         needs_user: false,
+        has_roles: false,
         // A client may send all it has, close its half and wait for the answer: `nc` does.
         half_open_clients: true,
     };
@@ -83,6 +84,10 @@ impl Protocol for Tcp {
     }
 
     fn server_version(&self, (): &()) -> Option<String> {
+        None
+    }
+
+    fn role(&self, (): &()) -> Option<ServerRole> {
         None
     }
 

@@ -31,6 +31,6 @@ pub use access::{Access, At, Directions, TlsWish, UrlParameter};
 pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Machine, Step, TlsFacts, Turn};
-pub use protocol::{Features, Opening, Protocol, Terms, TlsStart};
+pub use protocol::{Features, Opening, Ping, Protocol, ServerRole, Terms, TlsStart};
 pub use refusal::{Notice, Refusal};
 pub use watch::{Relay, Watch};

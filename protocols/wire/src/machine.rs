@@ -27,6 +27,18 @@ pub trait Machine {
     fn limit(&self) -> usize;
 }
 
+impl<M: Machine + ?Sized> Machine for Box<M> {
+    type Output = M::Output;
+
+    fn step(&mut self, turn: &mut Turn<'_>) -> Result<Step<Self::Output>, Fault> {
+        (**self).step(turn)
+    }
+
+    fn limit(&self) -> usize {
+        (**self).limit()
+    }
+}
+
 /// What a machine is given for one step.
 #[derive(Debug)]
 pub struct Turn<'a> {

@@ -13,6 +13,9 @@ use crate::machine::Machine;
 use crate::refusal::Notice;
 use crate::watch::Relay;
 
+/// A round trip to a server.
+pub type Ping = Box<dyn Machine<Output = ()> + Send>;
+
 /// A wire protocol, configured for one route.
 ///
 /// Everything generic is written once, against this trait: serving, probing, rotation, refusing,
@@ -65,6 +68,16 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// The server's version in its own words, where the greeting tells it.
     fn server_version(&self, greeting: &Self::Greeting) -> Option<String>;
 
+    /// Asks a server that is logged in for a sign of life: one question, one answer. `None` where the protocol
+    /// has no question that changes nothing.
+    fn ping(&self) -> Option<Ping> {
+        None
+    }
+
+    /// Whether the server is the primary of its database or a replica, where login has told. It does
+    /// where [`Terms::ask_role`] wishes to know it, unless the server keeps it to itself.
+    fn role(&self, greeting: &Self::Greeting) -> Option<ServerRole>;
+
     /// The ticket by which an errand will name this session.
     fn ticket(&self, greeting: &Self::Greeting) -> Option<Vec<u8>>;
 
@@ -101,9 +114,29 @@ pub struct Features {
     pub alpn: Option<&'static str>,
     /// Whether a route must have a credential with a user in it.
     pub needs_user: bool,
+    /// Whether its servers can be told apart as primary and replicas.
+    pub has_roles: bool,
     /// Whether a client that has finished sending may still be waiting for an answer before its
     /// session has begun. Where not, such a client has given up.
     pub half_open_clients: bool,
+}
+
+/// What a server is to its database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerRole {
+    /// It takes writes.
+    Primary,
+    /// It follows a primary, and only answers reads.
+    Replica,
+}
+
+impl ServerRole {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Replica => "replica",
+        }
+    }
 }
 
 /// What a client turned out to want.
@@ -124,6 +157,8 @@ pub struct Terms {
     pub tls: TlsStart,
     /// Whether a password may cross an unencrypted link in clear text or weakly hashed.
     pub allow_cleartext: bool,
+    /// Whether the login is to find out the server's role, even if that takes a question of its own.
+    pub ask_role: bool,
     /// Fresh random bytes for this login alone.
     pub nonce: [u8; Terms::NONCE_LEN],
 }

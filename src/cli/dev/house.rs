@@ -50,7 +50,7 @@ pub(super) struct House {
     pub(super) taken: Option<u16>,
     drain: Drain,
     worker: Worker,
-    stop: watch::Sender<bool>,
+    accepting: watch::Sender<()>,
 }
 
 impl House {
@@ -72,16 +72,17 @@ impl House {
             resolver: Resolver::from_system(),
             metrics: Arc::new(Metrics::new().route(ROUTE, &endpoints)),
             ids: Arc::new(Ids::new()),
+            errands: Arc::default(),
         };
         let route = target.kind.build(route, parts);
         let drain = Drain::default();
         let worker =
             Worker::start(0, drain.clone()).map_err(|error| format!("cannot start a worker: {error}"))?;
-        let (stop, stopped) = watch::channel(false);
+        let (accepting, stop) = watch::channel(());
         let shared = listener.share().map_err(|error| format!("cannot share a socket: {error}"))?;
-        worker.serve(shared, Arc::clone(&route), stopped);
+        worker.serve(shared, Arc::clone(&route), stop);
         tracing::info!(address = %listener.address, "listening");
-        Ok(Self { route, listener, taken, drain, worker, stop })
+        Ok(Self { route, listener, taken, drain, worker, accepting })
     }
 
     pub(super) fn address(&self) -> &ListenAddress {
@@ -124,7 +125,7 @@ impl House {
 
     /// Ends at once; sessions that are left hear a last word.
     pub(super) async fn end(self) {
-        let _ = self.stop.send(true);
+        drop(self.accepting);
         self.drain.run(domain::Drain { deadline: Duration::ZERO, linger: Duration::ZERO }).await;
         drop(self.worker);
     }

@@ -54,7 +54,8 @@ pub fn pg_accept(data: &[u8]) {
 pub fn pg_login(data: &[u8]) {
     let Some(([choice, early], said)) = data.split_first_chunk() else { return };
     let protocol = postgres(*choice);
-    let terms = Terms { allow_cleartext: choice & 0x10 != 0, ..terms(tls_start(*choice)) };
+    let (allow_cleartext, ask_role) = (choice & 0x10 != 0, choice & 0x40 != 0);
+    let terms = Terms { allow_cleartext, ask_role, ..terms(tls_start(*choice)) };
     let (early, late) = said.split_at(usize::from(*early % 4).min(said.len()));
     let facts = (choice & 0x20 != 0).then(facts);
     let intent = protocol.probe_intent();
@@ -156,7 +157,13 @@ fn tls_start(choice: u8) -> TlsStart {
 
 fn terms(tls: TlsStart) -> Terms {
     let credential = Arc::new(Credential::new(Some("orders".to_owned()), Some(secret()), 1));
-    Terms { credential: Some(credential), tls, allow_cleartext: false, nonce: [7; Terms::NONCE_LEN] }
+    Terms {
+        credential: Some(credential),
+        tls,
+        allow_cleartext: false,
+        ask_role: false,
+        nonce: [7; Terms::NONCE_LEN],
+    }
 }
 
 fn secret() -> Secret {

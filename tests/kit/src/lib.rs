@@ -7,11 +7,13 @@
 //!
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod dns;
 pub mod fault;
 pub mod http;
 mod keeper;
 pub mod metrics;
 pub mod mounted;
+pub mod namespace;
 pub mod pki;
 pub mod ports;
 pub mod postgres;

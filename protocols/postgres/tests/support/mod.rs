@@ -22,7 +22,7 @@ pub(crate) fn credential(user: &str, secret: Option<&[u8]>) -> Arc<Credential> {
 
 pub(crate) fn terms(tls: TlsStart, password: &str) -> Terms {
     let credential = Some(credential("orders", Some(password.as_bytes())));
-    Terms { credential, tls, allow_cleartext: false, nonce: NONCE }
+    Terms { credential, tls, allow_cleartext: false, ask_role: false, nonce: NONCE }
 }
 
 pub(crate) fn startup(minor: u16, parameters: &[&str]) -> Vec<u8> {

@@ -1,0 +1,242 @@
+//! The routes that are served, and how they change while they are.
+//!
+//! A change is planned and every new socket bound before anything is touched, so that a reload that cannot be
+//! done changes nothing. What stays the same stays as it is: a socket keeps its queue, a credential its
+//! generations, a session never notices.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+
+use crate::config::domain::{self, CredentialSource, ListenAddress};
+use crate::failure::StartError;
+use crate::metrics::Metrics;
+use crate::net::listen::Listener;
+use crate::net::resolve::Resolver;
+use crate::registry::{self, Kind};
+use crate::route::{RouteParts, Serve};
+use crate::secret::{Keys, Mount, Source, Watcher};
+use crate::session::{Errands, Ids};
+use crate::worker::Worker;
+
+/// What all routes share.
+#[derive(Clone)]
+pub struct Common {
+    pub metrics: Arc<Metrics>,
+    pub resolver: Resolver,
+    pub ids: Arc<Ids>,
+}
+
+/// The routes that are served.
+pub struct Serving {
+    common: Common,
+    running: Vec<Running>,
+}
+
+/// One route that is served. Dropping it closes its sockets and ends its background work, but no session.
+struct Running {
+    config: domain::Route,
+    route: Arc<dyn Serve>,
+    errands: Arc<Errands>,
+    credential: Option<Followed>,
+    sockets: Vec<Socket>,
+    /// Ended with the set.
+    _probes: JoinSet<()>,
+}
+
+/// A socket, and the hold on those who accept from it: they stop when it is dropped.
+struct Socket {
+    listener: Listener,
+    /// As the configuration names it: port 0 stands for one that was found.
+    wanted: ListenAddress,
+    _accepting: watch::Sender<()>,
+}
+
+/// A credential that is being followed.
+struct Followed {
+    config: CredentialSource,
+    source: Source,
+    _watcher: Aborting,
+}
+
+/// Ends a task when it is dropped.
+struct Aborting(AbortHandle);
+
+impl Drop for Aborting {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// What a change came to, by the names of routes.
+#[derive(Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Changes {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    pub unchanged: usize,
+}
+
+impl Serving {
+    pub fn new(common: Common) -> Self {
+        Self { common, running: Vec::new() }
+    }
+
+    /// The routes, in the order of the configuration.
+    pub fn routes(&self) -> Vec<Arc<dyn Serve>> {
+        self.running.iter().map(|running| Arc::clone(&running.route)).collect()
+    }
+
+    /// Makes `wanted` what is served.
+    ///
+    /// # Errors
+    /// A socket that cannot be had; then nothing has changed.
+    pub fn apply(&mut self, wanted: &[domain::Route], workers: &[Worker]) -> Result<Changes, StartError> {
+        let mut sockets = self.bind_what_is_new(wanted)?;
+        let (mut kept, mut retired): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
+            .into_iter()
+            .partition(|running| wanted.contains(&running.config));
+        for running in &mut retired {
+            sockets.append(&mut running.sockets);
+        }
+        let mut changes = Changes { unchanged: kept.len(), ..Changes::default() };
+        for config in wanted {
+            if let Some(same) = take(&mut kept, &config.name) {
+                self.running.push(same);
+                continue;
+            }
+            let old = take(&mut retired, &config.name);
+            let list = if old.is_some() { &mut changes.changed } else { &mut changes.added };
+            list.push(config.name.clone());
+            let running = self.common.start(config, old, &mut sockets, workers);
+            self.running.push(running);
+        }
+        for gone in retired {
+            self.common.metrics.forget(&gone.config.name, &endpoints(&gone.config));
+            changes.removed.push(gone.config.name);
+        }
+        Ok(changes)
+    }
+
+    /// Sockets for the addresses that nobody listens on yet.
+    fn bind_what_is_new(&self, wanted: &[domain::Route]) -> Result<Vec<Socket>, StartError> {
+        let bound = |address: &ListenAddress| {
+            self.running.iter().flat_map(|running| &running.sockets).any(|socket| socket.wanted == *address)
+        };
+        let addresses =
+            wanted.iter().flat_map(|route| route.listen.iter().map(move |address| (route, address)));
+        addresses
+            .filter(|(_, address)| !bound(address))
+            .map(|(route, address)| Socket::bind(route, address))
+            .collect()
+    }
+}
+
+fn take(running: &mut Vec<Running>, name: &str) -> Option<Running> {
+    let at = running.iter().position(|running| running.config.name == name)?;
+    Some(running.swap_remove(at))
+}
+
+impl Common {
+    /// Builds a route that is not served by anyone yet. The watcher, where there is one, has to run for the
+    /// credential to be followed.
+    pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Option<Watcher>) {
+        let (source, watcher) = open_credential(config).unzip();
+        (self.assemble(config, source, Arc::default()), watcher)
+    }
+
+    fn assemble(
+        &self,
+        config: &domain::Route,
+        source: Option<Source>,
+        errands: Arc<Errands>,
+    ) -> Arc<dyn Serve> {
+        let metrics = Arc::new(self.metrics.route(&config.name, &endpoints(config)));
+        let (resolver, ids) = (self.resolver.clone(), Arc::clone(&self.ids));
+        protocol(&config.protocol).build(config, RouteParts { source, resolver, metrics, ids, errands })
+    }
+
+    /// Starts to serve a route, with what it takes over from the one that it replaces.
+    fn start(
+        &self,
+        config: &domain::Route,
+        old: Option<Running>,
+        sockets: &mut Vec<Socket>,
+        workers: &[Worker],
+    ) -> Running {
+        if let Some(old) = &old {
+            self.metrics.forget(&old.config.name, &endpoints(&old.config));
+        }
+        let (errands, credential) = old.map(|old| (old.errands, old.credential)).unwrap_or_default();
+        let credential = credential.filter(|followed| config.credential.as_ref() == Some(&followed.config));
+        let credential = credential.or_else(|| Followed::open(config));
+        let source = credential.as_ref().map(|followed| followed.source.clone());
+        let route = self.assemble(config, source, Arc::clone(&errands));
+        let mut probes = JoinSet::new();
+        for probe in route.probes() {
+            probes.spawn(probe);
+        }
+        let sockets = config.listen.iter().filter_map(|address| {
+            let at = sockets.iter().position(|socket| socket.wanted == *address)?;
+            Some(sockets.swap_remove(at).serve(&route, workers))
+        });
+        let sockets = sockets.collect();
+        Running { config: config.clone(), route, errands, credential, sockets, _probes: probes }
+    }
+}
+
+impl Socket {
+    fn bind(route: &domain::Route, address: &ListenAddress) -> Result<Self, StartError> {
+        let bound = Listener::bind(address);
+        let listener = bound
+            .map_err(|error| StartError::new(format!("{}: cannot listen on {address}", route.name), error))?;
+        Ok(Self { listener, wanted: address.clone(), _accepting: watch::Sender::default() })
+    }
+
+    /// Has every worker accept for this route, and whoever accepted before stop.
+    fn serve(self, route: &Arc<dyn Serve>, workers: &[Worker]) -> Self {
+        let (accepting, stop) = watch::channel(());
+        for worker in workers {
+            match self.listener.share() {
+                Ok(shared) => worker.serve(shared, Arc::clone(route), stop.clone()),
+                Err(error) => {
+                    tracing::error!(route = route.name(), %error, "cannot share a socket with a worker");
+                }
+            }
+        }
+        tracing::info!(route = route.name(), address = %self.listener.address, "listening");
+        Self { _accepting: accepting, ..self }
+    }
+}
+
+impl Followed {
+    fn open(config: &domain::Route) -> Option<Self> {
+        let (source, watcher) = open_credential(config)?;
+        let watcher = Aborting(tokio::spawn(watcher.run()).abort_handle());
+        Some(Self { config: config.credential.clone()?, source, _watcher: watcher })
+    }
+}
+
+/// Reads the credential of a route for the first time, if it has one.
+fn open_credential(config: &domain::Route) -> Option<(Source, Watcher)> {
+    let source = config.credential.as_ref()?;
+    let keys = Keys {
+        username: source.keys.username.clone(),
+        password: source.keys.password.clone(),
+        certificate: source.keys.certificate.clone(),
+        private_key: source.keys.private_key.clone(),
+    };
+    let needs_user = protocol(&config.protocol).facts.needs_user;
+    let mount = Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user };
+    Some(Source::open(&config.name, mount))
+}
+
+fn endpoints(config: &domain::Route) -> Vec<String> {
+    config.upstream.endpoints.iter().map(ToString::to_string).collect()
+}
+
+fn protocol(name: &str) -> Kind {
+    let found = registry::protocols().into_iter().find(|kind| kind.facts.name == name);
+    found.expect("a checked configuration names registered protocols only")
+}

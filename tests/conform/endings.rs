@@ -1,0 +1,52 @@
+//! The process ends as it promises, whatever its sessions speak.
+
+use std::time::Duration;
+
+use attache_kit::Signal;
+
+use crate::house::{House, SOON, echo};
+use crate::speech::all;
+
+fn terminate(house: &House) {
+    house.attache.signal(Signal::TERM);
+    house.attache.wait_for("that it drains", SOON, |line| line["message"] == "draining");
+}
+
+#[test]
+fn sessions_are_served_to_their_end_and_new_ones_too() {
+    for speech in all() {
+        let server = echo(speech);
+        let mut house = House::start(speech, server.addr(), "");
+        let mut client = house.session();
+        terminate(&house);
+        client.speak(speech.word);
+        house.session();
+        assert!(house.attache.is_running());
+        drop(client);
+        assert_eq!(house.attache.wait_exit(SOON).code(), Some(0), "{}", speech.protocol);
+    }
+}
+
+#[test]
+fn the_deadline_ends_what_is_left_with_0() {
+    for speech in all() {
+        let server = echo(speech);
+        let mut house = House::start(speech, server.addr(), "");
+        let client = house.session();
+        terminate(&house);
+        client.ending();
+        assert_eq!(house.attache.wait_exit(Duration::from_secs(6)).code(), Some(0), "{}", speech.protocol);
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once_with_0() {
+    for speech in all() {
+        let server = echo(speech);
+        let mut house = House::start(speech, server.addr(), "");
+        let _client = house.session();
+        terminate(&house);
+        house.attache.signal(Signal::TERM);
+        assert_eq!(house.attache.wait_exit(Duration::from_secs(3)).code(), Some(0), "{}", speech.protocol);
+    }
+}

@@ -1,0 +1,101 @@
+//! A client certificate from the mounted folder, and the next one after its rotation.
+
+use std::sync::mpsc;
+
+use attache_kit::{Mounted, Pair, Pki, Script, ServerTls, eventually};
+
+use crate::client::Client;
+use crate::house::{House, Plan, SOON};
+use crate::real::Real;
+
+fn entries<'a>(pair: &'a Pair, user: &'a str) -> [(&'a str, &'a str); 3] {
+    [("username", user), ("tls.crt", &pair.cert_pem), ("tls.key", &pair.key_pem)]
+}
+
+fn second_generation(house: &House) {
+    eventually("the second generation", SOON, || {
+        (house.status()["credential"]["generation"] == 2).then_some(())
+    });
+}
+
+#[test]
+fn a_certificate_logs_in_to_postgresql_without_a_password_and_may_be_renewed() {
+    const SERIAL: &str = "select current_user, client_serial from pg_stat_ssl where pid = pg_backend_pid()";
+    let Some(real) = Real::shared() else { return };
+    real.postgres.sql("create role certified login in role by_certificate");
+    let (first, second) = (real.pki.client("certified"), real.pki.client("certified"));
+    let secret = Mounted::new(&entries(&first, "certified"));
+    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    let house = plan.start();
+    let before = house.query(SERIAL);
+    assert!(before.starts_with("certified|"), "{before}");
+    let mut staying = house.session();
+    secret.write(&entries(&second, "certified"));
+    second_generation(&house);
+    let after = house.query(SERIAL);
+    assert!(after.starts_with("certified|") && after != before, "{before} {after}");
+    assert_eq!(staying.query("select 1").0, "1");
+}
+
+#[test]
+fn a_certificate_of_another_authority_is_refused_with_the_reason_in_the_log() {
+    let Some(real) = Real::shared() else { return };
+    real.postgres.sql("create role uncertified login in role by_certificate");
+    let rogue = Pki::new().client("uncertified");
+    let secret = Mounted::new(&entries(&rogue, "uncertified"));
+    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    let house = plan.upstream("wait: 1s").start();
+    let since = house.attache.lines();
+    let mut client = house.connect();
+    client.send(&crate::client::startup());
+    assert_eq!(client.refusal(), "08004");
+    let line = house.ended(since);
+    assert_eq!(line["result"], "tls_alert", "{line}");
+    house.settles();
+}
+
+#[test]
+fn tcp_shows_the_certificate_of_the_folder_and_the_next_one_after_a_rotation() {
+    let pki = Pki::new();
+    let tls = ServerTls::new(&pki.server()).client_ca(pki.ca());
+    let (seen, shown) = mpsc::channel();
+    let server = Script::serve(move |peer| {
+        let mut peer = peer.start_tls(&tls)?;
+        let _ = seen.send((peer.client_certificate(), peer.server_name()));
+        let said = peer.read_some()?;
+        peer.send(&said)?;
+        peer.read_to_end().map(|_| ())
+    });
+    let (first, second) = (pki.client("one"), pki.client("two"));
+    let secret = Mounted::new(&[("tls.crt", &first.cert_pem), ("tls.key", &first.key_pem)]);
+    let house = Plan::tcp(server.addr()).tls(&pki).secret(secret.path()).start();
+    let echo = |house: &House| {
+        let mut client = Client::connect(house.listen.addr());
+        client.send(b"hello");
+        assert_eq!(client.read_exact(5), b"hello");
+        client
+    };
+    let mut staying = echo(&house);
+    let localhost = Some("localhost".to_owned());
+    assert_eq!(shown.recv_timeout(SOON).unwrap(), (Some(first.cert_der), localhost.clone()));
+    secret.write(&[("tls.crt", &second.cert_pem), ("tls.key", &second.key_pem)]);
+    second_generation(&house);
+    drop(echo(&house));
+    assert_eq!(shown.recv_timeout(SOON).unwrap(), (Some(second.cert_der), localhost));
+    assert!(staying.try_send(b"still here"));
+    drop(staying);
+    house.settles();
+}
+
+/// Half of a renewal is none: a key that does not belong to the certificate is not used.
+#[test]
+fn a_key_that_does_not_belong_to_the_certificate_is_reported_and_not_used() {
+    let pki = Pki::new();
+    let (first, second) = (pki.client("one"), pki.client("two"));
+    let secret = Mounted::new(&[("tls.crt", &first.cert_pem), ("tls.key", &first.key_pem)]);
+    let server = Script::serve(|mut peer| peer.read_to_end().map(|_| ()));
+    let house = Plan::tcp(server.addr()).secret(secret.path()).start();
+    secret.write(&[("tls.crt", &second.cert_pem), ("tls.key", &first.key_pem)]);
+    house.attache.wait_for("the problem", SOON, |line| line["problem"] == "key_malformed");
+    assert_eq!(house.status()["credential"]["generation"], 1);
+}

@@ -1,0 +1,125 @@
+//! The end of the process: sessions are served to their end, then ended where it hurts least, then cut.
+
+use std::time::{Duration, Instant};
+
+use attache_kit::{Mounted, Signal};
+
+use crate::house::{House, Plan, SECRET, SOON};
+use crate::real::Real;
+
+fn house(role: &str, drain: &str) -> Option<(House, Mounted)> {
+    let real = Real::with_role(role)?;
+    let secret = Mounted::new(&[("username", role), ("password", SECRET)]);
+    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    Some((plan.top(&format!("drain: {drain}")).start(), secret))
+}
+
+fn terminate(house: &House) {
+    house.attache.signal(Signal::TERM);
+    house.attache.wait_for("that it drains", SOON, |line| line["message"] == "draining");
+}
+
+#[test]
+fn without_sessions_the_process_ends_at_once() {
+    let Some((mut house, _secret)) = house("drain_none", "{ deadline: 1m }") else { return };
+    house.attache.signal(Signal::TERM);
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn a_transaction_that_is_open_is_finished_first() {
+    let Some((mut house, _secret)) = house("drain_open", "{ deadline: 1m }") else { return };
+    let mut client = house.session();
+    assert_eq!(client.query("begin").1, b'T');
+    terminate(&house);
+    assert_eq!(client.query("select 41 + 1"), ("42".to_owned(), b'T'));
+    assert_eq!(client.query("commit").1, b'I');
+    assert!(house.attache.is_running());
+    drop(client);
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn new_sessions_are_served_while_the_process_drains() {
+    let Some((mut house, _secret)) = house("drain_new", "{ deadline: 1m }") else { return };
+    let client = house.session();
+    terminate(&house);
+    assert_eq!(house.metric("attache_draining", &[]), 1.0);
+    for _ in 0..5 {
+        assert_eq!(house.query("select 1"), "1");
+    }
+    drop(client);
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn idle_sessions_are_told_before_the_deadline_and_busy_ones_at_their_next_quiet_point() {
+    let Some((mut house, _secret)) = house("drain_quiet", "{ deadline: 10s }") else { return };
+    let idle = house.session();
+    let mut busy = house.session();
+    assert_eq!(busy.query("begin").1, b'T');
+    let start = Instant::now();
+    terminate(&house);
+    assert_eq!(idle.refusal(), "57P01");
+    let told = start.elapsed();
+    // The last fifth of the deadline.
+    assert!(told >= Duration::from_millis(7900) && told < Duration::from_millis(9500), "{told:?}");
+    assert_eq!(busy.query("select 1"), ("1".to_owned(), b'T'));
+    busy.ask("commit");
+    let (_, state) = busy.until_ready();
+    assert_eq!(state, b'I');
+    assert_eq!(busy.refusal(), "57P01");
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+    assert!(start.elapsed() < Duration::from_secs(10), "it ends with its last session");
+    let told = house.attache.count(|line| line["kind"] == "session" && line["result"] == "shutting_down");
+    assert_eq!(told, 2);
+}
+
+#[test]
+fn the_deadline_ends_what_is_left() {
+    let Some((mut house, _secret)) = house("drain_cut", "{ deadline: 1s }") else { return };
+    let mut open = house.session();
+    assert_eq!(open.query("begin").1, b'T');
+    let mut asking = house.session();
+    asking.ask("select pg_sleep(3600)");
+    let start = Instant::now();
+    terminate(&house);
+    // Between messages there is room for a word even now.
+    assert_eq!(open.refusal(), "57P01");
+    assert_eq!(asking.refusal(), "57P01");
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+    let took = start.elapsed();
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let Some((mut house, _secret)) = house("drain_twice", "{ deadline: 10m }") else { return };
+    let mut client = house.session();
+    assert_eq!(client.query("begin").1, b'T');
+    terminate(&house);
+    assert!(house.attache.is_running());
+    house.attache.signal(Signal::INT);
+    assert_eq!(house.attache.wait_exit(Duration::from_secs(5)).code(), Some(0));
+}
+
+#[test]
+fn quit_drains_like_a_signal() {
+    let Some((mut house, _secret)) = house("drain_quit", "{ deadline: 1m }") else { return };
+    let mut client = house.session();
+    house.quit();
+    house.attache.wait_for("that it drains", SOON, |line| line["message"] == "draining");
+    assert_eq!(client.query("select 1").0, "1");
+    drop(client);
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn it_lingers_for_sessions_that_may_still_come() {
+    let Some((mut house, _secret)) = house("drain_linger", "{ deadline: 1m, linger: 2s }") else { return };
+    let start = Instant::now();
+    terminate(&house);
+    assert_eq!(house.query("select 1"), "1");
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+    assert!(start.elapsed() >= Duration::from_secs(2));
+}

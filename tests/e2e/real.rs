@@ -1,0 +1,43 @@
+//! The one PostgreSQL that the tests share. Each brings a role of its own.
+
+use std::sync::LazyLock;
+
+use attache_kit::{Encryption, Missing, Pki, Postgres, Setup, StartError, Version, available};
+
+use crate::house::SECRET;
+
+pub struct Real {
+    pub postgres: Postgres,
+    pub pki: Pki,
+}
+
+static REAL: LazyLock<Result<Real, String>> = LazyLock::new(|| {
+    let pki = Pki::new();
+    let setup = Setup::new()
+        .tls(&pki.server())
+        .client_ca(pki.ca())
+        .hba("hostssl all +by_certificate all cert")
+        .hba("host all all all scram-sha-256");
+    match Postgres::start(Version::V15, setup) {
+        Ok(postgres) => {
+            postgres.sql("CREATE ROLE by_certificate");
+            Ok(Real { postgres, pki })
+        }
+        Err(StartError::Missing(Missing(what))) => Err(what),
+        Err(StartError::Failed(why)) => panic!("{why}"),
+    }
+});
+
+impl Real {
+    /// `None`, said aloud, where PostgreSQL is not installed.
+    pub fn shared() -> Option<&'static Real> {
+        available(REAL.as_ref().map_err(|what| Missing(what.clone())))
+    }
+
+    /// The same, with a role that logs in by [`SECRET`].
+    pub fn with_role(role: &str) -> Option<&'static Real> {
+        let real = Real::shared()?;
+        real.postgres.role(role, SECRET, Encryption::Scram);
+        Some(real)
+    }
+}

@@ -1,0 +1,70 @@
+//! A test inside a network of its own, with a `/etc/resolv.conf` of its own.
+//!
+//! The test starts itself again inside fresh namespaces, where only loopback exists and every port is free, port 53
+//! too. They end with the process: nothing has a name, so nothing can be left behind.
+
+use std::env;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::scratch;
+use crate::skip::Missing;
+use crate::tools;
+
+/// Tells the second process that it is inside, and of what the first one called it.
+const INSIDE: &str = "ATTACHE_KIT_INSIDE";
+const DEADLINE: Duration = Duration::from_secs(120);
+/// `$1` is the file to be seen as resolv.conf.
+const ENTER: &str = "ip link set lo up && mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"";
+
+/// Runs `body` inside, as the test of this full name; `label` tells several such runs of one test apart.
+///
+/// # Errors
+/// This machine does not permit namespaces.
+///
+/// # Panics
+/// With everything that the run inside said, if it failed.
+pub fn inside(test: &str, label: &str, resolv_conf: &str, body: impl FnOnce()) -> Result<(), Missing> {
+    match env::var(INSIDE) {
+        Ok(here) if here == label => {
+            body();
+            return Ok(());
+        }
+        Ok(_) => return Ok(()),
+        Err(_) => permitted()?,
+    }
+    let folder = scratch::folder("namespace");
+    let file = folder.path().join("resolv.conf");
+    fs::write(&file, resolv_conf).expect("our own folder takes a file");
+    let test_binary = env::current_exe().expect("a process has a program");
+    let mut command = unshare();
+    command.arg(ENTER).arg("sh").arg(&file).arg(test_binary);
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(INSIDE, label);
+    let ran = tools::run(&mut command, b"", DEADLINE);
+    let served = ran.status.success() && ran.stdout.contains("1 passed");
+    assert!(served, "inside {label}: {}\n{}\n{}", ran.status, ran.stdout, ran.stderr);
+    Ok(())
+}
+
+fn permitted() -> Result<(), Missing> {
+    let scratch = scratch::folder("namespace");
+    let file = scratch.path().join("resolv.conf");
+    fs::write(&file, "").expect("our own folder takes a file");
+    let ran = unshare().arg(ENTER).arg("sh").arg(&file).arg("true").output();
+    match ran {
+        Ok(ran) if ran.status.success() => Ok(()),
+        Ok(ran) => Err(Missing(format!("a namespace ({})", String::from_utf8_lossy(&ran.stderr).trim()))),
+        Err(error) => Err(Missing(format!("unshare ({error})"))),
+    }
+}
+
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--net", "--mount"]);
+    if !rustix::process::getuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["sh", "-c"]);
+    command
+}

@@ -1,0 +1,136 @@
+//! Which room of the house does what: sockets, files, clocks, secrets, construction.
+
+use crate::sources::{Source, house, protocols};
+
+/// Those of `sources` that name one of `words` although no path in `rooms` is theirs.
+fn outside(sources: &[Source], rooms: &[&str], words: &[&str]) -> Vec<String> {
+    let strangers = sources.iter().filter(|source| !rooms.iter().any(|room| source.path.starts_with(room)));
+    strangers
+        .flat_map(|source| {
+            let named = words.iter().filter(|word| source.names(word));
+            named.map(|word| format!("{} names {word}", source.path)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[test]
+fn protocol_crates_touch_nothing_of_the_world() {
+    let world = [
+        "tokio",
+        "tracing",
+        "std::net",
+        "std::fs",
+        "std::thread",
+        "std::process",
+        "std::env",
+        "std::io::stdin",
+        "std::os",
+        "Instant",
+        "SystemTime",
+        "println!",
+        "eprintln!",
+        "rand::",
+        "getrandom",
+    ];
+    assert_eq!(outside(&protocols(), &[], &world), [""; 0]);
+}
+
+#[test]
+fn only_net_opens_sockets() {
+    let sockets = [
+        "TcpStream",
+        "TcpListener",
+        "TcpSocket",
+        "UnixStream",
+        "UnixListener",
+        "UdpSocket",
+        "std::net::TcpStream",
+        "std::net::TcpListener",
+        "socket2",
+        "to_socket_addrs",
+        "lookup_host",
+    ];
+    // The commands that ask a running process something are clients of their own, outside of its data path.
+    assert_eq!(outside(&house(), &["src/net/", "src/cli/http.rs"], &sockets), [""; 0]);
+}
+
+#[test]
+fn only_a_few_rooms_open_files_and_only_one_opens_secrets() {
+    let files = ["std::fs", "tokio::fs", "File::open", "fs::read", "fs::read_to_string", "OpenOptions"];
+    let rooms = [
+        "src/secret/",
+        // The configuration's own files.
+        "src/config/",
+        // Certificate authorities, which are no secret, and the files of Unix sockets.
+        "src/net/tls.rs",
+        "src/net/listen.rs",
+        // The terminal, to see whose keyboard signals are.
+        "src/cli/dev/command.rs",
+    ];
+    assert_eq!(outside(&house(), &rooms, &files), [""; 0]);
+    // Whoever could name a key of a credential could read it.
+    let parts = ["Zeroizing", "Secret::new", "Credential::new"];
+    assert_eq!(outside(&house(), &["src/secret/"], &parts), [""; 0]);
+}
+
+#[test]
+fn only_protocol_crates_expose_a_secret() {
+    assert_eq!(outside(&house(), &[], &["expose"]), [""; 0]);
+}
+
+#[test]
+fn only_app_constructs_what_the_process_has_one_of() {
+    let constructors = [
+        "Resolver::from_system",
+        "Metrics::new",
+        "Drain::default",
+        "Ids::new",
+        "Worker::start",
+        "Listener::bind",
+        "Source::open",
+        "RouteParts {",
+    ];
+    let rooms = [
+        "src/app.rs",
+        // To which `app` leaves the making of routes.
+        "src/serving.rs",
+        // Where the parts of a route are defined.
+        "src/route.rs",
+        // Its own listeners, which end with it.
+        "src/admin/mod.rs",
+        // A check is a whole process of its own: what `app` makes for serving, it makes for one look.
+        "src/cli/check.rs",
+        // So is a house of one route.
+        "src/cli/dev/house.rs",
+        // A credential of what a person typed.
+        "src/secret/given.rs",
+        // The page on metrics is made from a set that nobody counts with.
+        "src/metrics/document.rs",
+    ];
+    assert_eq!(outside(&house(), &rooms, &constructors), [""; 0]);
+}
+
+#[test]
+fn nothing_is_global() {
+    let mut found = Vec::new();
+    for source in house().iter().chain(&protocols()) {
+        for (number, line) in source.lines() {
+            let item = line.trim_start().trim_start_matches("pub ").trim_start_matches("pub(crate) ");
+            if item.starts_with("static ") {
+                found.push(format!("{}:{number}: {}", source.path, item.trim()));
+            }
+        }
+    }
+    // Each thread reads through one buffer; nothing outlives a read in it.
+    found.retain(|line| !(line.starts_with("src/net/relay.rs") && line.contains("BUFFER: RefCell<Vec<u8>>")));
+    assert_eq!(found, [""; 0]);
+    let hidden = ["OnceLock", "LazyLock", "OnceCell", "lazy_static", "unsafe"];
+    assert_eq!(outside(&house(), &[], &hidden), [""; 0]);
+    assert_eq!(outside(&protocols(), &[], &hidden), [""; 0]);
+}
+
+#[test]
+fn only_the_product_of_a_command_is_printed() {
+    let printing = ["println!", "print!", "eprintln!", "eprint!", "dbg!", "stdout()"];
+    assert_eq!(outside(&house(), &["src/cli/"], &printing), [""; 0]);
+}

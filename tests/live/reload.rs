@@ -1,0 +1,172 @@
+//! A configuration that changes while it is in use.
+
+use std::net::SocketAddr;
+
+use attache_kit::ports::{self, Port};
+use attache_kit::process::{Launch, Process};
+use attache_kit::*;
+
+use crate::house::*;
+use crate::raw::{self, Raw};
+use crate::servers::{self, Account, Db};
+
+/// Four routes to one database, of which a configuration has some.
+struct Plan<'a> {
+    db: &'a Db,
+    account: &'a Account,
+    health: Port,
+    control: Port,
+    stays: Port,
+    changes: Port,
+    goes: Port,
+    comes: Port,
+}
+
+impl<'a> Plan<'a> {
+    fn new(db: &'a Db, account: &'a Account) -> Self {
+        let [health, control, stays, changes, goes, comes] = std::array::from_fn(|_| ports::reserve());
+        Self { db, account, health, control, stays, changes, goes, comes }
+    }
+
+    fn config(&self, routes: &[(&str, &Port, &str)]) -> String {
+        let mut yaml = format!("health: {}\ncontrol: {}\nroutes:\n", self.health.addr(), self.control.addr());
+        for (name, port, more) in routes {
+            yaml += &format!(
+                "  {name}:\n    protocol: postgres\n    listen: {}\n    credential: {{ path: {} }}\n    \
+                 upstream: {{ endpoints: \"localhost:{}\", tls: {{ ca: {} }} }}\n    {more}\n",
+                port.addr(),
+                self.account.secret.path().display(),
+                self.db.server.port(),
+                self.db.pki.ca().display(),
+            );
+        }
+        yaml
+    }
+
+    fn before(&self) -> String {
+        self.config(&[("stays", &self.stays, ""), ("changes", &self.changes, ""), ("goes", &self.goes, "")])
+    }
+
+    fn after(&self) -> String {
+        let changed = "client: { max_sessions: 1 }";
+        self.config(&[
+            ("stays", &self.stays, ""),
+            ("changes", &self.changes, changed),
+            ("comes", &self.comes, ""),
+        ])
+    }
+
+    fn start(&self) -> Process {
+        let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&self.before()).start();
+        attache.wait_for("started", SOON, |line| line["message"] == "started");
+        attache
+    }
+
+    fn log_in(&self, port: &Port) -> Raw {
+        let parameters = [("user", "nobody"), ("database", self.account.name.as_str())];
+        Raw::log_in(port.addr(), &parameters)
+    }
+
+    fn last_reload_worked(&self) -> bool {
+        Metrics::scrape(self.health.addr()).value("attache_config_last_reload_successful", &[]) == Some(1.0)
+    }
+}
+
+fn refuses_connections(addr: SocketAddr) -> bool {
+    std::net::TcpStream::connect(addr).is_err()
+}
+
+#[test]
+fn a_reload_changes_what_it_names_and_nobody_else_notices() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("reloading");
+    let plan = Plan::new(db, &account);
+    let attache = plan.start();
+
+    let mut load = tools::postgres_tool("pgbench").unwrap();
+    load.args(["-h", "127.0.0.1", "-p", &plan.stays.number().to_string(), "-U", "nobody", "-n", "-T", "5"]);
+    let script = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(script.path(), "select 1;\n").unwrap();
+    load.arg("-f").arg(script.path()).args(["-c", "2", &account.name]);
+    let load = std::thread::spawn(move || tools::run(&mut load, b"", LONG));
+
+    let mut on_changed = plan.log_in(&plan.changes);
+    let mut on_gone = plan.log_in(&plan.goes);
+    for round in 0..10 {
+        attache.rewrite_config(&plan.after());
+        let answer = http::post(plan.control.addr(), "/reload", "").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        let changes = answer.json();
+        if round == 0 {
+            assert_eq!(changes["added"][0], "comes", "{changes}");
+            assert_eq!(changes["changed"][0], "changes", "{changes}");
+            assert_eq!(changes["removed"][0], "goes", "{changes}");
+            assert_eq!(changes["unchanged"], 1, "{changes}");
+            eventually("the socket of the removed route closes", SOON, || {
+                refuses_connections(plan.goes.addr()).then_some(())
+            });
+        }
+        plan.log_in(&plan.comes).query("select 1");
+        attache.rewrite_config(&plan.before());
+        assert_eq!(http::post(plan.control.addr(), "/reload", "").unwrap().status, 200);
+        plan.log_in(&plan.goes).query("select 1");
+    }
+    on_changed.query("select 1");
+    on_gone.query("select 1");
+    let said = load.join().unwrap().ok();
+    assert!(said.contains("number of failed transactions: 0 "), "{said}");
+}
+
+#[test]
+fn a_broken_file_changes_nothing_and_is_said_everywhere() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("broken_file");
+    let plan = Plan::new(db, &account);
+    let attache = plan.start();
+    assert!(plan.last_reload_worked());
+
+    attache.rewrite_config(&plan.after().replace("max_sessions: 1", "max_sessions: many"));
+    let answer = http::post(plan.control.addr(), "/reload", "").unwrap();
+    assert_eq!(answer.status, 422);
+    assert!(answer.body.contains("routes.changes.client.max_sessions"), "{}", answer.body);
+    assert!(!plan.last_reload_worked());
+    let told = |line: &serde_json::Value| line["message"] == "configuration not reloaded: the old one stays";
+    attache.wait_for("the log says so", SOON, told);
+    plan.log_in(&plan.goes).query("select 1");
+
+    let taken = ports::reserve();
+    let _holder = std::net::TcpListener::bind(taken.addr()).unwrap();
+    attache.rewrite_config(&plan.config(&[("stays", &plan.stays, ""), ("comes", &taken, "")]));
+    assert_eq!(http::post(plan.control.addr(), "/reload", "").unwrap().status, 422);
+    plan.log_in(&plan.goes).query("select 1");
+
+    attache.rewrite_config(&plan.after());
+    attache.signal(Signal::HUP);
+    attache.wait_for("SIGHUP reloads", SOON, |line| line["message"] == "configuration reloaded");
+    eventually("the metric says so", SOON, || plan.last_reload_worked().then_some(()));
+    plan.log_in(&plan.comes).query("select 1");
+}
+
+#[test]
+fn a_changed_route_takes_over_the_credential_and_the_cancel_keys() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("taken_over");
+    let plan = Plan::new(db, &account);
+    let attache = plan.start();
+    let mut session = plan.log_in(&plan.changes);
+    account.secret.credential(&account.name, &format!("{SECRET}\n"));
+    attache.rewrite_config(&plan.after());
+    assert_eq!(http::post(plan.control.addr(), "/reload", "").unwrap().status, 200);
+
+    session.send(&raw::query("select pg_sleep(60)"));
+    let running = || {
+        db.server.sql("select count(*) from pg_stat_activity where query = 'select pg_sleep(60)' and state = 'active' and usename = 'taken_over'")
+    };
+    eventually("the statement runs", SOON, || (running() == "1").then_some(()));
+    Raw::connect(plan.changes.addr()).send(&raw::cancel(&session.key()));
+    eventually("the statement was cancelled", SOON, || (running() == "0").then_some(()));
+    let log = attache.log();
+    let loads =
+        log.iter().filter(|line| line["message"] == "credential loaded" && line["route"] == "changes");
+    assert_eq!(loads.count(), 1, "a reload is no rotation");
+}
