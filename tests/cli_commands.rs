@@ -16,8 +16,8 @@ mod support;
 
 mod snapshots;
 
-const COMMANDS: [&str; 10] =
-    ["run", "dev", "check", "wait", "health", "status", "drain", "quit", "schema", "completions"];
+const COMMANDS: [&str; 11] =
+    ["run", "dev", "check", "wait", "health", "status", "drain", "reload", "quit", "schema", "completions"];
 
 /// Two mistakes in one file.
 const MISTAKEN: &str =

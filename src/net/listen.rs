@@ -19,7 +19,6 @@ const BACKLOG: i32 = 1024;
 const UNIX_MODE: u32 = 0o660;
 /// How long to wait after the process ran out of descriptors or memory: sessions that end give them back.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
-
 /// Exhaustion that comes back sooner than this is the same one, and was told already.
 const EXHAUSTED_QUIET: Duration = Duration::from_secs(60);
 

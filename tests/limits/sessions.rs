@@ -10,6 +10,7 @@ fn one_session_more_than_allowed_is_refused_in_the_protocols_words() {
     let mut sessions: Vec<_> = (0..3).map(|_| house.login().unwrap()).collect();
     let refused = house.login().err().unwrap();
     assert!(refused.contains("|C53300|") && refused.contains("too many sessions on this route"), "{refused}");
+    house.attache.wait_for("the refusal", SOON, |line| line["result"] == "too_many_sessions");
     assert_eq!(house.metric("attache_sessions_total", &[("result", "too_many_sessions")]), 1.0);
     // Those who are in notice nothing, and whoever leaves makes room.
     assert!(sessions.iter_mut().all(|session| session.query("select 1").as_deref() == Ok("1")));
