@@ -94,6 +94,8 @@ impl Serving {
     /// A socket that cannot be had; then nothing has changed.
     pub fn apply(&mut self, wanted: &[domain::Route], workers: &[Worker]) -> Result<Changes, StartError> {
         let mut sockets = self.bind_what_is_new(wanted)?;
+        // The name servers may have changed too.
+        self.common.resolver = Resolver::from_system();
         let (mut kept, mut retired): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
             .into_iter()
             .partition(|running| wanted.contains(&running.config));
