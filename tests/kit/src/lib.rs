@@ -33,5 +33,5 @@ pub use postgres::{Encryption, Postgres, Setup, Stop, Version};
 pub use process::{Launch, Process, Signal};
 pub use rendered::{Rendered, SubPath};
 pub use script::{Peer, Script, ServerTls};
-pub use skip::{Missing, StartError, available};
+pub use skip::{Missing, NotPermitted, StartError, available};
 pub use wait::eventually;

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::scratch;
-use crate::skip::Missing;
+use crate::skip::NotPermitted;
 use crate::tools;
 
 /// Tells the second process that it is inside, and of what the first one called it.
@@ -25,7 +25,7 @@ const ENTER: &str = "ip link set lo up && mount --bind \"$1\" /etc/resolv.conf &
 ///
 /// # Panics
 /// With everything that the run inside said, if it failed.
-pub fn inside(test: &str, label: &str, resolv_conf: &str, body: impl FnOnce()) -> Result<(), Missing> {
+pub fn inside(test: &str, label: &str, resolv_conf: &str, body: impl FnOnce()) -> Result<(), NotPermitted> {
     match env::var(INSIDE) {
         Ok(here) if here == label => {
             body();
@@ -47,21 +47,28 @@ pub fn inside(test: &str, label: &str, resolv_conf: &str, body: impl FnOnce()) -
     Ok(())
 }
 
-fn permitted() -> Result<(), Missing> {
+fn permitted() -> Result<(), NotPermitted> {
     let scratch = scratch::folder("namespace");
     let file = scratch.path().join("resolv.conf");
     fs::write(&file, "").expect("our own folder takes a file");
     let ran = unshare().arg(ENTER).arg("sh").arg(&file).arg("true").output();
     match ran {
         Ok(ran) if ran.status.success() => Ok(()),
-        Ok(ran) => Err(Missing(format!("a namespace ({})", String::from_utf8_lossy(&ran.stderr).trim()))),
-        Err(error) => Err(Missing(format!("unshare ({error})"))),
+        Ok(ran) => {
+            Err(NotPermitted(format!("a namespace ({})", String::from_utf8_lossy(&ran.stderr).trim())))
+        }
+        Err(error) => Err(NotPermitted(format!("unshare ({error})"))),
     }
 }
 
 fn unshare() -> Command {
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount"]);
+    // In a chroot the root is no mount, and its propagation cannot be changed. Where nothing is shared it need not be.
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    if !mounts.contains(" shared:") {
+        command.args(["--propagation", "unchanged"]);
+    }
     if !rustix::process::getuid().is_root() {
         command.args(["--user", "--map-root-user"]);
     }

@@ -1,4 +1,5 @@
-//! What happens to a test whose server is not installed: it is skipped aloud, and in CI it fails.
+//! What happens to a test whose server is not installed: it is skipped aloud, and in CI it fails. What a machine does
+//! not permit is skipped aloud everywhere: nothing that could be installed would help.
 
 use std::env;
 use std::fmt;
@@ -8,16 +9,27 @@ use std::io::{self, Write};
 #[derive(Debug, Clone)]
 pub struct Missing(pub String);
 
+/// Something that this machine does not let us do.
+#[derive(Debug, Clone)]
+pub struct NotPermitted(pub String);
+
 /// Why a server of the kit could not be had.
 #[derive(Debug)]
 pub enum StartError {
     Missing(Missing),
+    NotPermitted(NotPermitted),
     Failed(String),
 }
 
 impl fmt::Display for Missing {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} is not installed: run make setup", self.0)
+    }
+}
+
+impl From<NotPermitted> for StartError {
+    fn from(refused: NotPermitted) -> Self {
+        StartError::NotPermitted(refused)
     }
 }
 
@@ -38,12 +50,15 @@ pub fn available<T>(result: Result<T, impl Into<StartError>>) -> Option<T> {
         Ok(value) => Some(value),
         Err(StartError::Failed(why)) => panic!("{why}"),
         Err(StartError::Missing(missing)) if required() => panic!("{missing}"),
-        Err(StartError::Missing(missing)) => {
-            // Not eprintln: the test runner would swallow it, and a skip must be heard.
-            let _ = writeln!(io::stderr(), "SKIPPED: {missing}");
-            None
-        }
+        Err(StartError::Missing(missing)) => skip(&missing.to_string()),
+        Err(StartError::NotPermitted(refused)) => skip(&format!("{} is not permitted here", refused.0)),
     }
+}
+
+fn skip<T>(why: &str) -> Option<T> {
+    // Not eprintln: the test runner would swallow it, and a skip must be heard.
+    let _ = writeln!(io::stderr(), "SKIPPED: {why}");
+    None
 }
 
 fn required() -> bool {
