@@ -11,27 +11,22 @@ pub struct Real {
     pub pki: Pki,
 }
 
-static REAL: LazyLock<Result<Real, String>> = LazyLock::new(|| {
+static REAL: LazyLock<Option<Real>> = LazyLock::new(|| {
     let pki = Pki::new();
     let setup = Setup::new()
         .tls(&pki.server())
         .client_ca(pki.ca())
         .hba("hostssl all +by_certificate all cert")
         .hba("host all all all scram-sha-256");
-    match Postgres::start(Version::V15, setup) {
-        Ok(postgres) => {
-            postgres.sql("CREATE ROLE by_certificate");
-            Ok(Real { postgres, pki })
-        }
-        Err(StartError::Missing(Missing(what))) => Err(what),
-        Err(StartError::Failed(why)) => panic!("{why}"),
-    }
+    let postgres = available(Postgres::start(Version::V15, setup))?;
+    postgres.sql("CREATE ROLE by_certificate");
+    Some(Real { postgres, pki })
 });
 
 impl Real {
     /// `None`, said aloud, where PostgreSQL is not installed.
     pub fn shared() -> Option<&'static Real> {
-        available(REAL.as_ref().map_err(|what| Missing(what.clone())))
+        REAL.as_ref()
     }
 
     /// The same, with a role that logs in by [`SECRET`].
