@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use attache_kit::{Encryption, Missing, Pki, Postgres, Setup, StartError, Version, available};
+use attache_kit::{Encryption, Pki, Postgres, Setup, Version, available};
 
 use crate::house::SECRET;
 
