@@ -4,7 +4,7 @@
 //! crates of their own and see bytes only. Read `docs/architecture.md`, then [`session`], then [`net::link`].
 //!
 //! ```text
-//! main -> cli -> app -> route -> session -> upstream -> net -> wire
+//! main -> cli -> app -> serving -> worker -> route -> session -> upstream -> net -> wire
 //! app -> admin -> house -> serving -> registry -> protocols/* -> wire
 //! config, secret, metrics, drain, failure: leaves that any layer above may use
 //! ```
