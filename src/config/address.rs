@@ -187,7 +187,8 @@ mod tests {
         let orders = Ok((MOST_MEMBERS, "_postgresql._tcp.orders.example.com#2".to_owned()));
         assert_eq!(shown("_postgresql._tcp.orders.example.com"), orders);
         assert_eq!(shown("_postgresql._tcp.orders.example.com."), orders);
-        for wrong in ["", "db", "db.example.com", "_tcp.db", "_p._tcp", "_p._tcp.", "_p._tcp.a b", "_._tcp.a"] {
+        for wrong in ["", "db", "db.example.com", "_tcp.db", "_p._tcp", "_p._tcp.", "_p._tcp.a b", "_._tcp.a"]
+        {
             assert!(shown(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -40,10 +40,9 @@ impl Note {
             Presence::Section | Presence::OptionalSection | Presence::Named | Presence::ShortSection(_) => {
                 true
             }
-            Presence::Required
-            | Presence::RequiredUnless(_)
-            | Presence::Optional
-            | Presence::Default(_) => false,
+            Presence::Required | Presence::RequiredUnless(_) | Presence::Optional | Presence::Default(_) => {
+                false
+            }
         }
     }
 }

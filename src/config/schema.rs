@@ -39,10 +39,9 @@ fn place(root: &mut Value, note: &Note, notes: &[Note]) {
     let mut schema = match note.presence {
         Presence::Section | Presence::OptionalSection | Presence::ShortSection(_) => section(note.means),
         Presence::Named => named(note.means),
-        Presence::Required
-        | Presence::RequiredUnless(_)
-        | Presence::Optional
-        | Presence::Default(_) => note.schema.clone(),
+        Presence::Required | Presence::RequiredUnless(_) | Presence::Optional | Presence::Default(_) => {
+            note.schema.clone()
+        }
     };
     schema["description"] = json!(note.means);
     if let Presence::Default(default) = note.presence {

@@ -49,24 +49,27 @@ impl<P: Protocol> Upstream<P> {
             **course = Course::default();
         }
         let mut progress = Progress { deadline: Instant::now() + self.settings.connect_timeout, trail };
-        let result = self.log_in(index, material, intent, &mut progress).await;
+        let target = self.target(index);
+        let result = self.log_in(index, &target, material, intent, &mut progress).await;
         self.metrics.login_attempt(result.as_ref().err().map_or("ok", |failure| failure.cause().name()));
-        self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
+        if self.target(index) == target {
+            self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
+        }
         result
     }
 
     async fn log_in(
         &self,
         index: usize,
+        target: &Endpoint,
         material: Option<&Arc<Material>>,
         intent: &P::Intent,
         progress: &mut Progress<'_>,
     ) -> Result<Opened<P>, Failure> {
-        let endpoint = self.target(index);
         let tls = self
-            .tls_for(&endpoint, material)
+            .tls_for(target, material)
             .map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))?;
-        let places = self.timed(progress, Stage::Resolve, dial::find(&endpoint, &self.resolver)).await?;
+        let places = self.timed(progress, Stage::Resolve, dial::find(target, &self.resolver)).await?;
         progress.note(|course| course.places.clone_from(&places.first));
         let (stream, place) = self.timed(progress, Stage::Dial, dial::race(places)).await?;
         let endpoint = Arc::clone(&self.names[index]);
@@ -77,7 +80,9 @@ impl<P: Protocol> Upstream<P> {
         let login = timeout_at(progress.deadline, link.drive(machine, way.tls.as_ref())).await;
         let login = login.unwrap_or_else(|_| Err(self.too_slow(Stage::Login)));
         self.split(progress, &link, &way, start, login.is_ok());
-        if let Some(certificate) = link.certificate {
+        if let Some(certificate) = link.certificate
+            && *target == *self.target(index)
+        {
             self.metrics.certificate_expiry(&way.endpoint, certificate.not_after);
             self.health.certificate(index, certificate.not_after);
         }

@@ -193,7 +193,9 @@ impl<P: Protocol> Found<'_, P> {
                 Some("an address, not a name")
             }
             (Stage::Tls, Endpoint::Unix(_)) => Some("a Unix socket"),
-            (Stage::Tls, Endpoint::Tcp { .. } | Endpoint::Member { .. }) if self.upstream.settings.tls.mode == TlsMode::Off => {
+            (Stage::Tls, Endpoint::Tcp { .. } | Endpoint::Member { .. })
+                if self.upstream.settings.tls.mode == TlsMode::Off =>
+            {
                 Some("tls.mode is off")
             }
             _ => None,
@@ -228,7 +230,9 @@ impl<P: Protocol> Found<'_, P> {
     fn places(&self) -> String {
         let places = self.course.places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match (self.upstream.settings.srv(), self.endpoint) {
-            (Some(_), Endpoint::Tcp { host, port }) => format!("{}:{port}: {places}", host.trim_end_matches('.')),
+            (Some(_), Endpoint::Tcp { host, port }) => {
+                format!("{}:{port}: {places}", host.trim_end_matches('.'))
+            }
             _ => places,
         }
     }

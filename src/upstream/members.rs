@@ -109,9 +109,7 @@ impl<P: Protocol> Upstream<P> {
         match timeout(limit, question).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Err(Trouble::new(Cause::NameServerFailed, format!("{srv}: {error}"))),
-            Err(_) => {
-                Err(Trouble::new(Cause::NameServerSilent, format!("{srv}: not done within {limit:?}")))
-            }
+            Err(_) => Err(Trouble::new(Cause::NameServerSilent, format!("{srv}: not done within {limit:?}"))),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use attache_kit::dns::{Dns, Kind, Record, Trouble};
 use attache_kit::namespace::inside;
-use attache_kit::{Launch, Metrics, Process, available, eventually, http};
+use attache_kit::{Launch, Leaf, Metrics, Pki, Process, Script, ServerTls, available, eventually, http};
 use serde_json::Value;
 
 use super::{SOON, ask, echo, name_server, resolv_conf, route, started};
@@ -67,7 +67,11 @@ fn the_lowest_priority_is_used_and_the_next_one_when_it_refuses() {
         }
         assert_eq!(session(&attache)["endpoint"], format!("{SERVICE}#1"));
         assert_eq!(dns.asked(&format!("{SERVICE}.blue.svc.cluster.local"), Kind::Srv), 0, "it is absolute");
-        assert_eq!(dns.asked("zone.example.com.blue.svc.cluster.local", Kind::A), 0, "and so are the targets");
+        assert_eq!(
+            dns.asked("zone.example.com.blue.svc.cluster.local", Kind::A),
+            0,
+            "and so are the targets"
+        );
 
         known(&dns, "gone", 7);
         dns.set(SERVICE, LONG, &[listed(20, 1, "spare"), listed(10, 0, "gone")]);
@@ -179,7 +183,11 @@ fn a_service_that_does_not_exist_is_named_in_log_and_check() {
         let attache = quiet(", wait: 0s");
         assert_eq!(ask(route()), "", "the session just ends");
         let line = session(&attache);
-        assert_eq!((&line["result"], &line["stage"]), (&"name_not_found".into(), &"resolve".into()), "{line}");
+        assert_eq!(
+            (&line["result"], &line["stage"]),
+            (&"name_not_found".into(), &"resolve".into()),
+            "{line}"
+        );
         assert!(line["detail"].as_str().unwrap().contains("the service does not exist"), "{line}");
         let steps = check(&config(", tls: off"));
         let dns_step = steps.iter().find(|step| step["step"] == "dns").unwrap();
@@ -207,28 +215,32 @@ fn a_server_outside_the_domain_of_the_service_is_not_trusted_by_its_own_name() {
     let test = "srv::a_server_outside_the_domain_of_the_service_is_not_trusted_by_its_own_name";
     let _ = available(inside(test, "pod", &resolv_conf("blue"), || {
         let dns = name_server();
-        server(&dns, "inside", 5);
-        dns.address("db.evil.net", "127.0.0.5");
-        let evil =
-            Record::Service { priority: 1, weight: 0, port: 9000, target: "db.evil.net".to_owned() };
-        let mut causes = Vec::new();
-        // The server speaks no TLS: whoever gets as far as the handshake fails there.
-        for (record, tls) in [
-            (&evil, "verify-full"),
-            (&evil, "{ mode: verify-full, server_name: inside.example.com }"),
-            (&evil, "insecure-no-verify"),
-            (&listed(1, 0, "inside"), "verify-full"),
+        let pki = Pki::new();
+        let tls = ServerTls::new(&pki.issue(Leaf::server(&["db.example.com", "db.evil.net"])));
+        let server = Script::serve(move |peer| peer.start_tls(&tls)?.read_to_end().map(drop));
+        for name in ["db.example.com", "other.example.com", "db.evil.net"] {
+            dns.address(name, "127.0.0.1");
+        }
+        let full = format!("mode: verify-full, ca: {}", pki.ca().display());
+        for (target, tls, outcome) in [
+            ("db.example.com", full.clone(), Value::Null),
+            ("other.example.com", full.clone(), "certificate_wrong_name".into()),
+            // The certificate is good for this name, which is the point.
+            ("db.evil.net", full.clone(), "tls_setup".into()),
+            ("db.evil.net", full.replace("full", "ca"), "tls_setup".into()),
+            ("db.evil.net", format!("{full}, server_name: db.example.com"), Value::Null),
+            ("db.evil.net", "mode: insecure-no-verify".to_owned(), Value::Null),
         ] {
-            dns.set(SERVICE, LONG, std::slice::from_ref(record));
-            let steps = check(&config(&format!(", tls: {tls}")));
+            let port = server.addr().port();
+            let record = Record::Service { priority: 1, weight: 0, port, target: target.to_owned() };
+            dns.set(SERVICE, LONG, &[record]);
+            let steps = check(&config(&format!(", tls: {{ {tls} }}")));
             let step = steps.iter().find(|step| step["step"] == "tls").unwrap();
-            causes.push(step["cause"].as_str().unwrap().to_owned());
-            if causes.len() == 1 {
-                let detail = step["detail"].as_str().unwrap();
-                assert!(detail.contains("lists db.evil.net") && detail.contains("tls.server_name"), "{detail}");
+            assert_eq!(step["cause"], outcome, "{target} {tls}: {steps:?}");
+            let detail = step["detail"].as_str().unwrap();
+            if outcome == "tls_setup" {
+                assert!(detail.contains("db.evil.net") && detail.contains("tls.server_name"), "{detail}");
             }
         }
-        assert_eq!(causes[0], "tls_setup");
-        assert_eq!(causes[1..], ["closed"; 3], "those got as far as the handshake");
     }));
 }

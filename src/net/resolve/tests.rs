@@ -256,7 +256,11 @@ async fn the_servers_of_a_service_come_in_an_order_that_stays() {
         members.iter().map(|member| (member.priority, member.weight, member.to_string())).collect();
     let at = |host: &str| format!("{host}.example.com:5432");
     assert_eq!(shown, [(10, 9, at("a")), (10, 5, at("b")), (20, 0, at("c"))]);
-    assert_eq!(dns.questions(), 1, "the name is absolute, and its list is kept a moment even without a lifetime");
+    assert_eq!(
+        dns.questions(),
+        1,
+        "the name is absolute, and its list is kept a moment even without a lifetime"
+    );
     assert_eq!(resolver.members(name).await.unwrap(), members);
     assert_eq!(dns.questions(), 1);
 }
