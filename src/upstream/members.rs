@@ -79,25 +79,34 @@ impl<P: Protocol> Upstream<P> {
     /// The servers that are listed now. A name server that fails does not take away those that were: only a list, or
     /// the word that there is none, replaces a list.
     async fn listed(&self, srv: &str) -> Result<Arc<[Member]>, Trouble> {
-        let before = {
+        let has_list = {
             let known = self.members.lock();
-            if !known.list.is_empty() && known.ask_at.is_some_and(|at| Instant::now() < at) {
+            let has_list = !known.list.is_empty();
+            if has_list && known.ask_at.is_some_and(|at| Instant::now() < at) {
                 return Ok(Arc::clone(&known.list));
             }
-            Arc::clone(&known.list)
+            has_list
         };
-        match self.look_up(srv, !before.is_empty()).await {
+        match self.look_up(srv, has_list).await {
             Ok(list) => Ok(self.take_over(srv, list)),
             Err(trouble) => {
                 self.tell_trouble(srv, &trouble);
-                if before.is_empty() || trouble.cause == Cause::NameNotFound {
-                    self.take_over(srv, Vec::new());
-                    return Err(trouble);
-                }
-                self.members.lock().ask_at = Some(Instant::now() + ASK_AGAIN);
-                Ok(before)
+                self.list_in_spite_of(srv, trouble)
             }
         }
+    }
+
+    /// The list of before, which somebody else may have found meanwhile.
+    fn list_in_spite_of(&self, srv: &str, trouble: Trouble) -> Result<Arc<[Member]>, Trouble> {
+        if trouble.cause == Cause::NameNotFound {
+            self.take_over(srv, Vec::new());
+        }
+        let mut known = self.members.lock();
+        if known.list.is_empty() {
+            return Err(trouble);
+        }
+        known.ask_at = Some(Instant::now() + ASK_AGAIN);
+        Ok(Arc::clone(&known.list))
     }
 
     /// The question goes on when nobody waits for it any more: whoever asks next finds the answer.
@@ -119,10 +128,8 @@ impl<P: Protocol> Upstream<P> {
         list.truncate(MOST_MEMBERS);
         let mut known = self.members.lock();
         known.ask_at = None;
-        if !list.is_empty() {
-            known.trouble = None;
-        }
-        if *known.list == *list {
+        let recovers = !list.is_empty() && known.trouble.take().is_some();
+        if *known.list == *list && !recovers {
             return Arc::clone(&known.list);
         }
         let before = std::mem::replace(&mut known.list, list.into());

@@ -169,6 +169,12 @@ fn sessions_go_on_when_the_name_server_falls_silent() {
             });
             assert!(slowest.get() < Duration::from_millis(900), "nobody waits for long: {slowest:?}");
             dns.heal(SERVICE, Kind::Srv);
+            let told = || attache.count(|line| line["message"] == "servers listed");
+            let before = told();
+            eventually("the end of the trouble to be told", SOON, || {
+                assert_eq!(ask(route()), "one hello");
+                (told() == before + 1).then_some(())
+            });
         }
     }));
 }
