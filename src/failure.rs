@@ -214,7 +214,7 @@ causes! {
     CertificateExpired "certificate_expired" "the server's certificate has expired: renew it, or check this machine's clock",
     CertificateNotYetValid "certificate_not_yet_valid" "the server's certificate is not valid yet: check the clocks of both machines",
     CertificateInvalid "certificate_invalid" "the server's certificate cannot be used: look at it with openssl s_client",
-    TlsSetup "tls_setup" "the route's TLS files cannot be used: check tls.ca, tls.crt and tls.key",
+    TlsSetup "tls_setup" "the route's TLS settings or files cannot be used: check tls.ca, tls.server_name, tls.crt and tls.key",
     EarlyData "early_data" "plain bytes came where TLS had to start: someone on the path may be injecting them",
     CleartextRefused "cleartext_refused" "the server wants the password unprotected over an unencrypted link: use TLS or SCRAM, or set allow_cleartext: true",
     ChannelBindingMissing "channel_binding_missing" "channel binding is required and the server cannot do it: use SCRAM over TLS, or channel_binding: prefer",

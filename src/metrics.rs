@@ -273,6 +273,12 @@ impl RouteMetrics {
         self.all.upstream_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
     }
 
+    /// Takes out what was said of an endpoint that is no more.
+    pub fn endpoint_gone(&self, endpoint: &str) {
+        self.all.upstream_up.remove(&self.endpoint(endpoint));
+        self.all.certificate_expiry.remove(&self.endpoint(endpoint));
+    }
+
     pub fn certificate_expiry(&self, endpoint: &str, not_after: u64) {
         let seconds = i64::try_from(not_after).unwrap_or(i64::MAX);
         self.all.certificate_expiry.get_or_create_owned(&self.endpoint(endpoint)).set(seconds);

@@ -154,7 +154,9 @@ impl Common {
         source: Option<Source>,
         errands: Arc<Errands>,
     ) -> Arc<dyn Serve> {
-        let metrics = Arc::new(self.metrics.route(&config.name, &endpoints(config)));
+        // Which places of a list are taken is found out later.
+        let known = if config.upstream.srv().is_some() { Vec::new() } else { endpoints(config) };
+        let metrics = Arc::new(self.metrics.route(&config.name, &known));
         let (resolver, ids) = (self.resolver.clone(), Arc::clone(&self.ids));
         protocol(&config.protocol).build(config, RouteParts { source, resolver, metrics, ids, errands })
     }

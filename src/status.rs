@@ -67,6 +67,9 @@ impl Named {
 #[derive(Debug, Serialize)]
 pub struct EndpointStatus {
     pub endpoint: String,
+    /// The server that has this place in a list of SRV records now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
     /// `None` until the first probe.
     pub up: Option<bool>,
     pub last_probe_age_seconds: Option<u64>,
@@ -116,6 +119,7 @@ impl From<Seen> for EndpointStatus {
             role: seen.role.map(ServerRole::name),
             certificate_not_after: seen.certificate_not_after,
             endpoint: seen.endpoint,
+            server: seen.member,
         }
     }
 }

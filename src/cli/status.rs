@@ -99,7 +99,7 @@ fn endpoints(status: &Value) -> String {
         for endpoint in list(&route["endpoints"]) {
             table.row([
                 text(&route["name"]),
-                text(&endpoint["endpoint"]),
+                name(endpoint),
                 state(endpoint),
                 ago(&endpoint["last_probe_age_seconds"]),
                 certificate(&endpoint["certificate_not_after"]),
@@ -108,6 +108,14 @@ fn endpoints(status: &Value) -> String {
         }
     }
     table.text()
+}
+
+/// Of a place in a list of servers also which server has it now.
+fn name(endpoint: &Value) -> String {
+    match endpoint["server"].as_str() {
+        Some(server) => format!("{} ({server})", text(&endpoint["endpoint"])),
+        None => text(&endpoint["endpoint"]),
+    }
 }
 
 fn state(endpoint: &Value) -> String {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::complaint::quote;
-use super::domain::{Endpoint, ListenAddress};
+use super::domain::{Endpoint, ListenAddress, MOST_MEMBERS};
 use super::kind::{Kind, Wrong};
 
 /// The longest path of a Unix socket: the kernel's structure has 108 octets, the last of them zero (unix(7)).
@@ -46,6 +46,24 @@ pub(super) fn endpoint(default_port: Option<u16>) -> Kind<Endpoint> {
             Some(path) => unix_path(path).map(Endpoint::Unix),
             None => host_and_port(text, default_port),
         }
+    })
+}
+
+/// The name of SRV records, as the endpoints that their list may have. The name is absolute, with or without a dot at
+/// its end.
+pub(super) fn service() -> Kind<Vec<Endpoint>> {
+    let schema = json!({"type": "string", "pattern": "^_[^.]+\\._[^.]+\\.[^_]"});
+    Kind::of_text("name (`_service._protocol.domain`)", schema, |text| {
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let mut labels = name.splitn(3, '.');
+        let mut marked = || labels.next().is_some_and(|label| label.len() > 1 && label.starts_with('_'));
+        let is_service = marked() && marked() && labels.next().is_some_and(|domain| !domain.starts_with('_'));
+        if !is_service || !is_host(name) {
+            let hint = "write for example _postgresql._tcp.orders.example.com";
+            return Err(Wrong::new(format!("{} is no name of SRV records", quote(text)), hint));
+        }
+        let member = |position| Endpoint::Member { srv: name.to_owned(), position };
+        Ok((0..MOST_MEMBERS).map(member).collect())
     })
 }
 
@@ -161,6 +179,18 @@ mod tests {
             assert!(shown(wrong).is_err(), "{wrong:?}");
         }
         assert!(read(&endpoint(None), "db").is_err());
+    }
+
+    #[test]
+    fn a_service_is_named_with_underscores_and_has_a_fixed_number_of_places() {
+        let shown = |text| read(&service(), text).map(|all| (all.len(), all[1].to_string()));
+        let orders = Ok((MOST_MEMBERS, "_postgresql._tcp.orders.example.com#2".to_owned()));
+        assert_eq!(shown("_postgresql._tcp.orders.example.com"), orders);
+        assert_eq!(shown("_postgresql._tcp.orders.example.com."), orders);
+        for wrong in ["", "db", "db.example.com", "_tcp.db", "_p._tcp", "_p._tcp.", "_p._tcp.a b", "_._tcp.a"]
+        {
+            assert!(shown(wrong).is_err(), "{wrong:?}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ fn short(section: &Note) -> String {
         Presence::Required
         | Presence::Optional
         | Presence::Default(_)
-        | Presence::NotYet
+        | Presence::RequiredUnless(_)
         | Presence::Section
         | Presence::OptionalSection
         | Presence::Named => String::new(),
@@ -76,7 +76,7 @@ fn absence(note: &Note) -> String {
     match note.presence {
         Presence::Required | Presence::Named => "required".to_owned(),
         Presence::Default(default) => format!("`{default}`"),
-        Presence::NotYet => "not supported yet".to_owned(),
+        Presence::RequiredUnless(other) => format!("required, or `{other}`"),
         Presence::Optional | Presence::Section | Presence::OptionalSection | Presence::ShortSection(_) => {
             String::new()
         }

@@ -128,11 +128,33 @@ impl Role {
     }
 }
 
+/// So many servers of a list of SRV records are used. Each is probed and has metrics of its own, whose labels are
+/// fixed at the start; a database has a primary and a handful of replicas.
+pub const MOST_MEMBERS: usize = 8;
+
 /// One address of the database.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
-    Tcp { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
     Unix(PathBuf),
+    /// The server that has this position in a list of SRV records, while there is one.
+    Member {
+        srv: String,
+        position: usize,
+    },
+}
+
+impl Upstream {
+    /// The name of the SRV records that list the servers, where they do.
+    pub fn srv(&self) -> Option<&str> {
+        match self.endpoints.first()? {
+            Endpoint::Member { srv, .. } => Some(srv),
+            Endpoint::Tcp { .. } | Endpoint::Unix(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for Endpoint {
@@ -141,6 +163,7 @@ impl fmt::Display for Endpoint {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Member { srv, position } => write!(f, "{srv}#{}", position + 1),
         }
     }
 }

@@ -20,10 +20,10 @@ pub(super) struct Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     Required,
+    /// Required while this other key is absent, and not allowed beside it.
+    RequiredUnless(&'static str),
     Optional,
     Default(&'static str),
-    /// A part of the contract that this version does not have yet.
-    NotYet,
     /// A section of keys, which is there even when nothing is said about it.
     Section,
     /// A section of keys that means something by being there.
@@ -40,7 +40,9 @@ impl Note {
             Presence::Section | Presence::OptionalSection | Presence::Named | Presence::ShortSection(_) => {
                 true
             }
-            Presence::Required | Presence::Optional | Presence::Default(_) | Presence::NotYet => false,
+            Presence::Required | Presence::RequiredUnless(_) | Presence::Optional | Presence::Default(_) => {
+                false
+            }
         }
     }
 }

@@ -295,11 +295,30 @@ impl Key<'_, '_, '_> {
     /// The value; a complaint where it is missing.
     pub(super) fn required<T: 'static>(self, kind: &Kind<T>) -> Option<T> {
         if !self.section.has(self.name) {
-            let hint = self.example.map(|example| format!("for example {}: {example}", self.name));
-            let reason = format!("{} is missing", self.name);
-            self.section.complain_of_absence("", reason, hint.unwrap_or_default());
+            self.complain_that_it_is_missing();
         }
         self.declare(kind, Presence::Required)
+    }
+
+    fn complain_that_it_is_missing(&self) {
+        let hint = self.example.map(|example| format!("for example {}: {example}", self.name));
+        let reason = format!("{} is missing", self.name);
+        self.section.complain_of_absence("", reason, hint.unwrap_or_default());
+    }
+
+    /// The value of this key or of `other`: one of them must be there, and not both. The one that is declared first
+    /// is missed, the one that is declared second is too much.
+    pub(super) fn required_unless<T: 'static>(self, other: &'static str, kind: &Kind<T>) -> Option<T> {
+        let is_second = self.section.seen.borrow().iter().any(|name| name == other);
+        match (self.section.has(self.name), self.section.has(other), is_second) {
+            (false, false, false) => self.complain_that_it_is_missing(),
+            (true, true, true) => {
+                let reason = format!("cannot be used together with {other}");
+                self.section.complain(self.name, reason, "remove one of them");
+            }
+            _ => {}
+        }
+        self.declare(kind, Presence::RequiredUnless(other))
     }
 
     /// The value, where there is one.
@@ -313,15 +332,6 @@ impl Key<'_, '_, '_> {
             kind.read(Raw { value: &Value::from(default), is_text: true })
                 .unwrap_or_else(|_| unreachable!("{default:?} is no {}", kind.name))
         })
-    }
-
-    /// A key of the contract that does nothing yet: whoever sets it must not believe that it does.
-    pub(super) fn not_yet<T>(self, kind: &Kind<T>, hint: &str) {
-        if self.section.has(self.name) {
-            self.section.complain(self.name, "is not supported yet by this version", hint);
-        }
-        self.section.seen.borrow_mut().push(self.name.to_owned());
-        self.note(kind, Presence::NotYet);
     }
 
     fn declare<T: 'static>(self, kind: &Kind<T>, presence: Presence) -> Option<T> {

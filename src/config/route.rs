@@ -112,14 +112,17 @@ fn upstream(
     let endpoints = upstream
         .key("endpoints", "The database's addresses, in the order in which they are tried. Without a port, that of the protocol is meant.")
         .example("[\"orders-1.db.example.com:5432\", \"orders-2.db.example.com\"]")
-        .required(&address::endpoint(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
-    let listed = "list the servers in `endpoints`";
-    upstream
-        .key("srv", "The DNS name whose SRV records list the servers.")
+        .required_unless("srv", &address::endpoint(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
+    let members = upstream
+        .key(
+            "srv",
+            "Instead of `endpoints`: the name whose SRV records list the servers, as an absolute name. The first 8 of \
+             them are used. Without `tls.server_name`, a server has to be in the domain of the name.",
+        )
         .example("_postgresql._tcp.orders.example.com")
-        .not_yet(&text(), listed);
+        .required_unless("endpoints", &address::service());
     let role = role(upstream, protocol);
-    let endpoints = endpoints.unwrap_or_default();
+    let endpoints = endpoints.or(members).unwrap_or_default();
     check_twice(upstream, &endpoints);
     let upstream = Upstream {
         role,

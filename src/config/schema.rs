@@ -39,8 +39,9 @@ fn place(root: &mut Value, note: &Note, notes: &[Note]) {
     let mut schema = match note.presence {
         Presence::Section | Presence::OptionalSection | Presence::ShortSection(_) => section(note.means),
         Presence::Named => named(note.means),
-        Presence::NotYet => return,
-        Presence::Required | Presence::Optional | Presence::Default(_) => note.schema.clone(),
+        Presence::Required | Presence::RequiredUnless(_) | Presence::Optional | Presence::Default(_) => {
+            note.schema.clone()
+        }
     };
     schema["description"] = json!(note.means);
     if let Presence::Default(default) = note.presence {
@@ -51,6 +52,10 @@ fn place(root: &mut Value, note: &Note, notes: &[Note]) {
     at(root, parent)["properties"][name] = schema;
     if matches!(note.presence, Presence::Required | Presence::Named) {
         require(root, parent, name, notes);
+    }
+    if let Presence::RequiredUnless(other) = note.presence {
+        at(root, parent)["oneOf"] = json!([{"required": [other]}, {"required": [name]}]);
+        require_section(root, parent, notes);
     }
 }
 
@@ -65,13 +70,16 @@ fn named(means: &str) -> Value {
 
 /// A section with a required key cannot be empty, and can be absent only if it is optional.
 fn require(root: &mut Value, path: &str, name: &str, notes: &[Note]) {
-    let section = at(root, path);
-    section["type"] = json!("object");
-    match section["required"].as_array_mut() {
+    match at(root, path)["required"].as_array_mut() {
         Some(required) if required.contains(&json!(name)) => {}
         Some(required) => required.push(json!(name)),
-        None => section["required"] = json!([name]),
+        None => at(root, path)["required"] = json!([name]),
     }
+    require_section(root, path, notes);
+}
+
+fn require_section(root: &mut Value, path: &str, notes: &[Note]) {
+    at(root, path)["type"] = json!("object");
     let always = notes.iter().any(|note| note.path == path && note.presence == Presence::Section);
     if let (true, Some((parent, name))) = (always, path.rsplit_once('.')) {
         require(root, parent, name, notes);

@@ -57,6 +57,10 @@ pub struct Places {
 /// A failure of the stage `resolve`.
 pub async fn find(endpoint: &Endpoint, resolver: &Resolver) -> Result<Places, Failure> {
     match endpoint {
+        Endpoint::Member { .. } => {
+            let detail = format!("{endpoint}: no such server is listed");
+            Err(failure(Stage::Resolve, Trouble::new(Cause::NameNotFound, detail)))
+        }
         Endpoint::Unix(path) => Ok(Places { first: vec![Place::Unix(path.clone())], late: None }),
         Endpoint::Tcp { host, port } => {
             let found = resolver.addresses(host, *port).await;

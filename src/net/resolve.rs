@@ -3,6 +3,8 @@
 //! The library asks, retries and caches. The search list is walked here, because the library goes on to the next
 //! name when no name server answers; and both families are asked here, because it waits for the slower one.
 
+mod service;
+
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
@@ -15,6 +17,8 @@ use hickory_resolver::net::{DnsError, NetError, runtime::TokioRuntimeProvider};
 use hickory_resolver::proto::op::{Query, ResponseCode};
 use hickory_resolver::proto::rr::{Name, RecordType};
 use hickory_resolver::{Hosts, TokioResolver, system_conf};
+
+pub use service::Member;
 
 use crate::failure::{Cause, Trouble};
 

@@ -9,6 +9,7 @@ use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 
+use super::members::{domain_of, is_of_domain};
 use super::{Course, LinkCount, Opened, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{Endpoint, Role, TlsMode};
@@ -48,24 +49,27 @@ impl<P: Protocol> Upstream<P> {
             **course = Course::default();
         }
         let mut progress = Progress { deadline: Instant::now() + self.settings.connect_timeout, trail };
-        let result = self.log_in(index, material, intent, &mut progress).await;
+        let target = self.target(index);
+        let result = self.log_in(index, &target, material, intent, &mut progress).await;
         self.metrics.login_attempt(result.as_ref().err().map_or("ok", |failure| failure.cause().name()));
-        self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
+        if self.target(index) == target {
+            self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
+        }
         result
     }
 
     async fn log_in(
         &self,
         index: usize,
+        target: &Endpoint,
         material: Option<&Arc<Material>>,
         intent: &P::Intent,
         progress: &mut Progress<'_>,
     ) -> Result<Opened<P>, Failure> {
-        let endpoint = &self.settings.endpoints[index];
         let tls = self
-            .tls_for(endpoint, material)
+            .tls_for(target, material)
             .map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))?;
-        let places = self.timed(progress, Stage::Resolve, dial::find(endpoint, &self.resolver)).await?;
+        let places = self.timed(progress, Stage::Resolve, dial::find(target, &self.resolver)).await?;
         progress.note(|course| course.places.clone_from(&places.first));
         let (stream, place) = self.timed(progress, Stage::Dial, dial::race(places)).await?;
         let endpoint = Arc::clone(&self.names[index]);
@@ -76,7 +80,9 @@ impl<P: Protocol> Upstream<P> {
         let login = timeout_at(progress.deadline, link.drive(machine, way.tls.as_ref())).await;
         let login = login.unwrap_or_else(|_| Err(self.too_slow(Stage::Login)));
         self.split(progress, &link, &way, start, login.is_ok());
-        if let Some(certificate) = link.certificate {
+        if let Some(certificate) = link.certificate
+            && *target == *self.target(index)
+        {
             self.metrics.certificate_expiry(&way.endpoint, certificate.not_after);
             self.health.certificate(index, certificate.not_after);
         }
@@ -158,11 +164,30 @@ impl<P: Protocol> Upstream<P> {
         if self.settings.tls.mode == TlsMode::Off {
             return Ok(None);
         }
-        let name = self.settings.tls.server_name.as_ref().unwrap_or(host).trim_end_matches('.').to_owned();
+        let name = self.certificate_name(host)?.trim_end_matches('.').to_owned();
         let name = ServerName::try_from(name.clone()).map_err(|_| {
             Trouble::new(Cause::TlsSetup, format!("{name} cannot be the name in a certificate"))
         })?;
         Ok(Some(TlsClient { config: self.tls_config(material)?, name }))
+    }
+
+    /// The name that the server's certificate has to be for. A list of servers that somebody has forged must not
+    /// choose it freely.
+    fn certificate_name<'a>(&'a self, host: &'a str) -> Result<&'a str, Trouble> {
+        let tls = &self.settings.tls;
+        match (&tls.server_name, self.settings.srv()) {
+            (Some(name), _) => Ok(name),
+            (None, Some(srv)) if tls.mode != TlsMode::InsecureNoVerify && !is_of_domain(host, srv) => {
+                let host = host.trim_end_matches('.');
+                let detail = format!(
+                    "{srv} lists {host}, which is not in its domain {}; if that is meant, set tls.server_name to the \
+                     name in the servers' certificates",
+                    domain_of(srv)
+                );
+                Err(Trouble::new(Cause::TlsSetup, detail))
+            }
+            (None, _) => Ok(host),
+        }
     }
 
     fn tls_config(&self, material: Option<&Arc<Material>>) -> Result<Arc<ClientConfig>, Trouble> {

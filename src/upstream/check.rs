@@ -45,13 +45,24 @@ impl<P: Protocol> Upstream<P> {
     /// Goes to every endpoint, logs in and takes leave.
     pub async fn check(&self) -> Vec<Step> {
         let (mut steps, mut roles) = (Vec::new(), Vec::new());
-        for index in 0..self.settings.endpoints.len() {
+        let present = match self.present().await {
+            Ok(present) => present,
+            Err(failure) => return self.nothing_listed(&failure),
+        };
+        for index in present {
             let (walked, role) = self.check_one(index).await;
             steps.extend(walked);
             roles.extend(role);
         }
         steps.extend(self.no_server_of_the_role(&roles));
         steps
+    }
+
+    /// Without a list there is no way to go further.
+    fn nothing_listed(&self, failure: &Failure) -> Vec<Step> {
+        let (endpoint, course) = (&self.settings.endpoints[0], &Course::default());
+        let name = self.settings.srv().unwrap_or_default().to_owned();
+        Found { upstream: self, endpoint, name, course }.steps(Some(failure), None).collect()
     }
 
     /// An endpoint of another role is no mistake; that none has the role of the route is one.
@@ -71,7 +82,8 @@ impl<P: Protocol> Upstream<P> {
         let mut trail = Trail { course: Some(Box::default()), ..Trail::default() };
         let outcome = self.try_once(index, &mut trail).await;
         let course = trail.course.take().unwrap_or_default();
-        let found = Found { upstream: self, endpoint: &self.settings.endpoints[index], course: &course };
+        let (endpoint, name) = (&self.target(index), self.names[index].to_string());
+        let found = Found { upstream: self, endpoint, name, course: &course };
         match outcome {
             Ok(mut opened) => {
                 let version = self.protocol.server_version(&opened.greeting);
@@ -94,7 +106,7 @@ impl<P: Protocol> Upstream<P> {
             Ok(()) => (Verdict::Passed, "question and answer".to_owned()),
             Err(trouble) => (Verdict::Failed(trouble.cause), trouble.detail),
         };
-        let endpoint = Some(self.settings.endpoints[index].to_string());
+        let endpoint = Some(self.names[index].to_string());
         Some(Step { endpoint, name: "round_trip", took: Some(start.elapsed()), verdict, detail })
     }
 
@@ -118,6 +130,7 @@ impl<P: Protocol> Upstream<P> {
 struct Found<'a, P: Protocol> {
     upstream: &'a Upstream<P>,
     endpoint: &'a Endpoint,
+    name: String,
     course: &'a Course,
 }
 
@@ -141,7 +154,7 @@ impl<P: Protocol> Found<'_, P> {
                 (Verdict::Passed, detail)
             }
         };
-        let endpoint = Some(self.endpoint.to_string());
+        let endpoint = Some(self.name.clone());
         P::FEATURES.has_roles.then_some(Step { endpoint, name: ROLE, took: None, verdict, detail })
     }
 
@@ -164,7 +177,7 @@ impl<P: Protocol> Found<'_, P> {
             (None, None) => (Verdict::Skipped, "not reached".to_owned()),
         };
         let took = took.filter(|_| verdict != Verdict::Skipped);
-        Step { endpoint: Some(self.endpoint.to_string()), name, took, verdict, detail }
+        Step { endpoint: Some(self.name.clone()), name, took, verdict, detail }
     }
 
     /// The credential's own step has told that it is missing.
@@ -180,7 +193,9 @@ impl<P: Protocol> Found<'_, P> {
                 Some("an address, not a name")
             }
             (Stage::Tls, Endpoint::Unix(_)) => Some("a Unix socket"),
-            (Stage::Tls, Endpoint::Tcp { .. }) if self.upstream.settings.tls.mode == TlsMode::Off => {
+            (Stage::Tls, Endpoint::Tcp { .. } | Endpoint::Member { .. })
+                if self.upstream.settings.tls.mode == TlsMode::Off =>
+            {
                 Some("tls.mode is off")
             }
             _ => None,
@@ -213,7 +228,13 @@ impl<P: Protocol> Found<'_, P> {
     }
 
     fn places(&self) -> String {
-        self.course.places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        let places = self.course.places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match (self.upstream.settings.srv(), self.endpoint) {
+            (Some(_), Endpoint::Tcp { host, port }) => {
+                format!("{}:{port}: {places}", host.trim_end_matches('.'))
+            }
+            _ => places,
+        }
     }
 
     fn certificate(&self) -> String {

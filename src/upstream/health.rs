@@ -23,6 +23,10 @@ pub struct Health {
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub endpoint: String,
+    /// Where it is a place in a list of SRV records, the server that has it now.
+    pub member: Option<String>,
+    /// Whether there is such a server: places in a list may be empty.
+    pub(super) present: bool,
     /// `None` until the first probe.
     pub last_probe: Option<Probe>,
     /// Whether the last attempt, of a session or a probe, came through.
@@ -41,6 +45,8 @@ impl Seen {
     pub(super) fn new(endpoint: String) -> Self {
         Self {
             endpoint,
+            member: None,
+            present: true,
             last_probe: None,
             reachable: true,
             certificate_not_after: None,
@@ -65,14 +71,30 @@ pub struct Probe {
 
 impl Health {
     pub fn new(upstream: &domain::Upstream) -> Self {
-        let seen = upstream.endpoints.iter().map(|endpoint| Seen::new(endpoint.to_string()));
+        let is_place = upstream.srv().is_some();
+        let seen = upstream
+            .endpoints
+            .iter()
+            .map(|endpoint| Seen { present: !is_place, ..Seen::new(endpoint.to_string()) });
         let endpoints = Mutex::new(seen.collect());
         Self { endpoints, role: upstream.role, probed: !upstream.probe_interval.is_zero() }
     }
 
     /// As things stand now.
     pub fn seen(&self) -> Vec<Seen> {
-        self.with(|all| all.clone())
+        self.with(|all| all.iter().filter(|seen| seen.present).cloned().collect())
+    }
+
+    pub(super) fn is_present(&self, index: usize) -> bool {
+        self.with(|all| all[index].present)
+    }
+
+    /// Puts another server in a place of the list, or none. Nothing is known of it yet.
+    pub(super) fn replace(&self, index: usize, member: Option<String>) {
+        self.with(|all| {
+            let endpoint = std::mem::take(&mut all[index].endpoint);
+            all[index] = Seen { present: member.is_some(), member, ..Seen::new(endpoint) };
+        });
     }
 
     /// Whether the last probe of any endpoint that sessions may use succeeded.
@@ -80,10 +102,10 @@ impl Health {
         self.with(|all| all.iter().any(|seen| seen.is_up() && self.role.admits(seen.role)))
     }
 
-    /// The order in which a session tries the endpoints: that of the configuration, but what could not be reached
-    /// last time comes after what could, and what had another role after what had the right one.
-    pub(super) fn candidates(&self) -> Vec<Candidate> {
-        self.with(|all| self.role.candidates(all, |seen| seen.reachable || !self.probed))
+    /// The order in which a session tries the endpoints: the given one, but what could not be reached last time comes
+    /// after what could, and what had another role after what had the right one.
+    pub(super) fn candidates(&self, order: &[usize]) -> Vec<Candidate> {
+        self.with(|all| self.role.candidates(all, order, |seen| seen.reachable || !self.probed))
     }
 
     /// Whether a session that wants `role` may try this endpoint now. One that did not have it a moment ago is left

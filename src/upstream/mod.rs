@@ -7,6 +7,7 @@
 mod attempt;
 mod check;
 mod health;
+mod members;
 mod probe;
 mod role;
 mod rotation;
@@ -50,6 +51,7 @@ pub struct Upstream<P: Protocol> {
     names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
     trials: rotation::Trials,
+    members: members::Members,
 }
 
 /// A link that is logged in.
@@ -125,6 +127,7 @@ impl<P: Protocol> Upstream<P> {
             health,
             tls: attempt::TlsCache::default(),
             trials: rotation::Trials::default(),
+            members: members::Members::default(),
         }
     }
 
@@ -167,7 +170,8 @@ impl<P: Protocol> Upstream<P> {
     async fn round(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
         let mut last = None;
         let mut failed = Vec::new();
-        for candidate in self.health.candidates() {
+        let order = self.order(trail).await?;
+        for candidate in self.health.candidates(&order) {
             // A second look at an endpoint is for those that can be reached.
             if failed.contains(&candidate.index) {
                 continue;

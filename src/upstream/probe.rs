@@ -25,11 +25,16 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
     }
     let mut pause = FIRST_PAUSE;
     loop {
-        let up = match upstream.probe_once(index).await {
-            Ok(opened) => {
-                opened.leave(&upstream.protocol).await;
-                true
-            }
+        let up = match upstream.present().await {
+            // Nobody has this place of the list.
+            Ok(present) if !present.contains(&index) => true,
+            Ok(_) => match upstream.probe_once(index).await {
+                Ok(opened) => {
+                    opened.leave(&upstream.protocol).await;
+                    true
+                }
+                Err(_) => false,
+            },
             Err(_) => false,
         };
         pause = if up { interval } else { pause.min(interval) };
@@ -44,8 +49,12 @@ impl<P: Protocol> Upstream<P> {
     /// # Errors
     /// What stood in the way.
     pub async fn probe_once(&self, index: usize) -> Result<Opened<P>, Failure> {
-        let start = Instant::now();
+        let (start, target) = (Instant::now(), self.target(index));
         let result = self.any_generation(index, &self.protocol.probe_intent(), &mut Trail::default()).await;
+        // Another server has taken the place meanwhile: nothing was learned of it.
+        if self.target(index) != target {
+            return result;
+        }
         let failure = result.as_ref().err();
         let version = result.as_ref().ok().and_then(|opened| self.protocol.server_version(&opened.greeting));
         let told = failure.map(|failure| (failure.stage, failure.cause(), failure.trouble.detail.clone()));

@@ -49,12 +49,17 @@ impl Role {
         }
     }
 
-    /// In which order the endpoints are tried, and for what. `up` says of each whether it could be reached last
-    /// time.
-    pub(super) fn candidates(self, all: &[Seen], up: impl Fn(&Seen) -> bool) -> Vec<Candidate> {
+    /// In which order the endpoints are tried, and for what, where nothing is known against that of `order`. `up` says
+    /// of each whether it could be reached last time.
+    pub(super) fn candidates(
+        self,
+        all: &[Seen],
+        order: &[usize],
+        up: impl Fn(&Seen) -> bool,
+    ) -> Vec<Candidate> {
         let pick = |wanted, test: &dyn Fn(&Seen) -> bool| -> Vec<Candidate> {
-            let fits = all.iter().enumerate().filter(|(_, seen)| test(seen));
-            fits.map(|(index, _)| Candidate { index, wanted }).collect()
+            let fits = order.iter().filter(|index| test(&all[**index]));
+            fits.map(|index| Candidate { index: *index, wanted }).collect()
         };
         let only = |role| {
             let wanted = Wanted::Only(role);
@@ -136,7 +141,8 @@ mod tests {
             ..Seen::new(String::new())
         });
         let seen: Vec<_> = seen.collect();
-        let candidates = role.candidates(&seen, |seen| seen.reachable);
+        let given: Vec<_> = (0..seen.len()).collect();
+        let candidates = role.candidates(&seen, &given, |seen| seen.reachable);
         candidates.iter().map(|candidate| (candidate.index, candidate.wanted)).collect()
     }
 

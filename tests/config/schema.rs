@@ -20,6 +20,7 @@ fn the_schema_accepts_what_is_right() {
     accepts(EXAMPLE).unwrap();
     accepts(SMALL).unwrap();
     accepts(&SMALL.replace("db.example.com }", "db.example.com, tls: off, probe_interval: off }")).unwrap();
+    accepts(&SMALL.replace("endpoints: db.example.com", "srv: _postgresql._tcp.example.com")).unwrap();
     accepts(&format!("client:\n{SMALL}").replace("client:\n", "drain:\n")).unwrap();
     let tcp =
         "routes: { t: { protocol: tcp, listen: '[::1]:1', upstream: { endpoints: ['a:1'] }, options: } }";
@@ -41,7 +42,8 @@ fn the_schema_rejects_what_is_wrong() {
     wrong("endpoints: db.example.com", "endpoints: [a], wait: 5");
     wrong("endpoints: db.example.com", "endpoints: [a], tls: { mode: verify_full }");
     wrong("endpoints: db.example.com", "endpoints: [a], tls: on");
-    wrong("endpoints: db.example.com", "endpoints: [a], srv: b");
+    wrong("endpoints: db.example.com", "endpoints: [a], srv: _postgresql._tcp.example.com");
+    wrong("endpoints: db.example.com", "srv: orders.example.com");
     wrong("  orders:", "  Orders:");
     wrong("path: secrets/orders", "path: secrets/orders, password: x");
     wrong("    credential: ", "    options: { channel_binding: perhaps }\n    credential: ");
@@ -104,7 +106,8 @@ fn validate(value: &Value, schema: &Value, root: &Value, at: &str) -> Result<(),
             ),
             "enum" => list().any(|one| one == value),
             "const" => rule == value,
-            "anyOf" | "oneOf" => list().any(|branch| validate(value, branch, root, at).is_ok()),
+            "anyOf" => list().any(|branch| validate(value, branch, root, at).is_ok()),
+            "oneOf" => list().filter(|branch| validate(value, branch, root, at).is_ok()).count() == 1,
             "allOf" => {
                 list().try_for_each(|branch| validate(value, branch, root, at))?;
                 true
@@ -179,6 +182,10 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^[-._a-zA-Z0-9]{1,253}$" => is_of(&text.to_lowercase(), "-._", 253),
         "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$|^0$" => {
             text == "0" || text.parse::<jiff::SignedDuration>().is_ok()
+        }
+        "^_[^.]+\\._[^.]+\\.[^_]" => {
+            let labels: Vec<_> = text.split('.').collect();
+            matches!(labels[..], [one, two, three, ..] if [one, two].iter().all(|label| label.starts_with('_') && label.len() > 1) && !three.is_empty() && !three.starts_with('_'))
         }
         unknown => panic!("this test does not understand the pattern {unknown}"),
     }

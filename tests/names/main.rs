@@ -3,6 +3,8 @@
 //! Each test runs inside a network namespace of its own, where the machine permits that.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod srv;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::thread;

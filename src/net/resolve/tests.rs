@@ -238,3 +238,50 @@ async fn without_resolv_conf_addresses_work_and_names_say_why_not() {
     assert_eq!(trouble.cause, Cause::NameServerSilent);
     assert!(trouble.detail.contains("/etc/resolv.conf cannot be used"), "{}", trouble.detail);
 }
+
+fn service(priority: u16, weight: u16, target: &str) -> Record {
+    Record::Service { priority, weight, port: 5432, target: target.to_owned() }
+}
+
+#[tokio::test]
+async fn the_servers_of_a_service_come_in_an_order_that_stays() {
+    let dns = Dns::start();
+    let name = "_postgresql._tcp.orders.example.com";
+    let listed =
+        [service(20, 0, "C.example.com"), service(10, 5, "b.example.com"), service(10, 9, "a.example.com")];
+    dns.set(name, Duration::ZERO, &listed);
+    let resolver = in_pod(&dns);
+    let members = resolver.members(name).await.unwrap();
+    let shown: Vec<_> =
+        members.iter().map(|member| (member.priority, member.weight, member.to_string())).collect();
+    let at = |host: &str| format!("{host}.example.com:5432");
+    assert_eq!(shown, [(10, 9, at("a")), (10, 5, at("b")), (20, 0, at("c"))]);
+    assert_eq!(
+        dns.questions(),
+        1,
+        "the name is absolute, and its list is kept a moment even without a lifetime"
+    );
+    assert_eq!(resolver.members(name).await.unwrap(), members);
+    assert_eq!(dns.questions(), 1);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_service_is_told_apart() {
+    let dns = Dns::start();
+    dns.set("_a._tcp.example.com", TEN_MINUTES, &[service(0, 0, ".")]);
+    dns.address("_b._tcp.example.com", "10.0.0.1");
+    dns.trouble("_c._tcp.example.com", Kind::Srv, Said::Failure);
+    dns.trouble("_d._tcp.example.com", Kind::Srv, Said::Silence);
+    let resolver = in_pod(&dns);
+    for (name, cause, text) in [
+        ("_a._tcp.example.com", Cause::NameNotFound, "the service does not exist"),
+        ("_b._tcp.example.com", Cause::NameNotFound, "no SRV records"),
+        ("_c._tcp.example.com", Cause::NameServerFailed, ""),
+        ("_d._tcp.example.com", Cause::NameServerSilent, ""),
+        ("_e._tcp.example.com", Cause::NameNotFound, "there is no such name"),
+    ] {
+        let trouble = resolver.members(name).await.unwrap_err();
+        assert_eq!(trouble.cause, cause, "{name}");
+        assert!(trouble.detail.starts_with(name) && trouble.detail.contains(text), "{}", trouble.detail);
+    }
+}

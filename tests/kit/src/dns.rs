@@ -14,6 +14,8 @@ use std::time::Duration;
 /// So many steps of aliases are followed.
 const LONGEST_CHAIN: usize = 16;
 const LONGEST_UDP: usize = 4096;
+/// What does not fit is to be asked for over TCP (RFC 1035, section 4.2.1).
+const LONGEST_UDP_ANSWER: usize = 512;
 /// How soon a stopped server's thread notices it.
 const GLANCE: Duration = Duration::from_millis(50);
 const PORT_TRIES: usize = 20;
@@ -151,6 +153,8 @@ impl Shared {
         while !self.over.load(Ordering::SeqCst) {
             let Ok((length, from)) = socket.recv_from(&mut packet) else { continue };
             if let Some(answer) = self.answer(&packet[..length]) {
+                let fits = answer.len() <= LONGEST_UDP_ANSWER;
+                let answer = if fits { answer } else { truncated(&packet[..length]) };
                 let _ = socket.send_to(&answer, from);
             }
         }
@@ -281,6 +285,15 @@ impl Question {
         let head = [&self.id[..], &[0x81, 0x80 | code], &[0, 1], &count, &[0; 4]].concat();
         [&head, &self.bytes, &answers.concat()].map(Vec::as_slice).concat()
     }
+}
+
+/// Nothing but the question and the flag that says so.
+fn truncated(packet: &[u8]) -> Vec<u8> {
+    let mut reply = Question::read(packet).map(|question| question.reply(NO_ERROR, &[])).unwrap_or_default();
+    if let Some(flags) = reply.get_mut(2) {
+        *flags |= 0x02;
+    }
+    reply
 }
 
 fn labels(name: &str) -> Vec<u8> {
