@@ -43,7 +43,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
         command.env_remove(name);
     }
-    command.env("PGPASSFILE", "/dev/null").env("PYTHONDONTWRITEBYTECODE", "1")
+    command.env("PGPASSFILE", "/nonexistent").env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
 #[test]

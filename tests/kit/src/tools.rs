@@ -30,7 +30,7 @@ pub fn postgres_tool(name: &str) -> Result<Command, Missing> {
         command.env_remove(variable);
     }
     // Password, service, certificate and start files of the developer must not decide a test.
-    command.env("PGPASSFILE", "/dev/null").env("PGSERVICEFILE", "/dev/null").env("HOME", "/nonexistent");
+    command.env("PGPASSFILE", "/nonexistent").env("PGSERVICEFILE", "/dev/null").env("HOME", "/nonexistent");
     command.env("PGCONNECT_TIMEOUT", "20");
     Ok(command)
 }

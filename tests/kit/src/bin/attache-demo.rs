@@ -21,9 +21,9 @@ fn main() -> ExitCode {
     println!("\nAttaché: an application that holds no password, while the password changes.\n");
     let stage = Stage::set(&binary);
     stage.ask_who_we_are();
-    let mut load = stage.start_load();
+    let load = stage.start_load();
     stage.rotate_under_load();
-    let failures = load.iter_mut().map(Load::finish).sum::<usize>();
+    let failures = load.into_iter().map(Load::finish).sum::<usize>();
     stage.show_generations();
     stage.show_health();
     stage.end();
@@ -199,17 +199,9 @@ impl Load {
     }
 
     /// Waits for its end and shows what it counted; returns 1 if anything failed.
-    fn finish(&mut self) -> usize {
-        use std::io::Read;
-        let (mut out, mut errors) = (String::new(), String::new());
-        self.process.stdout.take().expect("a pipe").read_to_string(&mut out).expect("pgbench speaks UTF-8");
-        self.process
-            .stderr
-            .take()
-            .expect("a pipe")
-            .read_to_string(&mut errors)
-            .expect("pgbench speaks UTF-8");
-        let status = self.process.wait().expect("a child can be waited for");
+    fn finish(self) -> usize {
+        let ended = self.process.wait_with_output().expect("a child can be waited for");
+        let out = String::from_utf8_lossy(&ended.stdout);
         let line = |start: &str| out.lines().find_map(|line| line.strip_prefix(start)).unwrap_or("?").trim();
         let failed = line("number of failed transactions:");
         println!(
@@ -217,10 +209,10 @@ impl Load {
             self.name,
             line("number of transactions actually processed:")
         );
-        if status.success() && failed.starts_with("0 ") {
+        if ended.status.success() && failed.starts_with("0 ") {
             return 0;
         }
-        println!("{}", indent(&errors));
+        println!("{}", indent(&String::from_utf8_lossy(&ended.stderr)));
         1
     }
 }
