@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "telling a story is what it is for")]
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use attache_kit::ports::{self, Port};
 use attache_kit::postgres::{Encryption, Postgres, Setup, Version};
 use attache_kit::process::{Launch, Process, Signal};
 use attache_kit::{Metrics, Mounted, Pki, eventually, http, tools};
+use tempfile::NamedTempFile;
 
 const LOAD_SECONDS: u64 = 16;
 /// Between the two halves of a rotation: what a kubelet may take, in small.
@@ -42,6 +44,8 @@ struct Stage {
     listen: Port,
     health: Port,
     started: Instant,
+    /// What the load does, again and again.
+    script: NamedTempFile,
     _pki: Pki,
 }
 
@@ -83,7 +87,9 @@ routes:
         let attache = Launch::binary(binary).config(&config).start();
         attache.wait_for("a listener", SOON, |line| line["message"] == "listening");
         say("attache stands in between, and listens on", &listen.addr());
-        Stage { database, secret, attache, listen, health, started: Instant::now(), _pki: pki }
+        let mut script = NamedTempFile::new().expect("a temporary file can be made");
+        writeln!(script, "insert into visits default values;").expect("a temporary file can be written");
+        Stage { database, secret, attache, listen, health, started: Instant::now(), script, _pki: pki }
     }
 
     fn client(&self, tool: &str, arguments: &[&str]) -> Command {
@@ -107,10 +113,7 @@ routes:
     }
 
     fn start_load(&self) -> Vec<Load> {
-        let script = std::env::temp_dir().join(format!("attache-demo-{}.sql", std::process::id()));
-        std::fs::write(&script, "insert into visits default values;\n")
-            .expect("a temporary file can be written");
-        let path = script.to_str().expect("a temporary file has a plain name");
+        let path = self.script.path().to_str().expect("a temporary file has a plain name");
         let seconds = LOAD_SECONDS.to_string();
         let common = ["-n", "-c", "4", "-T", &seconds, "-f", path, "postgres"];
         let staying = self.client("pgbench", &common);
