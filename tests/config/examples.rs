@@ -1,7 +1,4 @@
-//! Examples of configurations, and the comparison of generated texts with the files that hold them.
-
-use std::fs;
-use std::path::PathBuf;
+//! Examples of configurations.
 
 /// The example of the contract, without what this version does not support yet.
 pub(crate) const EXAMPLE: &str = r#"
@@ -40,17 +37,3 @@ routes:
     upstream: { endpoints: db.example.com }
     credential: { path: secrets/orders }
 ";
-
-/// Compares a generated text with the file of the project that holds it. `ATTACHE_WRITE_SNAPSHOTS=1`
-/// writes the file instead.
-pub(crate) fn compare(file: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var_os("ATTACHE_WRITE_SNAPSHOTS").is_some() {
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        return fs::write(&path, text).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    let difference = text.lines().zip(kept.lines()).find(|(now, then)| now != then);
-    let same = text == kept;
-    assert!(same, "{file} is out of date: {difference:?}; ATTACHE_WRITE_SNAPSHOTS=1 writes it anew");
-}

@@ -8,7 +8,8 @@ use attache::config::{self, Config, ListenAddress, Sources, TlsMode};
 
 use attache::registry::facts;
 
-use crate::examples::{EXAMPLE, SMALL, compare};
+use crate::examples::{EXAMPLE, SMALL};
+use crate::snapshots::compare;
 
 struct Files(tempfile::TempDir);
 

@@ -5,3 +5,5 @@ mod examples;
 mod load;
 mod pages;
 mod schema;
+#[path = "../snapshots/mod.rs"]
+mod snapshots;

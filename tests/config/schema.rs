@@ -3,7 +3,8 @@
 use attache::config;
 use attache::registry::facts;
 
-use crate::examples::{EXAMPLE, SMALL, compare};
+use crate::examples::{EXAMPLE, SMALL};
+use crate::snapshots::compare;
 use serde_json::{Map, Value, json};
 
 fn yaml(text: &str) -> Value {
