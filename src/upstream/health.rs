@@ -132,12 +132,11 @@ impl Health {
         self.with(|all| all[index].ask_at = Some(Instant::now() + ASK_AGAIN));
     }
 
-    /// Takes note of an attempt, and of the role that the server told. A credential that was rejected says nothing
-    /// against the endpoint.
+    /// Takes note of an attempt, and of the role that the server told.
     pub(super) fn note(&self, index: usize, outcome: Result<Option<ServerRole>, &Failure>) {
         let (reachable, role) = match outcome {
             Ok(role) => (true, role),
-            Err(failure) => (failure.cause() == Cause::CredentialRejected, None),
+            Err(failure) => (has_answered(failure.cause()), None),
         };
         self.with(|all| {
             let seen = &mut all[index];
@@ -166,6 +165,12 @@ impl Health {
     fn with<T>(&self, act: impl FnOnce(&mut Vec<Seen>) -> T) -> T {
         act(&mut self.endpoints.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// A server that refuses a login for the credential's or the client's sake is there: a database that does not exist
+/// must not send the next session elsewhere.
+fn has_answered(cause: Cause) -> bool {
+    matches!(cause, Cause::CredentialRejected | Cause::ServerRefused)
 }
 
 #[cfg(test)]
@@ -208,6 +213,17 @@ mod tests {
         assert_eq!(health.turn(0, ServerRole::Primary), Err(None));
         tokio::time::advance(ASK_AGAIN).await;
         assert!(may_try(&health));
+    }
+
+    #[test]
+    fn a_server_that_refuses_what_a_client_asks_for_is_there() {
+        let reachable = |cause| {
+            let health = health();
+            health.note(0, Err(&Failure::new(Stage::Login, crate::failure::Side::Upstream, cause)));
+            health.seen()[0].reachable
+        };
+        assert!(reachable(Cause::ServerRefused) && reachable(Cause::CredentialRejected));
+        assert!(!reachable(Cause::ConnectRefused) && !reachable(Cause::ServerNotReady));
     }
 
     #[test]
