@@ -4,11 +4,13 @@
 //! point; at the deadline whatever is left is cut.
 
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
+use crate::bell::{Bell, Listener};
 use crate::config::domain;
 
 /// The share of the deadline, and the most, that sessions are given to reach a quiet point.
@@ -17,8 +19,9 @@ const CLOSING_MOST: Duration = Duration::from_secs(5);
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Phase {
-    Serving,
+    Serving = 0,
     /// Not ready any more, but every session is served, also a new one.
     Draining,
     /// Sessions end at their next quiet point.
@@ -30,9 +33,13 @@ pub enum Phase {
 /// The process's end, as seen by everything that must know of it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Drain {
-    phase: Arc<watch::Sender<Phase>>,
+    phase: Bell,
     sessions: Arc<watch::Sender<Count>>,
 }
+
+/// The phases, as a session follows them.
+#[derive(Debug)]
+pub struct Phases(Listener);
 
 #[derive(Debug, Clone, Copy)]
 struct Count {
@@ -43,10 +50,29 @@ struct Count {
 impl Default for Drain {
     fn default() -> Self {
         let count = Count { active: 0, last_came: Instant::now() };
-        Self {
-            phase: Arc::new(watch::Sender::new(Phase::Serving)),
-            sessions: Arc::new(watch::Sender::new(count)),
+        Self { phase: Bell::default(), sessions: Arc::new(watch::Sender::new(count)) }
+    }
+}
+
+impl Phase {
+    fn of(level: u8) -> Self {
+        match level {
+            0 => Self::Serving,
+            1 => Self::Draining,
+            2 => Self::Closing,
+            _ => Self::Cut,
         }
+    }
+}
+
+impl Phases {
+    pub fn now(&self) -> Phase {
+        Phase::of(self.0.level())
+    }
+
+    /// Ready once the process is further than in this phase.
+    pub fn poll_after(&mut self, cx: &Context<'_>, phase: Phase) -> Poll<Phase> {
+        self.0.poll_above(cx, phase as u8).map(Phase::of)
     }
 }
 
@@ -71,12 +97,12 @@ impl Drain {
     }
 
     pub fn phase(&self) -> Phase {
-        *self.phase.borrow()
+        Phase::of(self.phase.level())
     }
 
     /// Follows the phases.
-    pub fn watch(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+    pub fn watch(&self) -> Phases {
+        Phases(self.phase.listen())
     }
 
     /// Sessions being served, errands and clients that have not said what they want included.
@@ -87,11 +113,7 @@ impl Drain {
     /// Begins to drain without an end: not ready any more, while every session is served, also a new one.
     /// Returns whether that is news.
     pub fn begin(&self) -> bool {
-        self.phase.send_if_modified(|phase| {
-            let news = *phase == Phase::Serving;
-            *phase = Phase::Draining.max(*phase);
-            news
-        })
+        self.phase.raise(Phase::Draining as u8)
     }
 
     /// Goes through the phases. Returns when no session is left and none has come for `linger`, or shortly
@@ -106,7 +128,7 @@ impl Drain {
         for (moment, phase) in [(closing, Phase::Closing), (deadline, Phase::Cut)] {
             tokio::select! {
                 () = &mut serve_out => return,
-                () = sleep_until(moment) => { self.phase.send_replace(phase); }
+                () = sleep_until(moment) => { self.phase.raise(phase as u8); }
             }
         }
         // What is cut still has its last words to say.
@@ -139,6 +161,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use super::*;
 
     const POLICY: domain::Drain = domain::Drain { deadline: Duration::from_secs(25), linger: Duration::ZERO };
@@ -183,15 +207,13 @@ mod tests {
         let drain = Drain::default();
         let _stubborn = drain.enter();
         let mut phases = drain.watch();
+        let mut phase = phases.now();
         let seen = tokio::spawn(async move {
             let start = Instant::now();
             let mut seen = vec![];
-            while phases.changed().await.is_ok() {
-                let phase = *phases.borrow_and_update();
+            while phase != Phase::Cut {
+                phase = poll_fn(|cx| phases.poll_after(cx, phase)).await;
                 seen.push((phase, start.elapsed().as_secs()));
-                if phase == Phase::Cut {
-                    return seen;
-                }
             }
             seen
         });

@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod bell;
 pub mod chance;
 pub mod cli;
 pub mod config;

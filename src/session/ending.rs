@@ -9,12 +9,11 @@ use std::time::Duration;
 
 use attache_wire::{Fault, Protocol, RejectionKind, Relay};
 use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::refusal::notice;
 use super::{Established, Record, Route};
-use crate::drain::{Drain, Phase};
+use crate::drain::{Drain, Phase, Phases};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
@@ -104,18 +103,22 @@ enum End {
 }
 
 /// Copies to the end. Also says whether the client may still be told something.
-async fn copy(copier: &mut Copier, mut phases: watch::Receiver<Phase>) -> (End, bool) {
+async fn copy(copier: &mut Copier, mut phases: Phases) -> (End, bool) {
+    let mut phase = phases.now();
     let mut client_ended = false;
     let end = loop {
-        let phase = *phases.borrow_and_update();
         if phase == Phase::Cut {
             break failed(Side::Attache, Cause::ShuttingDown);
         }
         let passed = copier.passed();
         let mut gone = patience(client_ended);
         let event = tokio::select! {
+            biased;
             event = poll_fn(|cx| copier.poll(cx, phase == Phase::Closing)) => event,
-            _ = phases.changed() => continue,
+            next = poll_fn(|cx| phases.poll_after(cx, phase)) => {
+                phase = next;
+                continue;
+            }
             () = &mut gone => {
                 if copier.passed() == passed {
                     break failed(Side::Client, Cause::ClientLeft);

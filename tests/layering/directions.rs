@@ -11,7 +11,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("failure", &[]),
     ("secret", &[]),
-    ("drain", &["config"]),
+    ("bell", &[]),
+    ("drain", &["bell", "config"]),
     ("log", &["config"]),
     ("metrics", &["failure"]),
     // The data path, from the sockets upwards.

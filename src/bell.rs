@@ -1,0 +1,143 @@
+//! A level that only rises, and those who are woken when it does: for them, waiting is free.
+//!
+//! A session is woken twice for each query; asking a channel each time would take a lock each time. Here it
+//! leaves its waker once, and from then on reads one atomic.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+/// The level, and the rope. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Bell(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    level: AtomicU8,
+    seats: Mutex<Slab<Waker>>,
+}
+
+/// One who listens. Belongs to one task.
+#[derive(Debug)]
+pub struct Listener {
+    bell: Bell,
+    seat: Option<Seat>,
+}
+
+#[derive(Debug)]
+struct Seat {
+    key: usize,
+    waker: Waker,
+}
+
+impl Bell {
+    pub fn level(&self) -> u8 {
+        self.0.level.load(Ordering::Acquire)
+    }
+
+    /// Raises the level, and wakes everyone. Returns whether that is news.
+    pub fn raise(&self, level: u8) -> bool {
+        let news = self.0.level.fetch_max(level, Ordering::AcqRel) < level;
+        if news {
+            self.0.seats().iter().for_each(|(_, waker)| waker.wake_by_ref());
+        }
+        news
+    }
+
+    pub fn listen(&self) -> Listener {
+        Listener { bell: self.clone(), seat: None }
+    }
+}
+
+impl Shared {
+    fn seats(&self) -> MutexGuard<'_, Slab<Waker>> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Listener {
+    pub fn level(&self) -> u8 {
+        self.bell.level()
+    }
+
+    /// Ready once the level is above this one.
+    pub fn poll_above(&mut self, cx: &Context<'_>, known: u8) -> Poll<u8> {
+        self.sit_down(cx.waker());
+        match self.level() {
+            level if level > known => Poll::Ready(level),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Before the level is read: whoever raises it later finds the waker.
+    fn sit_down(&mut self, waker: &Waker) {
+        match &mut self.seat {
+            Some(seat) if seat.waker.will_wake(waker) => {}
+            Some(seat) => {
+                self.bell.0.seats()[seat.key].clone_from(waker);
+                seat.waker.clone_from(waker);
+            }
+            None => {
+                let key = self.bell.0.seats().insert(waker.clone());
+                self.seat = Some(Seat { key, waker: waker.clone() });
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(seat) = self.seat.take() {
+            self.bell.0.seats().remove(seat.key);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+
+    use futures_util::poll;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_listens_is_woken_once_the_level_rises() {
+        let bell = Bell::default();
+        let mut listener = bell.listen();
+        let heard = tokio::spawn(async move { poll_fn(|cx| listener.poll_above(cx, 1)).await });
+        tokio::task::yield_now().await;
+        assert!(bell.raise(1));
+        tokio::task::yield_now().await;
+        assert!(!heard.is_finished());
+        assert!(bell.raise(3));
+        assert_eq!(heard.await.ok(), Some(3));
+    }
+
+    #[test]
+    fn a_lower_level_is_no_news() {
+        let bell = Bell::default();
+        assert!(bell.raise(2));
+        assert!(!bell.raise(2) && !bell.raise(1));
+        assert_eq!(bell.level(), 2);
+    }
+
+    #[tokio::test]
+    async fn the_seat_goes_with_the_listener_and_the_waker_with_the_task() {
+        let bell = Bell::default();
+        let mut listener = bell.listen();
+        {
+            let mut waiting = pin!(poll_fn(|cx| listener.poll_above(cx, 0)));
+            assert!(poll!(&mut waiting).is_pending());
+        }
+        let heard = tokio::spawn(async move { poll_fn(|cx| listener.poll_above(cx, 0)).await });
+        tokio::task::yield_now().await;
+        assert_eq!(bell.0.seats().len(), 1);
+        bell.raise(1);
+        assert_eq!(heard.await.ok(), Some(1));
+        assert!(bell.0.seats().is_empty());
+    }
+}
