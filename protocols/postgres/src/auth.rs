@@ -12,6 +12,9 @@ use zeroize::Zeroizing;
 use crate::frame::{put, take_string, take_u32};
 use crate::options::ChannelBinding;
 
+/// Octets of randomness in our part of a SCRAM nonce: what libpq takes.
+const SCRAM_NONCE_LEN: usize = 18;
+
 /// Where the exchange stands.
 pub(crate) enum Exchange {
     /// The server has asked for nothing yet.
@@ -115,7 +118,7 @@ impl Rules<'_> {
     fn start_scram(&self, mechanisms: &[u8], out: &mut BytesMut) -> Result<Exchange, Fault> {
         let (mechanism, binding) = self.choose(mechanisms)?;
         self.secret()?;
-        let first = ClientFirst::new("", &self.terms.nonce, binding);
+        let first = ClientFirst::new("", &self.terms.nonce[..SCRAM_NONCE_LEN], binding);
         let message = first.message();
         put(out, b'p', &[mechanism.as_bytes(), b"\0", &length(&message), message.as_bytes()]);
         Ok(Exchange::ScramFirst(first))

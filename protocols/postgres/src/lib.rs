@@ -37,7 +37,8 @@ mod upgrade;
 mod watch;
 
 use attache_wire::{
-    Access, Directions, Features, Notice, Ping, Protocol, Relay, ServerRole, Terms, TlsStart, UrlParameter,
+    Access, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Relay, ServerRole, Terms,
+    TlsStart, UrlParameter,
 };
 use bytes::{BufMut, BytesMut};
 
@@ -64,6 +65,7 @@ impl Protocol for Postgres {
         name: "postgres",
         schemes: &["postgres", "postgresql"],
         default_port: Some(5432),
+        server_first: false,
         database_of_user: true,
         negotiates_tls: true,
         alpn: Some(ALPN),
@@ -74,22 +76,24 @@ impl Protocol for Postgres {
     };
 
     type Options = Options;
+    type Hello = Never;
     type Intent = Intent;
     type Greeting = Greeting;
     type Errand = CancelRequest;
     type Accept = Accept;
     type Login = Login;
     type Deliver = Deliver;
+    type Watch = SessionWatch;
 
     fn new(options: Options, database: Option<String>) -> Self {
         Self { options, database }
     }
 
-    fn accept(&self) -> Accept {
+    fn accept(&self, _hello: Option<&Never>, _nonce: Nonce) -> Accept {
         Accept::default()
     }
 
-    fn login(&self, intent: &Intent, terms: Terms) -> Login {
+    fn login(&self, intent: &Intent, _hello: Option<Never>, terms: Terms) -> Login {
         Login::new(intent.clone(), self.database.clone(), self.options.channel_binding, terms)
     }
 
@@ -102,7 +106,7 @@ impl Protocol for Postgres {
         greeting.tell(intent, out);
     }
 
-    fn refuse(&self, notice: &Notice<'_>, out: &mut BytesMut) {
+    fn refuse(&self, notice: &Notice<'_>, _moment: Moment<'_, Intent>, out: &mut BytesMut) {
         refuse::refuse(notice, out);
     }
 
@@ -110,7 +114,7 @@ impl Protocol for Postgres {
         frame::put(out, b'X', &[]);
     }
 
-    fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay {
+    fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
         Relay::Watched(Box::new(SessionWatch::default()))
     }
 

@@ -4,7 +4,7 @@
 //! still hold prepared statements, temporary tables, advisory locks or a LISTEN. Ending it loses those,
 //! as a restart of the server would; it never loses a reply or a transaction.
 
-use attache_wire::Watch;
+use attache_wire::{Fault, Passage, Watch};
 
 use crate::scan::{Scanner, Seen};
 
@@ -73,15 +73,16 @@ enum ServerEnd {
 }
 
 impl Watch for SessionWatch {
-    fn from_client(&mut self, bytes: &[u8]) {
+    fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         let Self { client, pending, client_end, .. } = self;
         client.feed(bytes, |seen| match seen.tag {
             b'X' => *client_end = ClientEnd::Terminated,
             tag => pending.asked(tag),
         });
+        Ok(Passage::All)
     }
 
-    fn from_server(&mut self, bytes: &[u8]) {
+    fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let Self { server, pending, transaction, server_end, .. } = self;
         server.feed(bytes, |seen| {
             *server_end = ServerEnd::of(&seen);
@@ -90,6 +91,7 @@ impl Watch for SessionWatch {
             }
             pending.answered(seen.tag);
         });
+        Ok(())
     }
 
     fn may_speak(&self) -> bool {
@@ -97,10 +99,11 @@ impl Watch for SessionWatch {
     }
 
     fn quiet(&self) -> bool {
-        self.client.at_boundary()
-            && self.server.at_boundary()
-            && self.pending.is_nothing()
-            && self.transaction == Transaction::Idle
+        self.answered() && self.transaction == Transaction::Idle
+    }
+
+    fn answered(&self) -> bool {
+        self.client.at_boundary() && self.server.at_boundary() && self.pending.is_nothing()
     }
 
     fn client_left(&self) -> bool {

@@ -5,14 +5,14 @@ mod support;
 
 use attache_postgres::{CancelRequest, ChannelBinding};
 use attache_wire::testing::{Run, run, run_every_split};
-use attache_wire::{Fault, Insecure, Notice, Opening, Protocol, Refusal, TlsFacts, TlsStart};
+use attache_wire::{Fault, Insecure, Moment, Notice, Opening, Protocol, Refusal, TlsFacts, TlsStart};
 use bytes::BytesMut;
-use support::{error, postgres};
+use support::{NONCE, error, postgres};
 
 const REQUEST: &[u8] = b"\0\0\0\x14\x04\xd2\x16\x2e\0\0\x10\x01long key";
 
 fn request() -> CancelRequest {
-    match run(postgres(ChannelBinding::Prefer, None).accept(), &[REQUEST], &[], None).end {
+    match run(postgres(ChannelBinding::Prefer, None).accept(None, NONCE), &[REQUEST], &[], None).end {
         Ok(Some(Opening::Errand(request))) => request,
         other => panic!("{other:?}"),
     }
@@ -49,7 +49,7 @@ fn a_refusal_is_an_error_response_with_code_cause_session_and_hint() {
     let refused = |refusal, cause, hint| {
         let mut out = BytesMut::new();
         let notice = Notice { refusal, cause, hint, session: "k7x2" };
-        postgres(ChannelBinding::Prefer, None).refuse(&notice, &mut out);
+        postgres(ChannelBinding::Prefer, None).refuse(&notice, Moment::Opening, &mut out);
         out.to_vec()
     };
     let codes = [

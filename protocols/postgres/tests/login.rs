@@ -46,7 +46,7 @@ fn user_and_database_are_replaced_where_they_stand_and_all_else_is_kept() {
     let sent = |minor, parameters: &[&str], database| {
         let protocol = postgres(ChannelBinding::Prefer, database);
         let intent = intent(&startup(minor, parameters));
-        run(protocol.login(&intent, terms(TlsStart::Off, PASSWORD)), &[b""], &[], None).output
+        run(protocol.login(&intent, None, terms(TlsStart::Off, PASSWORD)), &[b""], &[], None).output
     };
     let parameters = ["a", "1", "user", "app", "b", "", "database", "shop", "_pq_.x", "y"];
     let expected = ["a", "1", "user", "orders", "b", "", "database", "shop", "_pq_.x", "y"];
@@ -67,7 +67,7 @@ fn user_and_database_are_replaced_where_they_stand_and_all_else_is_kept() {
 fn a_probe_asks_for_the_database_of_the_route_or_the_one_that_always_exists() {
     let sent = |database| {
         let protocol = postgres(ChannelBinding::Prefer, database);
-        let login = protocol.login(&protocol.probe_intent(), terms(TlsStart::Off, PASSWORD));
+        let login = protocol.login(&protocol.probe_intent(), None, terms(TlsStart::Off, PASSWORD));
         run(login, &[b""], &[], None).output
     };
     let expected =

@@ -16,7 +16,7 @@ fn asked(parameters: &[&str], said: &[u8]) -> Run<Greeting> {
     let intent = intent(&startup(0, parameters));
     let make = || {
         let terms = Terms { ask_role: true, ..terms(TlsStart::Off, "") };
-        postgres(ChannelBinding::Prefer, None).login(&intent, terms)
+        postgres(ChannelBinding::Prefer, None).login(&intent, None, terms)
     };
     run_every_split(make, &[said], None)
 }

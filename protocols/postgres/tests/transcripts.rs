@@ -21,7 +21,7 @@ fn check_login(transcript: &Transcript) {
     let (intent, facts, terms) = (intent(&transcript.octets("A")), facts(transcript), terms(transcript));
     let segments = transcript.segments();
     let segments: Vec<&[u8]> = segments.iter().map(Vec::as_slice).collect();
-    let run = run_every_split(|| protocol.login(&intent, terms.clone()), &segments, facts.as_ref());
+    let run = run_every_split(|| protocol.login(&intent, None, terms.clone()), &segments, facts.as_ref());
 
     assert_eq!(shown(&run.output), shown(&transcript.octets("C")), "{name}");
     assert!(run.unread.is_empty(), "{name}");
@@ -84,7 +84,14 @@ fn terms(transcript: &Transcript) -> Terms {
         other => panic!("{other}"),
     };
     let credential = credential(transcript.value("user"), Some(transcript.value("password").as_bytes()));
-    Terms { credential: Some(credential), tls, allow_cleartext: false, ask_role: false, nonce: NONCE }
+    Terms {
+        credential: Some(credential),
+        tls,
+        allow_cleartext: false,
+        ask_role: false,
+        private: false,
+        nonce: NONCE,
+    }
 }
 
 fn facts(transcript: &Transcript) -> Option<TlsFacts> {
@@ -113,8 +120,8 @@ fn check_session(transcript: &Transcript, size: usize) {
         let octets = unescape(text);
         let context = format!("{} line {} in pieces of {size}", transcript.name, at + 1);
         match kind.as_str() {
-            "C" => octets.chunks(size).for_each(|piece| watch.from_client(piece)),
-            "S" => octets.chunks(size).for_each(|piece| watch.from_server(piece)),
+            "C" => octets.chunks(size).for_each(|piece| assert!(watch.from_client(piece).is_ok())),
+            "S" => octets.chunks(size).for_each(|piece| assert!(watch.from_server(piece).is_ok())),
             "quiet" => assert!(watch.quiet(), "{context}"),
             "busy" => assert!(!watch.quiet(), "{context}"),
             "#" => {}

@@ -4,7 +4,7 @@
 mod support;
 
 use attache_postgres::SessionWatch;
-use attache_wire::Watch;
+use attache_wire::{Passage, Watch};
 use proptest::prelude::*;
 use support::{error, message};
 
@@ -18,8 +18,8 @@ fn watched(steps: &[From]) -> SessionWatch {
     let mut watch = SessionWatch::default();
     for step in steps {
         match step {
-            Client(bytes) => watch.from_client(bytes),
-            Server(bytes) => watch.from_server(bytes),
+            Client(bytes) => assert_eq!(watch.from_client(bytes), Ok(Passage::All)),
+            Server(bytes) => watch.from_server(bytes).unwrap(),
         }
     }
     watch
@@ -98,7 +98,7 @@ fn a_copy_in_doubt_is_never_quiet_too_early() {
     let steps = [client(b"PBES"), query(), ready(b'I'), server(b"G"), client(b"c")];
     let mut watch = watched(&steps);
     assert!(!watch.quiet(), "the query's answer is still to come");
-    watch.from_server(&[message(b'C', b"COPY 0\0"), message(b'Z', b"I")].concat());
+    watch.from_server(&[message(b'C', b"COPY 0\0"), message(b'Z', b"I")].concat()).unwrap();
     assert!(watch.quiet(), "and then it has come");
     // CopyDone without the Sync that the extended protocol needs.
     assert!(!watched(&[client(b"PBES"), server(b"12G"), client(b"c")]).quiet());
@@ -116,11 +116,11 @@ proptest! {
         let (mut whole, mut pieces) = (SessionWatch::default(), SessionWatch::default());
         for (client, bytes) in steps {
             if client {
-                whole.from_client(&bytes);
-                bytes.chunks(size).for_each(|piece| pieces.from_client(piece));
+                assert!(whole.from_client(&bytes).is_ok());
+                bytes.chunks(size).for_each(|piece| assert!(pieces.from_client(piece).is_ok()));
             } else {
-                whole.from_server(&bytes);
-                bytes.chunks(size).for_each(|piece| pieces.from_server(piece));
+                whole.from_server(&bytes).unwrap();
+                bytes.chunks(size).for_each(|piece| pieces.from_server(piece).unwrap());
             }
             prop_assert_eq!(whole.quiet(), pieces.quiet());
             prop_assert_eq!(whole.may_speak(), pieces.may_speak());

@@ -10,8 +10,8 @@
 mod login;
 
 use attache_wire::{
-    Access, At, Directions, Fault, Features, Machine, Notice, Opening, Protocol, Relay, ServerRole, Step,
-    Terms, TlsStart, Turn, UrlParameter,
+    Access, At, Directions, Fault, Features, Machine, Moment, Never, Nonce, Notice, Opening, Protocol, Relay,
+    ServerRole, Step, Terms, TlsStart, Turn, UrlParameter,
 };
 use bytes::BytesMut;
 use schemars::JsonSchema;
@@ -32,15 +32,14 @@ pub struct Options {}
 #[derive(Debug)]
 pub struct Accept;
 
-/// There are no errands in an unknown protocol: no value of this type exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Never {}
-
 impl Protocol for Tcp {
     const FEATURES: Features = Features {
         name: "tcp",
         schemes: &["tcp"],
         default_port: None,
+        // Its server may well speak first, and is dialled before its client has said anything; but nobody here
+        // understands what it says.
+        server_first: false,
         database_of_user: false,
         negotiates_tls: false,
         alpn: None,
@@ -51,22 +50,24 @@ impl Protocol for Tcp {
     };
 
     type Options = Options;
+    type Hello = Never;
     type Intent = ();
     type Greeting = ();
     type Errand = Never;
     type Accept = Accept;
     type Login = Login;
     type Deliver = Never;
+    type Watch = Never;
 
     fn new(Options {}: Options, _database: Option<String>) -> Self {
         Self
     }
 
-    fn accept(&self) -> Accept {
+    fn accept(&self, _hello: Option<&Never>, _nonce: Nonce) -> Accept {
         Accept
     }
 
-    fn login(&self, (): &(), terms: Terms) -> Login {
+    fn login(&self, (): &(), _hello: Option<Never>, terms: Terms) -> Login {
         Login::new(terms.tls)
     }
 
@@ -75,11 +76,11 @@ impl Protocol for Tcp {
     fn welcome(&self, (): &(), (): (), _out: &mut BytesMut) {}
 
     /// Says nothing: any byte would be taken for the server's.
-    fn refuse(&self, _notice: &Notice<'_>, _out: &mut BytesMut) {}
+    fn refuse(&self, _notice: &Notice<'_>, _moment: Moment<'_, ()>, _out: &mut BytesMut) {}
 
     fn farewell(&self, _out: &mut BytesMut) {}
 
-    fn relay(&self, (): &(), (): &()) -> Relay {
+    fn relay(&self, (): &(), (): &()) -> Relay<Never> {
         Relay::Opaque
     }
 
@@ -131,18 +132,6 @@ impl Machine for Accept {
     }
 }
 
-impl Machine for Never {
-    type Output = ();
-
-    fn step(&mut self, _turn: &mut Turn<'_>) -> Result<Step<()>, Fault> {
-        match *self {}
-    }
-
-    fn limit(&self) -> usize {
-        match *self {}
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use attache_wire::Refusal;
@@ -162,7 +151,7 @@ mod tests {
     fn nothing_is_ever_said_in_an_unknown_protocol() {
         let mut out = BytesMut::new();
         let notice = Notice { refusal: Refusal::Unavailable, cause: "gone", hint: "", session: "a1" };
-        Tcp.refuse(&notice, &mut out);
+        Tcp.refuse(&notice, Moment::Opening, &mut out);
         Tcp.welcome(&(), (), &mut out);
         Tcp.farewell(&mut out);
         assert!(out.is_empty());

@@ -13,7 +13,7 @@
 //! | [`access`] | what a URL means, and how clients find a listener |
 //! | [`credential`] | [`Credential`], [`Secret`]: what is injected |
 //! | [`refusal`] | [`Refusal`], [`Notice`]: what a client may be told |
-//! | [`watch`] | [`Watch`]: frame boundaries and the quiet point, while bytes are copied |
+//! | [`watch`] | [`Watch`]: frame boundaries, the quiet point and pauses, while bytes are copied |
 //! | [`scram`] | the client side of RFC 5802 and RFC 7677 |
 //! | [`testing`] | a driver for machines in tests: every split point, no sockets |
 
@@ -30,7 +30,7 @@ pub mod watch;
 pub use access::{Access, At, Directions, TlsWish, UrlParameter};
 pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
-pub use machine::{Machine, Step, TlsFacts, Turn};
-pub use protocol::{Features, Opening, Ping, Protocol, ServerRole, Terms, TlsStart};
-pub use refusal::{Notice, Refusal};
-pub use watch::{Relay, Watch};
+pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
+pub use protocol::{Features, Never, Nonce, Opening, Ping, Protocol, ServerRole, Terms, TlsStart};
+pub use refusal::{Moment, Notice, Refusal};
+pub use watch::{Passage, Relay, Watch};

@@ -27,6 +27,9 @@ pub trait Machine {
     fn limit(&self) -> usize;
 }
 
+/// A machine of which only the outcome is known.
+pub type Boxed<T> = Box<dyn Machine<Output = T> + Send>;
+
 impl<M: Machine + ?Sized> Machine for Box<M> {
     type Output = M::Output;
 

@@ -9,12 +9,16 @@ use serde::de::DeserializeOwned;
 
 use crate::access::{Access, Directions, UrlParameter};
 use crate::credential::Credential;
-use crate::machine::Machine;
-use crate::refusal::Notice;
-use crate::watch::Relay;
+use crate::fault::Fault;
+use crate::machine::{Boxed, Machine, Step, Turn};
+use crate::refusal::{Moment, Notice};
+use crate::watch::{Passage, Relay, Watch};
 
 /// A round trip to a server.
-pub type Ping = Box<dyn Machine<Output = ()> + Send>;
+pub type Ping = Boxed<()>;
+
+/// Fresh random bytes for one exchange alone: as many as base64 carries without padding.
+pub type Nonce = [u8; 24];
 
 /// A wire protocol, configured for one route.
 ///
@@ -26,6 +30,8 @@ pub trait Protocol: Send + Sync + Sized + 'static {
 
     /// The route's `options`: the protocol's own settings.
     type Options: DeserializeOwned + Serialize + JsonSchema + Default + Send + 'static;
+    /// What a server says before anyone has asked it; [`Never`] where clients speak first.
+    type Hello: Send + Sync + 'static;
     /// What a client asked for when it connected.
     type Intent: Send + Sync + 'static;
     /// What the server said at login that the client must hear.
@@ -39,16 +45,26 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     type Login: Machine<Output = Self::Greeting> + Send + 'static;
     /// Delivers an errand to the server.
     type Deliver: Machine<Output = ()> + Send + 'static;
+    /// Follows a session; [`Never`] where nothing is known of its bytes.
+    type Watch: Watch;
 
     /// The protocol as a route configures it. `database` overrides what clients ask for.
     fn new(options: Self::Options, database: Option<String>) -> Self;
 
-    /// Reads a client's first words.
-    fn accept(&self) -> Self::Accept;
+    /// Reads a server's first words, on a link whose TLS starts as said. `Some` exactly where
+    /// [`Features::server_first`] is set: there every link begins with it, and that of a session before its client
+    /// is greeted.
+    fn hello(&self, tls: TlsStart) -> Option<Boxed<Self::Hello>> {
+        let _ = tls;
+        None
+    }
 
-    /// Logs in to the server as `terms` say, for what the client intends. It serves sessions, probes and
-    /// the `check` command alike.
-    fn login(&self, intent: &Self::Intent, terms: Terms) -> Self::Login;
+    /// Reads a client's first words. Where the server speaks first, it greets the client as `hello` has it.
+    fn accept(&self, hello: Option<&Self::Hello>, nonce: Nonce) -> Self::Accept;
+
+    /// Logs in to the server as `terms` say, for what the client intends, on a link on which the server has said
+    /// `hello` if it speaks first. It serves sessions, probes and the `check` command alike.
+    fn login(&self, intent: &Self::Intent, hello: Option<Self::Hello>, terms: Terms) -> Self::Login;
 
     /// What a probe logs in for.
     fn probe_intent(&self) -> Self::Intent;
@@ -56,14 +72,45 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// Tells the client that it is logged in: the only success that it hears.
     fn welcome(&self, intent: &Self::Intent, greeting: Self::Greeting, out: &mut BytesMut);
 
-    /// Tells a client, before or after its login, why it is turned away.
-    fn refuse(&self, notice: &Notice<'_>, out: &mut BytesMut);
+    /// Tells a client why it is turned away.
+    fn refuse(&self, notice: &Notice<'_>, moment: Moment<'_, Self::Intent>, out: &mut BytesMut);
 
     /// Takes leave of the server on a link that no session uses.
     fn farewell(&self, out: &mut BytesMut);
 
     /// How the bytes of a session are carried once it is logged in.
-    fn relay(&self, intent: &Self::Intent, greeting: &Self::Greeting) -> Relay;
+    fn relay(&self, intent: &Self::Intent, greeting: &Self::Greeting) -> Relay<Self::Watch>;
+
+    /// Reads what a client wants in the midst of its session, where its watch has paused the relay. `None` where
+    /// none ever does.
+    fn reopen(&self, watch: &Self::Watch, nonce: Nonce) -> Option<Boxed<Self::Intent>> {
+        let _ = (watch, nonce);
+        None
+    }
+
+    /// Logs in once more on a link that is logged in, for what the client wants now. `None` where the protocol
+    /// cannot.
+    fn relogin(
+        &self,
+        watch: &Self::Watch,
+        intent: &Self::Intent,
+        terms: Terms,
+    ) -> Option<Boxed<Self::Greeting>> {
+        let _ = (watch, intent, terms);
+        None
+    }
+
+    /// Tells the client how that ended, in the one reply that it waits for; the session goes on with a watch that
+    /// knows of it.
+    fn rewelcome(
+        &self,
+        watch: &mut Self::Watch,
+        intent: &Self::Intent,
+        greeting: Self::Greeting,
+        out: &mut BytesMut,
+    ) {
+        let _ = (watch, intent, greeting, out);
+    }
 
     /// The server's version in its own words, where the greeting tells it.
     fn server_version(&self, greeting: &Self::Greeting) -> Option<String>;
@@ -106,6 +153,8 @@ pub struct Features {
     pub schemes: &'static [&'static str],
     /// The port that is meant where an endpoint names none.
     pub default_port: Option<u16>,
+    /// Whether the server says the first word on a link.
+    pub server_first: bool,
     /// Whether a URL without a database means the one that is called as its user is.
     pub database_of_user: bool,
     /// Whether TLS can be asked for inside the protocol, which is then the default way.
@@ -159,13 +208,52 @@ pub struct Terms {
     pub allow_cleartext: bool,
     /// Whether the login is to find out the server's role, even if that takes a question of its own.
     pub ask_role: bool,
+    /// Whether nobody but the server can read what crosses this link even without TLS: a Unix socket.
+    pub private: bool,
     /// Fresh random bytes for this login alone.
-    pub nonce: [u8; Terms::NONCE_LEN],
+    pub nonce: Nonce,
 }
 
-impl Terms {
-    /// Octets of randomness per login: 18, which base64 carries without padding.
-    pub const NONCE_LEN: usize = 18;
+/// What a protocol does not have: no value of this type exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Never {}
+
+impl Machine for Never {
+    type Output = ();
+
+    fn step(&mut self, _turn: &mut Turn<'_>) -> Result<Step<()>, Fault> {
+        match *self {}
+    }
+
+    fn limit(&self) -> usize {
+        match *self {}
+    }
+}
+
+impl Watch for Never {
+    fn from_client(&mut self, _bytes: &[u8]) -> Result<Passage, Fault> {
+        match *self {}
+    }
+
+    fn from_server(&mut self, _bytes: &[u8]) -> Result<(), Fault> {
+        match *self {}
+    }
+
+    fn may_speak(&self) -> bool {
+        match *self {}
+    }
+
+    fn quiet(&self) -> bool {
+        match *self {}
+    }
+
+    fn answered(&self) -> bool {
+        match *self {}
+    }
+
+    fn client_left(&self) -> bool {
+        match *self {}
+    }
 }
 
 /// How a link to the server becomes encrypted.

@@ -40,3 +40,17 @@ pub struct Notice<'a> {
     /// The session's id, which the log carries too.
     pub session: &'a str,
 }
+
+/// At which point a client is told; in some protocols a refusal looks different at each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moment<'a, I> {
+    /// Nobody has said anything yet, on a protocol where the server speaks first.
+    Silence,
+    /// What the client wants has not been understood.
+    Opening,
+    /// The client has said what it wants, and waits for its welcome.
+    Waiting(&'a I),
+    /// Within the session: the number that the next frame to the client bears
+    /// ([`Watch::next_number`](crate::Watch::next_number)).
+    Session(u8),
+}

@@ -1,24 +1,44 @@
 //! What is known of a session while its bytes are copied.
 //!
-//! A watch sees every byte once, in the order in which it was passed on, and looks at frame headers
-//! only: bodies are skipped, never assembled, and nothing is changed.
+//! A watch sees every byte once, in order, before it is passed on, and looks at frame headers only: bodies are
+//! skipped, never assembled, and nothing is changed. What it can do is to stop: the relay pauses before a frame
+//! that carries a login of the client's, and the protocol's machines take its place
+//! ([`Protocol::reopen`](crate::Protocol::reopen)).
+
+use crate::fault::Fault;
 
 /// How the bytes of a session are carried after login.
-pub enum Relay {
+pub enum Relay<W> {
     /// As they are; nothing is known of them.
     Opaque,
     /// As they are, with a look at the frame headers.
-    Watched(Box<dyn Watch>),
+    Watched(Box<W>),
+}
+
+/// What becomes of bytes that came from the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passage {
+    /// All of them are passed on.
+    All,
+    /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
+    /// the watch has not seen it.
+    Until(usize),
 }
 
 /// Keeps track of frame boundaries and of what is outstanding.
 #[expect(clippy::wrong_self_convention, reason = "`from` names a direction here, not a conversion")]
-pub trait Watch: Send {
-    /// These bytes went from the client to the server.
-    fn from_client(&mut self, bytes: &[u8]);
+pub trait Watch: Send + 'static {
+    /// These bytes are about to go from the client to the server.
+    ///
+    /// # Errors
+    /// The client broke a rule that has to be kept here. None of these bytes is passed on.
+    fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault>;
 
-    /// These bytes went from the server to the client.
-    fn from_server(&mut self, bytes: &[u8]);
+    /// These bytes are about to go from the server to the client.
+    ///
+    /// # Errors
+    /// The server broke a rule that has to be kept here. None of these bytes is passed on.
+    fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault>;
 
     /// Whether a refusal may be appended to what the client was sent so far: the server's last frame
     /// is complete and neither side has said its last word yet.
@@ -28,6 +48,15 @@ pub trait Watch: Send {
     /// outstanding, no transaction, no half-sent frame in either direction. Doubt answers `false`.
     fn quiet(&self) -> bool;
 
+    /// Whether the server has answered everything that was passed on to it, and nothing is half-sent. A relay that
+    /// pauses waits for this, so that what happens in the pause cannot overtake a reply.
+    fn answered(&self) -> bool;
+
     /// Whether the client has announced that it is leaving, so that the server closing is no failure.
     fn client_left(&self) -> bool;
+
+    /// The number that the next frame to the client bears, in protocols that number them.
+    fn next_number(&self) -> u8 {
+        0
+    }
 }

@@ -11,10 +11,12 @@ use attache_postgres::{ChannelBinding, MAX_GREETING_LEN, Options, Postgres, Sess
 use attache_tcp::Tcp;
 use attache_wire::scram::{Binding, ClientFirst, KeyCache};
 use attache_wire::testing::{Run, run};
-use attache_wire::{Credential, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart, Watch};
+use attache_wire::{Credential, Nonce, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart, Watch};
 use bytes::BytesMut;
 
 use split::same_at_any_split;
+
+const NONCE: Nonce = [7; 24];
 
 /// A harness and the name of its target and corpus.
 pub type Harness = (&'static str, fn(&[u8]));
@@ -34,17 +36,17 @@ const SECRET: &str = "hunter2-and-more";
 /// The null protocol eats nothing and says nothing.
 pub fn tcp(data: &[u8]) {
     let protocol = Tcp::new(Default::default(), None);
-    let accepted = same_at_any_split(|| protocol.accept(), &[data], None);
+    let accepted = same_at_any_split(|| protocol.accept(None, NONCE), &[data], None);
     assert_eq!((accepted.unread.as_slice(), accepted.output.as_slice()), (data, &b""[..]));
 }
 
 /// A client's first packets.
 pub fn pg_accept(data: &[u8]) {
     let protocol = postgres(0);
-    let accepted = same_at_any_split(|| protocol.accept(), &[data], None);
+    let accepted = same_at_any_split(|| protocol.accept(None, NONCE), &[data], None);
     assert!(accepted.output.len() <= 2 + 7, "two refusals and one alert");
     if let Ok(Some(Opening::Session(intent))) = accepted.end {
-        let sent = run(protocol.login(&intent, terms(TlsStart::Off)), &[], &[], None);
+        let sent = run(protocol.login(&intent, None, terms(TlsStart::Off)), &[], &[], None);
         assert!(sent.output.len() <= attache_postgres::MAX_STARTUP_LEN);
     }
 }
@@ -59,7 +61,8 @@ pub fn pg_login(data: &[u8]) {
     let (early, late) = said.split_at(usize::from(*early % 4).min(said.len()));
     let facts = (choice & 0x20 != 0).then(facts);
     let intent = protocol.probe_intent();
-    let ended = same_at_any_split(|| protocol.login(&intent, terms.clone()), &[early, late], facts.as_ref());
+    let ended =
+        same_at_any_split(|| protocol.login(&intent, None, terms.clone()), &[early, late], facts.as_ref());
     check_login(&protocol, &terms, facts.as_ref(), ended);
 }
 
@@ -86,7 +89,7 @@ pub fn pg_cancel(data: &[u8]) {
     let Some(([choice], said)) = data.split_first_chunk() else { return };
     let protocol = postgres(*choice);
     let facts = (choice & 0x20 != 0).then(facts);
-    let request = match run(protocol.accept(), &[REQUEST], &[], None).end {
+    let request = match run(protocol.accept(None, NONCE), &[REQUEST], &[], None).end {
         Ok(Some(Opening::Errand(request))) => request,
         other => unreachable!("a well-formed request: {other:?}"),
     };
@@ -102,11 +105,11 @@ pub fn pg_watch(mut data: &[u8]) {
         let (bytes, rest) = rest.split_at(usize::from(header >> 1).min(rest.len()));
         data = rest;
         if header & 1 == 0 {
-            whole.from_client(bytes);
-            bytes.chunks(1).for_each(|piece| pieces.from_client(piece));
+            assert!(whole.from_client(bytes).is_ok());
+            bytes.chunks(1).for_each(|piece| assert!(pieces.from_client(piece).is_ok()));
         } else {
-            whole.from_server(bytes);
-            bytes.chunks(1).for_each(|piece| pieces.from_server(piece));
+            assert!(whole.from_server(bytes).is_ok());
+            bytes.chunks(1).for_each(|piece| assert!(pieces.from_server(piece).is_ok()));
         }
         assert_eq!(whole.quiet(), pieces.quiet());
         assert_eq!(whole.may_speak(), pieces.may_speak());
@@ -123,7 +126,7 @@ pub fn scram_client(data: &[u8]) {
         return;
     }
     let (secret, cache) = (secret(), KeyCache::default());
-    let client = ClientFirst::new("", &[7; Terms::NONCE_LEN], Binding::Unsupported);
+    let client = ClientFirst::new("", &NONCE, Binding::Unsupported);
     if let Ok((message, end)) = client.answer(first, &secret, &cache) {
         assert!(!message.contains(SECRET) && message.len() < 2048);
         // A server that knows the password is not among the arbitrary ones.
@@ -162,7 +165,8 @@ fn terms(tls: TlsStart) -> Terms {
         tls,
         allow_cleartext: false,
         ask_role: false,
-        nonce: [7; Terms::NONCE_LEN],
+        private: false,
+        nonce: NONCE,
     }
 }
 

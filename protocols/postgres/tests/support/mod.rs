@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use attache_postgres::{ChannelBinding, Intent, Login, Options, Postgres};
 use attache_wire::testing::run;
-use attache_wire::{Credential, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart};
+use attache_wire::{Credential, Nonce, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart};
 use bytes::BytesMut;
 
 /// The nonce of every recorded login.
-pub(crate) const NONCE: [u8; Terms::NONCE_LEN] = [7; Terms::NONCE_LEN];
+pub(crate) const NONCE: Nonce = [7; 24];
 
 pub(crate) fn postgres(channel_binding: ChannelBinding, database: Option<&str>) -> Postgres {
     Postgres::new(Options { channel_binding }, database.map(str::to_owned))
@@ -22,7 +22,7 @@ pub(crate) fn credential(user: &str, secret: Option<&[u8]>) -> Arc<Credential> {
 
 pub(crate) fn terms(tls: TlsStart, password: &str) -> Terms {
     let credential = Some(credential("orders", Some(password.as_bytes())));
-    Terms { credential, tls, allow_cleartext: false, ask_role: false, nonce: NONCE }
+    Terms { credential, tls, allow_cleartext: false, ask_role: false, private: false, nonce: NONCE }
 }
 
 pub(crate) fn startup(minor: u16, parameters: &[&str]) -> Vec<u8> {
@@ -33,7 +33,7 @@ pub(crate) fn startup(minor: u16, parameters: &[&str]) -> Vec<u8> {
 }
 
 pub(crate) fn intent(packet: &[u8]) -> Intent {
-    let accepted = run(postgres(ChannelBinding::Prefer, None).accept(), &[packet], &[], None);
+    let accepted = run(postgres(ChannelBinding::Prefer, None).accept(None, NONCE), &[packet], &[], None);
     match accepted.end {
         Ok(Some(Opening::Session(intent))) => intent,
         other => panic!("not a session: {other:?}"),
@@ -42,7 +42,7 @@ pub(crate) fn intent(packet: &[u8]) -> Intent {
 
 pub(crate) fn login(channel_binding: ChannelBinding, terms: Terms) -> Login {
     let intent = intent(&startup(0, &["user", "app"]));
-    postgres(channel_binding, None).login(&intent, terms)
+    postgres(channel_binding, None).login(&intent, None, terms)
 }
 
 pub(crate) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
