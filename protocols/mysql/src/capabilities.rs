@@ -42,6 +42,8 @@ impl Capabilities {
     pub(crate) const CAPABILITY_EXTENSION: Self = Self(1 << 29);
     pub(crate) const VERIFY_SERVER_CERTIFICATE: Self = Self(1 << 30);
     pub(crate) const REMEMBER_OPTIONS: Self = Self(1 << 31);
+    /// MariaDB's: whether columns are described may be told behind their number.
+    pub(crate) const CACHE_METADATA: Self = Self(1 << 36);
     /// MariaDB's extended flags (progress, bulk operations, extended metadata, cached metadata …).
     pub(crate) const EXTENDED: Self = Self(0xffff_ffff << 32);
 

@@ -19,8 +19,6 @@ const MAX_VERSION_LEN: usize = 256;
 const MAX_PLUGIN_LEN: usize = 64;
 /// The version of the protocol that servers have spoken since 3.21.
 const PROTOCOL: u8 = 10;
-/// What the first packet says in place of a version if it is an error.
-const ERR: u8 = 0xff;
 /// Octets of the nonce in front of the flags, and behind them.
 const NONCE_HEAD_LEN: usize = 8;
 const NONCE_TAIL_LEN: usize = 12;
@@ -78,7 +76,7 @@ impl ReadHello {
         };
         match packet.payload.first() {
             Some(&PROTOCOL) => Hello::parse(&packet.payload[1..]).map(Step::Done),
-            Some(&ERR) => Err(rejection::before_greeting(&packet.payload, turn.tls.is_some(), self.tls)),
+            Some(&rejection::ERR) => Err(rejection::before_greeting(&packet.payload, self.tls)),
             Some(9) => Err(Fault::Unsupported("a server that speaks version 9 of the protocol, as before 3.21")),
             Some(_) => Err(Fault::Unsupported("a server whose first packet is not of version 10 of the protocol")),
             None => Err(FORM),
