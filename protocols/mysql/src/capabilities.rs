@@ -47,9 +47,6 @@ impl Capabilities {
     /// MariaDB's extended flags (progress, bulk operations, extended metadata, cached metadata …).
     pub(crate) const EXTENDED: Self = Self(0xffff_ffff << 32);
 
-    /// MariaDB's MARIADB_CLIENT_CACHE_METADATA: a result says whether the definitions of its columns follow.
-    pub(crate) const CACHE_METADATA: Self = Self(1 << 36);
-
     pub(crate) fn has(self, other: Self) -> bool {
         self & other == other
     }

@@ -56,7 +56,7 @@ impl Scanner {
     }
 
     /// Takes bytes off the front, up to the end of the next payload, which it reports.
-    pub(crate) fn next<'a>(&'a mut self, bytes: &mut &'a [u8]) -> Option<Seen<'a>> {
+    pub(crate) fn next<'a, 'b: 'a>(&'a mut self, bytes: &mut &'b [u8]) -> Option<Seen<'a>> {
         if self.at_boundary()
             && let Some(seen) = whole(bytes)
         {

@@ -28,8 +28,6 @@ pub struct SessionWatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClientEnd {
     Open,
-    /// A COM_CHANGE_USER has been held back, and waits for the packet behind it.
-    Changing,
     Left,
 }
 
@@ -57,29 +55,28 @@ impl SessionWatch {
 
     /// The user was changed: the session is a new one on the same links.
     pub(crate) fn renew(&mut self, intent: &Intent, greeting: &Greeting) {
-        *self = Self { client_end: self.client_end, ..Self::new(intent, greeting) };
-        self.client_end = ClientEnd::Open;
+        *self = Self::new(intent, greeting);
     }
 
     /// A command is recognised by its first octet. While that is not there, nothing of it is passed on.
-    fn hold(&mut self, bytes: &[u8]) -> Result<Hold, Fault> {
+    fn held(&self, bytes: &[u8]) -> Result<Held, Fault> {
         if !self.client.at_boundary() || !self.replies.takes_commands() {
-            return Ok(Hold::Nothing);
+            return Ok(Held::Nothing);
         }
         match bytes {
-            [0, 0, 0, _, ..] => Ok(Hold::Nothing),
+            [0, 0, 0, _, ..] => Ok(Held::Nothing),
             [_, _, _, _, CHANGE_USER, ..] if !self.replies.can_be_followed() => Err(Fault::Unsupported(
                 "a change of user where it is not known which commands are still to be answered",
             )),
-            [_, _, _, _, CHANGE_USER, ..] => Ok(Hold::ChangeOfUser),
-            bytes if bytes.len() <= HEADER_LEN => Ok(Hold::Header),
-            _ => Ok(Hold::Nothing),
+            [_, _, _, _, CHANGE_USER, ..] => Ok(Held::ChangeOfUser),
+            bytes if bytes.len() <= HEADER_LEN => Ok(Held::Header),
+            _ => Ok(Held::Nothing),
         }
     }
 }
 
 /// What of the client's next bytes is not passed on yet.
-enum Hold {
+enum Held {
     Nothing,
     /// What is there of a header.
     Header,
@@ -91,13 +88,10 @@ impl Watch for SessionWatch {
         let mut rest = bytes;
         while !rest.is_empty() {
             let passed = bytes.len() - rest.len();
-            match self.hold(rest)? {
-                Hold::Nothing => {}
-                Hold::Header => return Ok(Passage::Wait(passed)),
-                Hold::ChangeOfUser => {
-                    self.client_end = ClientEnd::Changing;
-                    return Ok(Passage::Until(passed));
-                }
+            match self.held(rest)? {
+                Held::Nothing => {}
+                Held::Header => return Ok(Passage::Hold(passed)),
+                Held::ChangeOfUser => return Ok(Passage::Until(passed)),
             }
             if let Some(seen) = self.client.next(&mut rest)
                 && self.replies.asked(&seen) == Ask::Quit
@@ -131,12 +125,8 @@ impl Watch for SessionWatch {
         self.client_end == ClientEnd::Left
     }
 
-    /// The change of user itself bears none: what answers it bears the next.
     fn next_number(&self) -> u8 {
-        match self.client_end {
-            ClientEnd::Changing if self.replies.is_idle() => 1,
-            ClientEnd::Open | ClientEnd::Changing | ClientEnd::Left => self.replies.number(),
-        }
+        self.replies.number()
     }
 }
 
