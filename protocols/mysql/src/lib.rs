@@ -4,7 +4,20 @@
 //! is in "MariaDB Client/Server Protocol". What this crate does not do: parse SQL, change a byte after the login, or
 //! speak the protocol of before 4.1.
 
-#![allow(dead_code, reason = "put together in a later commit")]
+//!
+//! | file | story |
+//! | --- | --- |
+//! | `hello` | the server's first words |
+//! | `login` | from there to its OK, with TLS asked for on the way |
+//! | `agreement` | which flags both links have |
+//! | `account` | who we are, as the server hears it |
+//! | `auth` | the authentication exchange |
+//! | `proof`, `public_key` | the hashes, signatures and encryption in it |
+//! | `relogin` | the same on a link that is logged in |
+//! | `role` | whether the server takes writes, asked on the new link |
+//! | `greeting` | what the server said that the client must hear |
+//! | `rejection` | what the server said instead |
+//! | `ping` | a round trip, and the goodbye |
 
 mod account;
 mod agreement;
@@ -17,14 +30,22 @@ mod intent;
 mod login;
 mod options;
 mod packet;
+mod pending;
 mod ping;
 mod plugin;
 mod proof;
 mod public_key;
 mod rejection;
 mod relogin;
-
 mod role;
+
+use std::sync::Arc;
+
+use attache_wire::{
+    Access, Boxed, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Rejection, Relay,
+    ServerRole, Terms, TlsStart, UrlParameter,
+};
+use bytes::BytesMut;
 
 pub use capabilities::Capabilities;
 pub use greeting::Greeting;
@@ -32,3 +53,117 @@ pub use hello::Hello;
 pub use intent::Intent;
 pub use login::{Login, MAX_LOGIN_PACKET_LEN};
 pub use options::Options;
+pub use pending::{Accept, SessionWatch, watch_of};
+
+/// MySQL or MariaDB on one route.
+#[derive(Debug)]
+pub struct Mysql {
+    options: Arc<Options>,
+    database: Option<String>,
+}
+
+impl Protocol for Mysql {
+    const FEATURES: Features = Features {
+        name: "mysql",
+        schemes: &["mysql", "mariadb"],
+        default_port: Some(3306),
+        server_first: true,
+        database_of_user: false,
+        negotiates_tls: true,
+        alpn: None,
+        needs_user: true,
+        has_roles: true,
+        // A client that closes its half could never send a command.
+        half_open_clients: false,
+    };
+
+    type Options = Options;
+    type Hello = Hello;
+    type Intent = Intent;
+    type Greeting = Greeting;
+    type Errand = Never;
+    type Accept = Accept;
+    type Login = Login;
+    type Deliver = Never;
+    type Watch = SessionWatch;
+
+    fn new(options: Options, database: Option<String>) -> Self {
+        Self { options: Arc::new(options), database }
+    }
+
+    fn hello(&self, tls: TlsStart) -> Option<Boxed<Hello>> {
+        Some(Box::new(hello::ReadHello::new(tls)))
+    }
+
+    fn accept(&self, _hello: Option<&Hello>, _nonce: Nonce) -> Accept {
+        Accept
+    }
+
+    fn login(&self, intent: &Intent, hello: Option<Hello>, terms: Terms) -> Login {
+        let hello = hello.expect("a link to a server that speaks first begins with its hello");
+        Login::new(intent.clone(), hello, self.database.as_deref(), Arc::clone(&self.options), terms)
+    }
+
+    fn probe_intent(&self) -> Intent {
+        Intent::probe("attache-probe")
+    }
+
+    fn welcome(&self, _intent: &Intent, _greeting: Greeting, _out: &mut BytesMut) {}
+
+    fn refuse(&self, _notice: &Notice<'_>, _moment: Moment<'_, Intent>, _out: &mut BytesMut) {}
+
+    fn repeat(&self, rejection: &Rejection, moment: Moment<'_, Intent>, out: &mut BytesMut) {
+        rejection::repeat(rejection, moment, out);
+    }
+
+    fn farewell(&self, out: &mut BytesMut) {
+        ping::quit(out);
+    }
+
+    fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
+        Relay::Opaque
+    }
+
+    fn server_version(&self, greeting: &Greeting) -> Option<String> {
+        greeting.server_version()
+    }
+
+    fn role(&self, greeting: &Greeting) -> Option<ServerRole> {
+        greeting.role
+    }
+
+    fn ping(&self) -> Option<Ping> {
+        Some(Box::new(ping::Ping::default()))
+    }
+
+    fn relogin(&self, watch: &SessionWatch, intent: &Intent, terms: Terms) -> Option<Boxed<Greeting>> {
+        let (database, options) = (self.database.as_deref(), Arc::clone(&self.options));
+        Some(Box::new(relogin::Relogin::new(intent.clone(), database, options, terms, watch.link())))
+    }
+
+    /// COM_CHANGE_USER resets everything that belongs to a session (manual, "COM_CHANGE_USER").
+    fn starts_anew(&self, _intent: &Intent) -> bool {
+        true
+    }
+
+    /// KILL is a command, on a session of its own.
+    fn ticket(&self, _greeting: &Greeting) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn errand_ticket(&self, errand: &Never) -> Vec<u8> {
+        match *errand {}
+    }
+
+    fn deliver(&self, errand: Never, _tls: TlsStart) -> Never {
+        errand
+    }
+
+    fn url_parameter(_name: &str, _value: &str) -> UrlParameter {
+        UrlParameter::Unknown
+    }
+
+    fn directions(_access: &Access<'_>) -> Result<Directions, String> {
+        Err(String::new())
+    }
+}
