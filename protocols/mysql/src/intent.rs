@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use crate::capabilities::Capabilities;
 use crate::field::put_text;
+use crate::plugin::Plugin;
 
 /// The part of a client's first packet that goes to the server: everything but who it says it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,6 +21,20 @@ pub struct Intent {
     pub(crate) attributes: Vec<u8>,
     /// The sequence number that the answer to the client bears.
     pub(crate) sequence: u8,
+    /// What comes in front of the OK.
+    pub(crate) prelude: Prelude,
+    /// The authentication method that the client was greeted with; none for a probe.
+    pub(crate) offered: Option<Plugin>,
+}
+
+/// What a client waits for before it takes an OK.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Prelude {
+    #[default]
+    Nothing,
+    /// That its `caching_sha2_password` answer was right (manual, "Caching_sha2_password information":
+    /// fast_auth_success). An OK without it is an error for libmysqlclient.
+    FastAuth,
 }
 
 /// The longest packet that a probe takes, in octets.

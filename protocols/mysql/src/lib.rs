@@ -3,11 +3,17 @@
 //! Sections are those of "MySQL Client/Server Protocol" in MySQL's source documentation; what MariaDB does otherwise
 //! is in "MariaDB Client/Server Protocol". What this crate does not do: parse SQL, change a byte after the login, or
 //! speak the protocol of before 4.1.
-
 //!
 //! | file | story |
 //! | --- | --- |
 //! | `hello` | the server's first words |
+//! | `accept`, `offer` | the greeting that a client gets |
+//! | `arrival`, `exchange`, `answer` | what it says to that, and what it waits for |
+//! | `welcome`, `refuse` | what it is told in the end |
+//! | `reopen` | a change of user, as the client asks for it |
+//! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
+//! | `command`, `reply`, `status`, `standing` | where the reply to a command ends, and what the session holds |
+//! | `access` | what a URL says, and how the clients' environment leads them to us |
 //! | `login` | from there to its OK, with TLS asked for on the way |
 //! | `agreement` | which flags both links have |
 //! | `account` | who we are, as the server hears it |
@@ -19,25 +25,39 @@
 //! | `rejection` | what the server said instead |
 //! | `ping` | a round trip, and the goodbye |
 
+mod accept;
+mod access;
 mod account;
 mod agreement;
+mod answer;
+mod arrival;
 mod auth;
 mod capabilities;
+mod command;
+mod exchange;
 mod field;
 mod greeting;
 mod hello;
 mod intent;
 mod login;
+mod offer;
 mod options;
 mod packet;
-mod pending;
 mod ping;
 mod plugin;
 mod proof;
 mod public_key;
+mod refuse;
 mod rejection;
 mod relogin;
+mod reopen;
+mod reply;
 mod role;
+mod scan;
+mod standing;
+mod status;
+mod watch;
+mod welcome;
 
 use std::sync::Arc;
 
@@ -47,13 +67,15 @@ use attache_wire::{
 };
 use bytes::BytesMut;
 
+pub use accept::Accept;
 pub use capabilities::Capabilities;
+pub use exchange::MAX_RESPONSE_LEN;
 pub use greeting::Greeting;
 pub use hello::Hello;
 pub use intent::Intent;
 pub use login::{Login, MAX_LOGIN_PACKET_LEN};
 pub use options::Options;
-pub use pending::{Accept, SessionWatch, watch_of};
+pub use watch::SessionWatch;
 
 /// MySQL or MariaDB on one route.
 #[derive(Debug)]
@@ -95,8 +117,9 @@ impl Protocol for Mysql {
         Some(Box::new(hello::ReadHello::new(tls)))
     }
 
-    fn accept(&self, _hello: Option<&Hello>, _nonce: Nonce) -> Accept {
-        Accept
+    fn accept(&self, hello: Option<&Hello>, nonce: Nonce) -> Accept {
+        let hello = hello.expect("a client is greeted after a server that speaks first");
+        Accept::new(hello, &self.options, nonce)
     }
 
     fn login(&self, intent: &Intent, hello: Option<Hello>, terms: Terms) -> Login {
@@ -108,9 +131,13 @@ impl Protocol for Mysql {
         Intent::probe("attache-probe")
     }
 
-    fn welcome(&self, _intent: &Intent, _greeting: Greeting, _out: &mut BytesMut) {}
+    fn welcome(&self, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
+        welcome::welcome(intent, &greeting.ok, out);
+    }
 
-    fn refuse(&self, _notice: &Notice<'_>, _moment: Moment<'_, Intent>, _out: &mut BytesMut) {}
+    fn refuse(&self, notice: &Notice<'_>, moment: Moment<'_, Intent>, out: &mut BytesMut) {
+        refuse::refuse(notice, moment, out);
+    }
 
     fn repeat(&self, rejection: &Rejection, moment: Moment<'_, Intent>, out: &mut BytesMut) {
         rejection::repeat(rejection, moment, out);
@@ -120,8 +147,17 @@ impl Protocol for Mysql {
         ping::quit(out);
     }
 
-    fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
-        Relay::Opaque
+    fn relay(&self, intent: &Intent, greeting: &Greeting) -> Relay<SessionWatch> {
+        Relay::Watched(Box::new(SessionWatch::new(intent, greeting)))
+    }
+
+    fn reopen(&self, watch: &SessionWatch, nonce: Nonce) -> Option<Boxed<Intent>> {
+        Some(Box::new(watch.reopen(nonce)))
+    }
+
+    fn rewelcome(&self, watch: &mut SessionWatch, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
+        welcome::welcome(intent, &greeting.ok, out);
+        watch.renew(intent, &greeting);
     }
 
     fn server_version(&self, greeting: &Greeting) -> Option<String> {
@@ -159,11 +195,11 @@ impl Protocol for Mysql {
         errand
     }
 
-    fn url_parameter(_name: &str, _value: &str) -> UrlParameter {
-        UrlParameter::Unknown
+    fn url_parameter(name: &str, value: &str) -> UrlParameter {
+        access::parameter(name, value)
     }
 
-    fn directions(_access: &Access<'_>) -> Result<Directions, String> {
-        Err(String::new())
+    fn directions(access: &Access<'_>) -> Result<Directions, String> {
+        access::directions(access)
     }
 }
