@@ -7,12 +7,12 @@ use attache_wire::{Fault, Machine, Never, Nonce, Opening, Step, Turn};
 use bytes::BytesMut;
 
 use crate::answer::{self, Verdict};
+use crate::arrival::Arrival;
 use crate::exchange::{Exchange, MAX_RESPONSE_LEN};
 use crate::hello::Hello;
 use crate::intent::Intent;
 use crate::offer::Offer;
 use crate::options::Options;
-use crate::arrival::Arrival;
 
 /// Greets a client and hears what it wants.
 #[derive(Debug)]

@@ -105,7 +105,8 @@ fn url(access: &Access<'_>) -> String {
         At::Tcp { host, port } => (format!("{host}:{port}"), None),
         At::Unix(path) => ("localhost".to_owned(), Some(format!("socket={}", encoded(path)))),
     };
-    let parameters = access.parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    let parameters =
+        access.parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
     let parameters: Vec<String> = socket.into_iter().chain(parameters).collect();
     let mark = if parameters.is_empty() { "" } else { "?" };
     format!("mysql://{user}{authority}/{database}{mark}{}", parameters.join("&"))
@@ -140,7 +141,8 @@ mod tests {
         ] {
             assert_eq!(parameter(name, value), UrlParameter::Tls(wish), "{name}={value}");
         }
-        for (name, value) in [("ssl-mode", "maybe"), ("tls", "my-config"), ("sslCert", "x"), ("ssl", "true")] {
+        for (name, value) in [("ssl-mode", "maybe"), ("tls", "my-config"), ("sslCert", "x"), ("ssl", "true")]
+        {
             assert_eq!(parameter(name, value), UrlParameter::Unknown, "{name}={value}");
         }
     }
@@ -171,8 +173,11 @@ mod tests {
         let at = At::Unix("/run/attache/mysql.sock");
         let found = directions(&Access { at, user: None, database: None, parameters: &[] }).unwrap();
         let url = "mysql://localhost/?socket=%2Frun%2Fattache%2Fmysql%2Esock";
-        let expected =
-            [("MYSQL_HOST", "localhost"), ("MYSQL_UNIX_PORT", "/run/attache/mysql.sock"), ("DATABASE_URL", url)];
+        let expected = [
+            ("MYSQL_HOST", "localhost"),
+            ("MYSQL_UNIX_PORT", "/run/attache/mysql.sock"),
+            ("DATABASE_URL", url),
+        ];
         assert_eq!(found.env, expected.map(|(name, value)| (name, value.to_owned())));
         assert_eq!(found.example.join(" "), "mysql -S /run/attache/mysql.sock --loose-skip-ssl");
         assert!(found.clear.contains(&"MYSQL_TCP_PORT"));

@@ -5,7 +5,7 @@
 //! A hash or a signature may cross any link. The password itself needs a link that only the server can read: TLS, a
 //! Unix socket, the server's own public key, or the operator's word.
 
-use attache_wire::{Fault, Insecure, Terms};
+use attache_wire::{Fault, Insecure, Terms, Text};
 use bytes::{Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
@@ -101,7 +101,8 @@ impl Exchange {
         out: &mut BytesMut,
     ) -> Result<Verdict, Fault> {
         let state = std::mem::replace(&mut self.state, State::Over);
-        let (kind, body) = packet.payload.split_first().ok_or(Fault::Malformed("an empty packet in a login"))?;
+        let (kind, body) =
+            packet.payload.split_first().ok_or(Fault::Malformed("an empty packet in a login"))?;
         if *kind == ERR {
             let credential = rules.terms.credential.as_deref();
             return Err(rejection(&packet.payload, rules.client_sequence, credential));
@@ -112,7 +113,9 @@ impl Exchange {
                 return Ok(Verdict::Accepted(packet.payload.clone()));
             }
             (SWITCH, _) => self.switch(body, rules, out)?,
-            (MORE_DATA, State::Proved) if self.plugin == Plugin::CachingSha2 => self.fast(body, rules, out)?,
+            (MORE_DATA, State::Proved) if self.plugin == Plugin::CachingSha2 => {
+                self.fast(body, rules, out)?
+            }
             (MORE_DATA, State::KeyAsked) => self.encrypt(body, rules, out)?,
             (MORE_DATA, State::SaltAsked { challenge }) => self.sign(body, &challenge, rules, out)?,
             (_, State::SaltAsked { challenge }) => self.sign(&packet.payload, &challenge, rules, out)?,
@@ -146,7 +149,8 @@ impl Exchange {
             return Err(Fault::Malformed("the server asks for one method of authentication after the other"));
         }
         self.switches += 1;
-        let name = take_until_nul(&mut body).ok_or(Fault::Malformed("a method of authentication without an end"))?;
+        let name =
+            take_until_nul(&mut body).ok_or(Fault::Malformed("a method of authentication without an end"))?;
         self.plugin = Plugin::of(name).ok_or_else(|| unknown(name))?;
         match self.plugin {
             Plugin::Native | Plugin::CachingSha2 => self.prove(body, rules, out),
@@ -201,7 +205,7 @@ impl Exchange {
     fn show_encrypted(&mut self, ask: &[u8], rules: &Rules<'_>, out: &mut BytesMut) -> Result<State, Fault> {
         rules.secret()?;
         match &rules.options.server_public_key {
-            Some(pem) => {
+            Some(Text(pem)) => {
                 const NO_KEY: Fault = Fault::Incomplete("options.server_public_key is not an RSA key in PEM");
                 let key = PublicKey::from_pem(pem.as_bytes()).ok_or(NO_KEY)?;
                 self.put_encrypted(&key, rules, out)
@@ -220,7 +224,12 @@ impl Exchange {
         self.put_encrypted(&key, rules, out)
     }
 
-    fn put_encrypted(&mut self, key: &PublicKey, rules: &Rules<'_>, out: &mut BytesMut) -> Result<State, Fault> {
+    fn put_encrypted(
+        &mut self,
+        key: &PublicKey,
+        rules: &Rules<'_>,
+        out: &mut BytesMut,
+    ) -> Result<State, Fault> {
         let encrypted = key.encrypt(rules.secret()?, &self.nonce)?;
         self.put(&[&encrypted], out);
         Ok(State::PasswordSent)
@@ -266,7 +275,8 @@ impl Rules<'_> {
     }
 
     fn secret(&self) -> Result<&[u8], Fault> {
-        const NO_SECRET: Fault = Fault::Incomplete("the server asks for a password, and the credential holds none");
+        const NO_SECRET: Fault =
+            Fault::Incomplete("the server asks for a password, and the credential holds none");
         let credential = self.terms.credential.as_deref();
         let secret = credential.and_then(|it| it.secret()).ok_or(NO_SECRET)?.expose();
         if secret.contains(&0) {
@@ -278,7 +288,8 @@ impl Rules<'_> {
 
 /// What a method needs to know, with or without a NUL behind it.
 fn challenge<const N: usize>(body: &[u8]) -> Result<[u8; N], Fault> {
-    const FORM: Fault = Fault::Malformed("what a method of authentication needs to know has the wrong length");
+    const FORM: Fault =
+        Fault::Malformed("what a method of authentication needs to know has the wrong length");
     let (challenge, rest) = body.split_first_chunk().ok_or(FORM)?;
     if matches!(rest, [] | [0]) { Ok(*challenge) } else { Err(FORM) }
 }
@@ -290,7 +301,9 @@ fn unknown(name: &[u8]) -> Fault {
         b"auth_gssapi_client" | b"authentication_kerberos_client" => "a login with Kerberos",
         b"authentication_ldap_sasl_client" => "a login with LDAP and SASL",
         b"authentication_webauthn_client" | b"authentication_fido_client" => "a login with a security key",
-        b"authentication_oci_client" | b"authentication_openid_connect_client" => "a login with a token of OCI or OpenID",
+        b"authentication_oci_client" | b"authentication_openid_connect_client" => {
+            "a login with a token of OCI or OpenID"
+        }
         _ => "a method of authentication that is not known",
     })
 }

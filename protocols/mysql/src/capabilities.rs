@@ -7,6 +7,7 @@ use std::ops::{BitAnd, BitOr, Sub};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities(pub(crate) u64);
 
+#[allow(dead_code, reason = "the list is that of the manual")]
 impl Capabilities {
     pub(crate) const NONE: Self = Self(0);
     /// Also named CLIENT_MYSQL; its absence tells MariaDB's extended flags to be there.

@@ -9,7 +9,10 @@ use crate::capabilities::Capabilities;
 use crate::field::{put_length, take_length, take_text};
 use crate::plugin::Plugin;
 use crate::rejection::shows_secret;
+use crate::relogin::Link;
 
+/// What MariaDB put in front of its version until 11.0, for replicas that know no version above 5.
+const COMPATIBLE: &[u8] = b"5.5.5-";
 /// In an OK packet: what has changed in the session is told behind the text.
 const STATE_CHANGED: u16 = 0x4000;
 /// MariaDB's hash over password, nonce and certificate begins with it.
@@ -32,6 +35,25 @@ pub struct Greeting {
     /// The thread that KILL names.
     pub(crate) connection_id: u32,
     pub(crate) role: Option<ServerRole>,
+}
+
+impl Greeting {
+    /// The version in its usual form.
+    pub(crate) fn server_version(&self) -> Option<String> {
+        let version = self.version.strip_prefix(COMPATIBLE).unwrap_or(&self.version);
+        let text: String = String::from_utf8_lossy(version).chars().filter(|c| !c.is_control()).collect();
+        (!text.is_empty()).then_some(text)
+    }
+
+    /// What a login in its midst has to know of the session's link.
+    pub(crate) fn link(&self) -> Link {
+        Link {
+            capabilities: self.capabilities,
+            nonce: self.nonce,
+            plugin: self.plugin,
+            connection_id: self.connection_id,
+        }
+    }
 }
 
 /// Neither the server's text is shown nor its nonce.

@@ -77,8 +77,12 @@ impl ReadHello {
         match packet.payload.first() {
             Some(&PROTOCOL) => Hello::parse(&packet.payload[1..]).map(Step::Done),
             Some(&rejection::ERR) => Err(rejection::before_greeting(&packet.payload, self.tls)),
-            Some(9) => Err(Fault::Unsupported("a server that speaks version 9 of the protocol, as before 3.21")),
-            Some(_) => Err(Fault::Unsupported("a server whose first packet is not of version 10 of the protocol")),
+            Some(9) => {
+                Err(Fault::Unsupported("a server that speaks version 9 of the protocol, as before 3.21"))
+            }
+            Some(_) => {
+                Err(Fault::Unsupported("a server whose first packet is not of version 10 of the protocol"))
+            }
             None => Err(FORM),
         }
     }

@@ -62,8 +62,8 @@ mod welcome;
 use std::sync::Arc;
 
 use attache_wire::{
-    Access, Boxed, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Rejection, Relay, ServerRole,
-    Terms, TlsStart, UrlParameter,
+    Access, Boxed, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Rejection, Relay,
+    ServerRole, Terms, TlsStart, UrlParameter,
 };
 use bytes::BytesMut;
 
@@ -155,13 +155,7 @@ impl Protocol for Mysql {
         Some(Box::new(watch.reopen(nonce)))
     }
 
-    fn rewelcome(
-        &self,
-        watch: &mut SessionWatch,
-        intent: &Intent,
-        greeting: Greeting,
-        out: &mut BytesMut,
-    ) {
+    fn rewelcome(&self, watch: &mut SessionWatch, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
         welcome::welcome(intent, &greeting.ok, out);
         watch.renew(intent, &greeting);
     }

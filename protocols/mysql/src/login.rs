@@ -7,6 +7,7 @@ use std::sync::Arc;
 use attache_wire::{Credential, Fault, Insecure, Machine, Step, Terms, TlsStart, Turn};
 use bytes::Bytes;
 
+use crate::account::{Account, put_tls_request};
 use crate::agreement::agree;
 use crate::auth::{Exchange, Rules, Verdict};
 use crate::capabilities::Capabilities;
@@ -16,7 +17,6 @@ use crate::intent::Intent;
 use crate::options::Options;
 use crate::packet::{self, Packet};
 use crate::plugin::Plugin;
-use crate::account::{Account, put_tls_request};
 use crate::role::RoleQuery;
 
 /// The longest packet of a login, in octets: a public key, an error, changes of the session.
@@ -131,7 +131,9 @@ impl Login {
                     Ok(None)
                 }
             },
-            State::Greeted | State::Encrypting(_) | State::Done => Err(Fault::Malformed("a packet after a login")),
+            State::Greeted | State::Encrypting(_) | State::Done => {
+                Err(Fault::Malformed("a packet after a login"))
+            }
         }
     }
 

@@ -35,7 +35,11 @@ impl Offer {
             true => hidden(),
             false => hidden() | Capabilities::LOCAL_FILES,
         };
-        Self { capabilities: hello.capabilities - hidden, plugin: first_plugin(hello.flavour), nonce: text(nonce) }
+        Self {
+            capabilities: hello.capabilities - hidden,
+            plugin: first_plugin(hello.flavour),
+            nonce: text(nonce),
+        }
     }
 
     /// Appends the greeting.

@@ -40,3 +40,53 @@ impl PublicKey {
         Ok(Proof::new(out))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::rsa::{KeySize, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+
+    use super::*;
+
+    fn pem(der: &[u8]) -> String {
+        let body = STANDARD.encode(der);
+        let lines: Vec<_> = body.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
+        format!("{BEGIN}\n{}\n{END}\n", lines.join("\n"))
+    }
+
+    #[test]
+    fn only_the_owner_of_the_key_reads_the_password_and_only_with_the_nonce() {
+        let private = PrivateDecryptingKey::generate(KeySize::Rsa2048).unwrap();
+        let der = AsDer::<PublicKeyX509Der<'_>>::as_der(&private.public_key()).unwrap();
+        let key = PublicKey::from_pem(pem(der.as_ref()).as_bytes()).unwrap();
+        let (password, nonce) = (&b"a password that is longer than the nonce"[..], [0x5a; NONCE_LEN]);
+        let encrypted = key.encrypt(password, &nonce).unwrap();
+
+        let private = OaepPrivateDecryptingKey::new(private).unwrap();
+        let mut out = vec![0; private.min_output_size()];
+        let read = private.decrypt(&OAEP_SHA1_MGF1SHA1, &encrypted, &mut out, None).unwrap();
+        let read: Vec<u8> = read.iter().map(|octet| octet ^ 0x5a).collect();
+        assert_eq!(read, [password, b"\0"].concat());
+
+        let too_long = key.encrypt(&[b'x'; 2048 / 8], &nonce);
+        assert!(matches!(too_long, Err(Fault::Incomplete(_))));
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        let long = format!("{BEGIN}{}{END}", "A".repeat(MAX_PEM_LEN));
+        let curve = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=";
+        for text in [
+            "",
+            BEGIN,
+            &pem(b""),
+            &pem(b"key"),
+            &long,
+            &format!("{BEGIN}!{END}"),
+            &format!("{BEGIN}{curve}{END}"),
+        ] {
+            assert!(PublicKey::from_pem(text.as_bytes()).is_none(), "{text}");
+        }
+        assert!(PublicKey::from_pem(b"\xff").is_none());
+    }
+}

@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn an_error_bears_the_number_that_the_client_waits_for() {
         let waiting = Intent { sequence: 4, ..Intent::default() };
-        for (moment, number) in [(Moment::Opening, 2), (Moment::Waiting(&waiting), 4), (Moment::Session(9), 9)] {
+        for (moment, number) in
+            [(Moment::Opening, 2), (Moment::Waiting(&waiting), 4), (Moment::Session(9), 9)]
+        {
             let told = told(Refusal::ShuttingDown, "try again", moment);
             assert_eq!(told[3..13], [&[number, 0xff, 0x1d, 0x04][..], b"#08S01"].concat());
             assert!(told.ends_with(b"(session 7f3a): try again"));

@@ -1,10 +1,11 @@
 //! The server's own refusal of a login (manual, "ERR_Packet"), and a guard against servers that say our secret
 //! aloud.
 
-use attache_wire::{Credential, Fault, Rejection, RejectionKind, TlsStart};
+use attache_wire::{Credential, Fault, Moment, Rejection, RejectionKind, TlsStart};
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::packet;
+use crate::intent::Intent;
+use crate::packet::{self, HEADER_LEN};
 
 /// What an error begins with.
 pub(crate) const ERR: u8 = 0xff;
@@ -36,6 +37,19 @@ pub(crate) fn rejection(payload: &[u8], sequence: u8, credential: Option<&Creden
         err = ErrPacket { sqlstate: GENERAL, text: WITHHELD, ..err };
     }
     err.fault(sequence, kind(err.number))
+}
+
+/// Tells a client the server's error, numbered as it has to be where the client is. Clients look for an SQLSTATE only
+/// once they know the server's flags.
+pub(crate) fn repeat(rejection: &Rejection, moment: Moment<'_, Intent>, out: &mut BytesMut) {
+    let payload = rejection.frame.get(HEADER_LEN..).unwrap_or_default();
+    let Some(err) = ErrPacket::parse(payload) else { return };
+    match moment {
+        Moment::Silence => packet::put(out, 0, &[&[ERR], &err.number.to_le_bytes(), err.text]),
+        Moment::Opening => err.put(2, out),
+        Moment::Waiting(intent) => err.put(intent.sequence, out),
+        Moment::Session(sequence) => err.put(sequence, out),
+    }
 }
 
 /// Makes a fault of an error in place of the server's first words.
@@ -82,10 +96,14 @@ impl<'a> ErrPacket<'a> {
     }
 
     fn frame(&self, sequence: u8) -> Bytes {
-        let text = &self.text[..self.text.len().min(MAX_TEXT_LEN)];
         let mut out = BytesMut::new();
-        packet::put(&mut out, sequence, &[&[ERR], &self.number.to_le_bytes(), b"#", self.sqlstate, text]);
+        self.put(sequence, &mut out);
         out.freeze()
+    }
+
+    fn put(&self, sequence: u8, out: &mut BytesMut) {
+        let text = &self.text[..self.text.len().min(MAX_TEXT_LEN)];
+        packet::put(out, sequence, &[&[ERR], &self.number.to_le_bytes(), b"#", self.sqlstate, text]);
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use attache_wire::{Credential, Fault, Machine, Step, Terms, Turn};
 use bytes::Bytes;
 
+use crate::account::Account;
 use crate::auth::{Exchange, Rules, Verdict};
 use crate::capabilities::Capabilities;
 use crate::greeting::{Greeting, for_the_client};
@@ -17,7 +18,6 @@ use crate::login::MAX_LOGIN_PACKET_LEN;
 use crate::options::Options;
 use crate::packet;
 use crate::plugin::Plugin;
-use crate::account::Account;
 
 /// What has to be known of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,9 +78,8 @@ impl Relogin {
     fn first_plugin(&self) -> Plugin {
         match self.link.plugin {
             Some(Plugin::CachingSha2) => Plugin::CachingSha2,
-            Some(Plugin::Native | Plugin::Sha256 | Plugin::Clear | Plugin::Ed25519 | Plugin::Parsec) | None => {
-                Plugin::Native
-            }
+            Some(Plugin::Native | Plugin::Sha256 | Plugin::Clear | Plugin::Ed25519 | Plugin::Parsec)
+            | None => Plugin::Native,
         }
     }
 

@@ -7,13 +7,13 @@ use attache_wire::{Fault, Machine, Nonce, Step, Turn};
 use bytes::Buf;
 
 use crate::answer::{self, Verdict};
+use crate::arrival::{take_attributes, take_name, take_short};
 use crate::capabilities::Capabilities;
 use crate::exchange::{Exchange, MAX_RESPONSE_LEN};
 use crate::field::take_until_nul;
 use crate::intent::Intent;
 use crate::offer;
 use crate::plugin::Plugin;
-use crate::arrival::{take_attributes, take_name, take_short};
 
 /// The first octet of a COM_CHANGE_USER.
 pub(crate) const CHANGE_USER: u8 = 0x11;

@@ -167,11 +167,9 @@ impl Replies {
                 self.standing.close_cursor(statement);
                 State::Waiting
             }
-            Reply::Results
-            | Reply::StatementReset
-            | Reply::SessionReset
-            | Reply::Prepared
-            | Reply::Line => State::Waiting,
+            Reply::Results | Reply::StatementReset | Reply::SessionReset | Reply::Prepared | Reply::Line => {
+                State::Waiting
+            }
         };
     }
 
@@ -216,7 +214,9 @@ impl Replies {
     /// LOCAL INFILE Request: the client is to send a file that the server names.
     fn upload(&mut self) -> Result<(), Fault> {
         if !self.agreed.has(Capabilities::LOCAL_FILES) {
-            return Err(Fault::Malformed("the server asks for a file of the client's, which was not allowed to it"));
+            return Err(Fault::Malformed(
+                "the server asks for a file of the client's, which was not allowed to it",
+            ));
         }
         self.state = State::Upload;
         Ok(())
@@ -326,7 +326,12 @@ impl Replies {
             Reply::Rows if status.last_row_sent() => self.standing.close_cursor(statement),
             Reply::StatementReset => self.standing.close_cursor(statement),
             Reply::SessionReset => self.standing.close_all_cursors(),
-            Reply::Results | Reply::Executed | Reply::Rows | Reply::Prepared | Reply::Line | Reply::Stream => {}
+            Reply::Results
+            | Reply::Executed
+            | Reply::Rows
+            | Reply::Prepared
+            | Reply::Line
+            | Reply::Stream => {}
         }
         if status.more_results() { self.state = State::Waiting } else { self.finish() }
     }

@@ -60,7 +60,9 @@ impl RoleQuery {
         self.state = match (self.state, payload) {
             (State::Asked | State::Row | State::Told(_), [ERR, ..]) => return Ok(Some(None)),
             (State::Asked, payload) if self.is_count(payload) => State::Described(COLUMNS),
-            (State::Described(1), [3, ..]) if self.capabilities.has(Capabilities::DEPRECATE_EOF) => State::Row,
+            (State::Described(1), [3, ..]) if self.capabilities.has(Capabilities::DEPRECATE_EOF) => {
+                State::Row
+            }
             (State::Described(1), [3, ..]) => State::Columns,
             (State::Described(left), [3, ..]) => State::Described(left - 1),
             (State::Columns, [EOF, _, _, _, _]) => State::Row,

@@ -108,7 +108,8 @@ impl Scanner {
     /// The length of the payload, if it ends with this packet.
     fn end_packet(&mut self) -> Option<usize> {
         let len = length(&self.header) as usize;
-        let before = std::mem::replace(&mut self.part, if len == FULL_LEN { Part::Further } else { Part::First });
+        let before =
+            std::mem::replace(&mut self.part, if len == FULL_LEN { Part::Further } else { Part::First });
         match (self.part, before) {
             (Part::Further, _) => None,
             (Part::First, Part::First) => Some(len),
