@@ -1,8 +1,6 @@
 //! Methods of authentication, by servers that want more than they should get.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::*;
 use attache_mysql::{Greeting, Options};
 use attache_wire::testing::{Run, run};
 use attache_wire::{Fault, Insecure, Protocol, RejectionKind, Terms, Text, TlsStart};
@@ -13,7 +11,6 @@ use aws_lc_rs::rsa::{
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use support::*;
 
 const CLEARTEXT: Fault = Fault::Insecure(Insecure::CleartextPassword);
 const FAST: &[u8] = b"\x01\x03";

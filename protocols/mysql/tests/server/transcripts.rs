@@ -1,15 +1,12 @@
 //! What real servers said, replayed at every split point.
-#![allow(clippy::unwrap_used)]
 
-mod support;
-
+use crate::support::*;
 use attache_mysql::{Greeting, Hello, Intent, Mysql, Options};
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{
     Fault, Insecure, Machine, Protocol, Rejection, RejectionKind, ServerRole, Terms, TlsFacts, TlsStart,
 };
 use bytes::BytesMut;
-use support::*;
 
 /// One recorded login, and what it takes to repeat it.
 struct Recorded {
