@@ -1,12 +1,13 @@
 //! What real servers said, replayed at every split point.
 
-use crate::support::*;
 use attache_mysql::{Greeting, Hello, Intent, Mysql, Options};
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{
     Fault, Insecure, Machine, Protocol, Rejection, RejectionKind, ServerRole, Terms, TlsFacts, TlsStart,
 };
 use bytes::BytesMut;
+
+use crate::support::*;
 
 /// One recorded login, and what it takes to repeat it.
 struct Recorded {
@@ -121,7 +122,7 @@ impl Recorded {
 
     fn check_rejection(&self, rejection: &Rejection) {
         let name = &self.transcript.name;
-        let expected = match name.rsplitn(3, '-').next() {
+        let expected = match name.rsplit('-').next() {
             Some("password" | "required") => (RejectionKind::Credential, "1045"),
             Some("database") => (RejectionKind::Other, "1044"),
             other => panic!("{other:?} was rejected: {rejection:?}"),
