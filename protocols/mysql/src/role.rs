@@ -19,7 +19,7 @@ const COM_QUERY: u8 = 0x03;
 const NO_ATTRIBUTES: &[u8] = &[0, 1];
 /// What ends columns and rows begins with it; as the first octet of a row it would mean 16 MiB.
 const EOF: u8 = 0xfe;
-/// Before the columns, where a client may do without them: here they are.
+/// Where a client may do without the columns: here they are.
 const METADATA_FOLLOWS: u8 = 1;
 
 /// One question, and how much of its answer is there.
@@ -73,14 +73,12 @@ impl RoleQuery {
         Ok(None)
     }
 
-    /// MySQL says in front of the number that columns follow, MariaDB behind it.
+    /// Whether columns follow is told behind their number, whatever MySQL's manual says.
     fn is_count(&self, payload: &[u8]) -> bool {
-        if self.capabilities.has(Capabilities::OPTIONAL_RESULTSET_METADATA) {
-            payload == [METADATA_FOLLOWS, COLUMNS]
-        } else if self.capabilities.has(Capabilities::CACHE_METADATA) {
-            payload == [COLUMNS, METADATA_FOLLOWS]
-        } else {
-            payload == [COLUMNS]
+        let optional = Capabilities::OPTIONAL_RESULTSET_METADATA | Capabilities::CACHE_METADATA;
+        match self.capabilities & optional == Capabilities::NONE {
+            true => payload == [COLUMNS],
+            false => payload == [COLUMNS, METADATA_FOLLOWS],
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Transcripts, and short ways to make packets.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
 
 use attache_mysql::{Greeting, Hello, Intent, Mysql, Options, SessionWatch};
 use attache_wire::testing::{Run, run, run_every_split};
-use attache_wire::{Credential, Fault, Nonce, Opening, Protocol, Relay, Secret, Terms, TlsFacts, TlsStart};
+use attache_wire::{
+    Credential, Fault, Machine, Nonce, Opening, Protocol, Relay, Secret, Step, Terms, TlsFacts, TlsStart,
+    Turn,
+};
 
 /// The nonce of every recorded login.
 pub(crate) const NONCE: Nonce = [7; 24];
@@ -152,6 +154,24 @@ impl Case {
     }
 }
 
+/// A machine on a link whose TLS handshake, if there was any, is long over.
+pub(crate) struct OnLink<M> {
+    pub(crate) machine: M,
+    pub(crate) tls: Option<TlsFacts>,
+}
+
+impl<M: Machine> Machine for OnLink<M> {
+    type Output = M::Output;
+
+    fn step(&mut self, turn: &mut Turn<'_>) -> Result<Step<M::Output>, Fault> {
+        self.machine.step(&mut Turn { input: turn.input, output: turn.output, tls: self.tls.as_ref() })
+    }
+
+    fn limit(&self) -> usize {
+        self.machine.limit()
+    }
+}
+
 /// What a client wants that sets these flags, and names this database.
 pub(crate) fn intent(
     hello: &Hello,
@@ -161,7 +181,7 @@ pub(crate) fn intent(
     attributes: &[u8],
 ) -> Intent {
     let mut response =
-        [&flags.to_le_bytes()[..4], b"\0\0\0\x40\xff", &[0; 19], &flags.to_le_bytes()[4..]].concat();
+        [&flags.to_le_bytes()[..4], b"\0\0\0\x40\x2d", &[0; 19], &flags.to_le_bytes()[4..]].concat();
     response.extend(b"app\0\x01x");
     if flags & CONNECT_WITH_DB != 0 {
         response.extend([database.as_bytes(), b"\0"].concat());
@@ -217,7 +237,7 @@ pub(crate) struct Transcript {
 impl Transcript {
     #[allow(clippy::disallowed_methods, reason = "tests read their data")]
     pub(crate) fn all(folder: &str) -> Vec<Self> {
-        let folder = format!("{}/tests/data/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let folder = format!("{}/tests/server/data/{folder}", env!("CARGO_MANIFEST_DIR"));
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let read = |path: std::path::PathBuf| Self {
             name: path.file_stem().unwrap().to_string_lossy().into_owned(),
