@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use attache_kit::mysql::Setup;
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Flavour, Mysql, Pki, Require, available, eventually};
+use attache_kit::{Flavour, Leaf, Mysql, Pki, Require, available, eventually};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -88,14 +88,14 @@ fn accounts_can_demand_tls_and_a_certificate() {
 fn certificates_change_while_it_runs() {
     for flavour in Flavour::ALL {
         let pki = Pki::new();
-        let Some(server) = start(flavour, Setup::new().tls(&pki.server())) else { continue };
+        let setup = Setup::new().tls(&pki.server()).client_ca(pki.ca());
+        let Some(server) = start(flavour, setup) else { continue };
         server.user("app", "pw", flavour.plugin(), Require::Nothing);
         let ca = format!("--ssl-ca={}", pki.ca().display());
         let verified = [ca.as_str(), spelled(flavour)[2]];
         client(&server, "app", "pw", &verified).ok();
 
-        let rogue = Pki::new();
-        server.install_certificate(&rogue.server());
+        server.install_certificate(&pki.issue(Leaf::server(&["other.example"])));
         let refused = client(&server, "app", "pw", &verified);
         assert!(refused.stderr.contains("ERROR 2026"), "{}", refused.stderr);
         server.install_certificate(&pki.server());

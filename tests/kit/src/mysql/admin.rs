@@ -132,7 +132,8 @@ impl Mysql {
         self.sql(&format!("SET GLOBAL read_only = {}", if on { "ON" } else { "OFF" }));
     }
 
-    /// Gives a server that speaks TLS another certificate; it is in force when this returns.
+    /// Gives a server that speaks TLS another certificate; it is in force when this returns. MySQL takes no
+    /// certificate but a good one that its `client_ca` has signed: start it with a bad one instead.
     pub fn install_certificate(&self, pair: &Pair) {
         self.write_pair(pair);
         self.sql(match self.flavour() {
