@@ -73,7 +73,11 @@ impl Client {
         let ran = match self {
             Client::MariaDb | Client::MySql => {
                 let mut program = self.program(way).unwrap();
-                tools::run(program.args(["-e", "select current_user()"]), b"", SOON)
+                tools::run(
+                    program.args(["--batch", "--skip-column-names", "-e", "select current_user()"]),
+                    b"",
+                    SOON,
+                )
             }
             Client::PyMySql => script(tools::python().unwrap(), way, PYMYSQL),
             Client::Mysqlclient => script(tools::python().unwrap(), way, MYSQLCLIENT),

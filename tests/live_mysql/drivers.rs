@@ -25,7 +25,14 @@ fn each_way_serves(name: &str, script: &str, program: fn() -> Result<Command, Mi
     for way in ways::each(name) {
         let Some(command) = available(program()) else { return };
         let ran = way.run_script(command, script);
-        assert!(ran.status.success(), "{}: {}{}", way.name, ran.stderr, ran.stdout);
+        assert!(
+            ran.status.success(),
+            "{}: {}{}\n{}",
+            way.name,
+            ran.stderr,
+            ran.stdout,
+            way.db.server.log_tail()
+        );
         assert_eq!(ran.stdout, "done\n", "{}", way.name);
     }
 }

@@ -17,6 +17,7 @@ fn mysql_async_works() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let all = async { tokio::time::timeout(LONG, everything(&way)).await };
         runtime.block_on(all).unwrap();
+        goes_in_the_middle(&way);
     }
 }
 
@@ -28,7 +29,8 @@ async fn everything(way: &Way) {
     change_user(way, &mut session).await;
     errors(&mut session).await;
     infile(way, &mut session).await;
-    streams(way, session).await;
+    stream_to_the_end(&mut session).await;
+    session.disconnect().await.unwrap();
     pool(way).await;
 }
 
@@ -109,20 +111,29 @@ async fn infile(way: &Way, session: &mut Conn) {
     }
 }
 
-async fn streams(way: &Way, mut session: Conn) {
+async fn stream_to_the_end(session: &mut Conn) {
     let rows = session.exec_stream::<(u64, String), _, _>("select n, t from many", ()).await.unwrap();
     let sum = rows.fold(0, |sum, row| async move { sum + row.unwrap().0 }).await;
     assert_eq!(sum, ROWS * (ROWS + 1) / 2);
+}
 
+/// Neither a process that dies nor a runtime that is dropped says goodbye.
+fn goes_in_the_middle(way: &Way) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let gone = runtime.spawn(begin_to_read(options(way)));
+    let id = runtime.block_on(gone).unwrap();
+    drop(runtime);
+    let lives = format!("select count(*) from information_schema.processlist where id = {id}");
+    eventually("the server to notice", SOON, || (way.db.server.sql(&lives) == "0").then_some(()));
+}
+
+async fn begin_to_read(options: OptsBuilder) -> u32 {
+    let mut session = Conn::new(options).await.unwrap();
     let id = session.id();
     let endless = "select a.n, a.t, b.n from many a join many b on b.n <= 100";
     let mut rows = session.query_stream::<Row, _>(endless).await.unwrap();
     assert!(rows.next().await.unwrap().is_ok());
-    drop(rows);
-    // Not `disconnect`: the client is gone in the middle of a row.
-    drop(session);
-    let lives = format!("select count(*) from information_schema.processlist where id = {id}");
-    eventually("the server to notice", SOON, || (way.db.server.sql(&lives) == "0").then_some(()));
+    id
 }
 
 async fn pool(way: &Way) {

@@ -46,8 +46,11 @@ pub fn mariadb_tool(name: &str) -> Result<Command, Missing> {
 
 /// `mysql`, `mysqldump`, `mysqlbinlog` … of MySQL 9, without the developer's option files.
 pub fn mysql_tool(name: &str) -> Result<Command, StartError> {
-    let mut command = MysqlPrograms::find()?.command(name, Command::new);
+    let mysql = MysqlPrograms::find()?;
+    let mut command = mysql.command(name, Command::new);
     without_settings(&mut command).arg("--no-defaults");
+    // It logs in by older methods with a plugin.
+    command.arg(format!("--plugin-dir={}", mysql.0.join("plugin").display()));
     Ok(command)
 }
 

@@ -166,7 +166,7 @@ fn each_mysql_has_an_rsa_key_and_an_identity_of_its_own() {
 fn settings_of_the_test_stand_above_those_of_the_kit() {
     for flavour in Flavour::ALL {
         let Some(server) = start(flavour, Setup::new().set("max-connections", "17")) else { continue };
-        assert_eq!(server.sql("SELECT @@max_connections, @@max_allowed_packet"), "17\t67108864");
+        assert_eq!(server.sql("SELECT @@max_connections, @@max_allowed_packet"), "17\t134217728");
     }
 }
 

@@ -16,7 +16,7 @@ const SETTINGS: &str = "
 bind-address = 127.0.0.1
 skip-name-resolve
 max-connections = 200
-max-allowed-packet = 64M
+max-allowed-packet = 128M
 local-infile = ON
 character-set-server = utf8mb4
 server-id = 1
