@@ -62,7 +62,7 @@ pub fn my_watch(data: &[u8]) {
         let stopped = if header & 1 == 0 {
             let all = show(&mut whole, &mut held, bytes, usize::MAX);
             assert_eq!(all, show(&mut pieces, &mut held_pieces, bytes, 1));
-            assert_eq!(held, held_pieces);
+            assert!(all != Ok(false) || held == held_pieces, "the same is held back");
             all != Ok(false)
         } else {
             let all = whole.from_server(bytes);
@@ -90,7 +90,6 @@ fn show(watch: &mut SessionWatch, held: &mut Vec<u8>, bytes: &[u8], size: usize)
             }
             Passage::Until(passed) => {
                 held.drain(..passed);
-                held.truncate(5);
                 return Ok(true);
             }
         }
