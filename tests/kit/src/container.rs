@@ -7,7 +7,6 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -94,17 +93,27 @@ impl Engine {
 
     /// What is forbidden in a container that holds us shows with the first one.
     fn try_out(&self) -> Result<(), StartError> {
-        let created = self.podman(&["pod", "create", "--quiet", "--network", "none", "--name", "tried"]);
-        let started = self.podman(&["pod", "start", "tried"]);
-        if !created.status.success() || !started.status.success() {
-            let why = format!("{}{}", created.stderr, started.stderr);
-            return Err(
-                NotPermitted(format!("to run containers ({})", why.trim().replace('\n', "; "))).into()
-            );
+        for step in
+            [&["pod", "create", "--network", "none", "--name", "tried"][..], &["pod", "start", "tried"]]
+        {
+            let ran = self.podman(step);
+            if !ran.status.success() {
+                return Err(refusal(&ran.stderr));
+            }
         }
         self.podman(&["pod", "rm", "--force", "tried"]).ok();
         Ok(())
     }
+}
+
+/// What a kernel or a sandbox does not let us do is no defect of the tests; everything else is.
+fn refusal(stderr: &str) -> StartError {
+    let words = ["not permitted", "ermission denied", "cgroup", "overlay"];
+    let why = stderr.lines().last().unwrap_or_default();
+    if words.iter().any(|word| stderr.contains(word)) {
+        return NotPermitted(format!("to run containers ({why})")).into();
+    }
+    StartError::Failed(format!("podman: {stderr}"))
 }
 
 /// `runc`, because older releases of `crun` refuse machines with both generations of control groups.
@@ -113,7 +122,7 @@ fn settings() -> String {
     let (files, processes) = (limit(Resource::Nofile, MOST_FILES), limit(Resource::Nproc, MOST_PROCESSES));
     format!(
         "[containers]\ndefault_ulimits = [\"nofile={files}:{files}\", \"nproc={processes}:{processes}\"]\n\
-         [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n"
+         [network]\nnetwork_backend = \"netavark\"\n[engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n"
     )
 }
 
@@ -121,39 +130,25 @@ fn is_installed(program: &str) -> bool {
     ["/usr/bin", "/usr/sbin", "/usr/local/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
 }
 
-/// A folder that can be an image: programs of this machine at the same places, with the libraries that they load.
+/// A folder that can be an image: programs of this machine at the given paths, with the libraries that they load.
 ///
 /// # Errors
 /// A program is not there, or no folder can be made of it.
-pub fn root_of(programs: &[&Path]) -> io::Result<TempDir> {
+pub fn root_of(programs: &[(&Path, &str)]) -> io::Result<TempDir> {
     let root = scratch::folder("root");
-    for program in programs {
-        place(root.path(), program)?;
+    for (program, path) in programs {
+        copy(program, &root.path().join(path.trim_start_matches('/')))?;
         for library in libraries(program)? {
-            place(root.path(), &library)?;
+            copy(&library, &root.path().join(library.strip_prefix("/").map_err(io::Error::other)?))?;
         }
     }
     Ok(root)
 }
 
-/// Copies a file to the same path below `root`; a link is followed.
-///
-/// # Errors
-/// It cannot be read or written.
-pub fn place(root: &Path, file: &Path) -> io::Result<()> {
-    let to = root.join(file.strip_prefix("/").map_err(io::Error::other)?);
+/// Links are followed: an image has no use for the names that a distribution gives its libraries.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to.parent().expect("a file is in a folder"))?;
-    fs::copy(file, to).map(drop)
-}
-
-/// A further name for a program in the image.
-///
-/// # Errors
-/// The link cannot be made.
-pub fn link(root: &Path, name: &str, target: &str) -> io::Result<()> {
-    let name = root.join(name);
-    fs::create_dir_all(name.parent().expect("a file is in a folder"))?;
-    symlink(target, name)
+    fs::copy(from, to).map(drop)
 }
 
 /// What the dynamic linker would load; nothing for a static program.

@@ -50,7 +50,7 @@ impl<'n> Pod<'n> {
         let spec = template["spec"].clone();
         let name = format!("{}-{workload}-0", namespace.name);
         let engine = &namespace.node.engine;
-        engine.podman(&["pod", "create", "--quiet", "--network", "none", "--name", &name]).ok();
+        engine.podman(&["pod", "create", "--network", "none", "--name", &name]).ok();
         engine.podman(&["pod", "start", &name]).ok();
         let infra = engine.podman(&["pod", "inspect", &name, "--format", "{{.InfraContainerID}}"]).ok();
         let process = engine.podman(&["inspect", infra.trim(), "--format", "{{.State.Pid}}"]).ok();
@@ -98,7 +98,7 @@ impl<'n> Pod<'n> {
 
     /// Whether a probe of a container passes now: `livenessProbe`, `readinessProbe` or `startupProbe`.
     pub fn probe(&self, container: &str, kind: &str) -> bool {
-        let container = self.all().find(|it| it["name"] == container).expect("a container of the pod");
+        let container = self.declared(container);
         hook::passes(self, container, &container[kind])
     }
 
@@ -139,6 +139,16 @@ impl<'n> Pod<'n> {
             }
         });
         self.stop_sidecars(end);
+    }
+
+    /// Sends one container a signal, and leaves the rest of the pod alone.
+    pub fn signal(&self, container: &str, signal: &str) {
+        self.podman(&["kill", "--signal", signal, &self.container(container)]).ok();
+    }
+
+    /// How a container has ended, waiting for it.
+    pub fn exit_code_of(&self, container: &str, deadline: Duration) -> i32 {
+        self.ended(self.declared(container), deadline)
     }
 
     fn start_containers(&self) {
@@ -241,8 +251,10 @@ impl<'n> Pod<'n> {
         list(&self.spec, "initContainers").filter(|container| container["restartPolicy"] == "Always")
     }
 
-    fn all(&self) -> impl Iterator<Item = &Value> {
-        list(&self.spec, "initContainers").chain(self.containers())
+    fn declared(&self, name: &str) -> &Value {
+        let mut all = list(&self.spec, "initContainers").chain(self.containers());
+        all.find(|container| container["name"] == name)
+            .unwrap_or_else(|| panic!("the pod has no container {name}"))
     }
 
     /// What podman calls a container of this pod.
