@@ -113,7 +113,7 @@ fn an_application_without_a_secret_uses_the_database_through_a_rotation() {
     let name = "run::an_application_without_a_secret_uses_the_database_through_a_rotation";
     with_a_pod(name, |database, space, pod| {
         assert_eq!(
-            psql(pod, "select current_user || ' ' || inet_client_addr()"),
+            psql(pod, "select current_user || ' ' || host(inet_client_addr())"),
             format!("orders {}", pod.address())
         );
         assert!(
