@@ -1,10 +1,14 @@
 //! Everything in `deploy` that becomes manifests, for a version of Kubernetes.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use attache::config::{self, Sources};
+use attache::registry::facts;
 use attache_kit::Missing;
 use attache_kit::kubelet::Manifests;
 use attache_kit::tools::{self, Ran};
@@ -14,12 +18,15 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// The oldest that the chart accepts to the newest that there are schemas of.
 pub const MINORS: std::ops::RangeInclusive<u32> = 28..=37;
 pub const HELMS: [u32; 2] = [3, 4];
+/// Policies of admission are version 1 from here on.
+const POLICIES_SINCE: u32 = 30;
 
 pub fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
 }
 
 /// A stream of manifests, and where it came from.
+#[derive(Debug, Clone)]
 pub struct Rendered {
     pub from: String,
     pub yaml: String,
@@ -31,32 +38,32 @@ impl Rendered {
     }
 }
 
-/// Everything for one version: kustomizations, and the charts by both Helms.
+/// Everything for one version: kustomizations, and the charts by both Helms. Each is rendered once in a process.
 pub fn everything(minor: u32) -> Result<Vec<Rendered>, Missing> {
-    let mut all = Vec::new();
-    for name in ["example/blue", "example/green", "example/plain", "example/classic", "admission-policy"] {
-        // Which sidecar and which policies a cluster takes is for its operator to know.
-        let fits = match name {
-            "example/classic" => true,
-            "admission-policy" => minor >= 30,
-            _ => minor >= 28,
-        };
-        if fits {
-            all.push(Rendered { from: name.to_owned(), yaml: kustomize(name)? });
-        }
-    }
-    let charts = Charts::prepared()?;
-    for helm in HELMS {
-        for (chart, values) in [("attache", Some("standalone")), ("attache", None), ("example", None)] {
-            let from = format!("Helm {helm}, {chart} {}", values.unwrap_or_default());
-            all.push(Rendered { from, yaml: charts.template(helm, chart, values, minor, &[])?.ok() });
-        }
-        if minor >= 30 {
-            let yaml = charts.template(helm, "attache", Some("cluster"), minor, &[])?.ok();
-            all.push(Rendered { from: format!("Helm {helm}, attache cluster"), yaml });
-        }
-    }
+    let mut all = kustomizations(minor)?;
+    all.extend(from_charts(minor)?);
     Ok(all)
+}
+
+fn kustomizations(minor: u32) -> Result<Vec<Rendered>, Missing> {
+    static BUILT: OnceLock<Result<Vec<Rendered>, Missing>> = OnceLock::new();
+    const NAMES: [&str; 5] =
+        ["example/blue", "example/green", "example/plain", "example/classic", "admission-policy"];
+    let build = |name: &str| Ok(Rendered { from: name.to_owned(), yaml: kustomize(name)? });
+    let built = BUILT.get_or_init(|| NAMES.into_iter().map(build).collect());
+    // Which of them suit a cluster is for its operator to know.
+    let suits = |one: &&Rendered| one.from != "admission-policy" || minor >= POLICIES_SINCE;
+    Ok(built.clone()?.iter().filter(suits).cloned().collect())
+}
+
+fn from_charts(minor: u32) -> Result<Vec<Rendered>, Missing> {
+    type ByMinor = BTreeMap<u32, Vec<Rendered>>;
+    static RENDERED: OnceLock<Result<ByMinor, Missing>> = OnceLock::new();
+    let rendered = RENDERED.get_or_init(|| {
+        let charts = Charts::prepared()?;
+        MINORS.map(|minor| Ok((minor, charts.rendered(minor)?))).collect()
+    });
+    Ok(rendered.clone()?[&minor].clone())
 }
 
 /// A kustomization below `deploy/kustomize`.
@@ -82,6 +89,21 @@ impl Charts {
 
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    fn rendered(&self, minor: u32) -> Result<Vec<Rendered>, Missing> {
+        let mut wanted = vec![("attache", Some("standalone")), ("example", None)];
+        if minor >= POLICIES_SINCE {
+            wanted.push(("attache", Some("cluster")));
+        }
+        let mut all = Vec::new();
+        for (helm, (chart, values)) in
+            HELMS.into_iter().flat_map(|helm| wanted.iter().map(move |it| (helm, it)))
+        {
+            let from = format!("Helm {helm}, {chart} {}", values.unwrap_or_default());
+            all.push(Rendered { from, yaml: self.template(helm, chart, *values, minor, &[])?.ok() });
+        }
+        Ok(all)
     }
 
     /// The manifests of a chart, with a file of its folder `ci` as values and further settings.
@@ -119,19 +141,16 @@ pub fn run(command: &mut Command) -> Ran {
     tools::run(command, b"", DEADLINE)
 }
 
-/// What `attache check --offline` says of every configuration in a stream.
+/// Reads every configuration in a stream as `attache run` would; says how many there were.
 pub fn check_configurations(rendered: &Rendered) -> usize {
     let manifests = rendered.manifests();
-    let mut seen = 0;
-    for map in manifests.of_kind("ConfigMap") {
-        let Some(text) = map["data"]["attache.yaml"].as_str() else { continue };
+    let texts = manifests.of_kind("ConfigMap").filter_map(|map| map["data"]["attache.yaml"].as_str());
+    let check = |text: &str| {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("attache.yaml");
         fs::write(&file, text).unwrap();
-        let mut check = Command::new(env!("CARGO_BIN_EXE_attache"));
-        let ran = run(check.args(["check", "--offline", "-c"]).arg(&file));
-        assert!(ran.status.success(), "{}: {}{}", rendered.from, ran.stdout, ran.stderr);
-        seen += 1;
-    }
-    seen
+        let sources = Sources { files: vec![file], ..Sources::default() };
+        config::load(&sources, &facts()).unwrap_or_else(|wrong| panic!("{}: {wrong}", rendered.from));
+    };
+    texts.map(check).count()
 }

@@ -1,14 +1,17 @@
 //! A machine with a database outside the cluster, the image of Attaché, and an application's image that holds no secret.
 
 use std::env;
+use std::io;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use attache_kit::container::{Engine, root_of};
 use attache_kit::kubelet::{Node, Pod};
 use attache_kit::postgres::Encryption;
-use attache_kit::{Leaf, Pair, Pki, Postgres, Setup, StartError, Version};
+use attache_kit::{Leaf, Pair, Pki, Postgres, Setup, StartError, Version, tools};
 
 pub const SOON: Duration = Duration::from_secs(20);
 pub const SECRET: &str = "s3cret-that-nobody-sees";
@@ -80,8 +83,36 @@ impl Database {
         Ok(Database { server, pki })
     }
 
+    /// Lets it be reached on the standard port of a further address of the node.
+    pub fn reach_at(&self, address: &str) {
+        let mut ip = Command::new("ip");
+        ip.args(["address", "add", &format!("{address}/32"), "dev", "pods"]);
+        tools::run(&mut ip, b"", SOON).ok();
+        let listener = TcpListener::bind((address, 5432)).unwrap();
+        let to = self.server.addr();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                // A server that is down: the connection just ends.
+                if let Ok(server) = TcpStream::connect(to) {
+                    forward(&client, &server);
+                }
+            }
+        });
+    }
+
     pub fn rotate(&self) {
         self.server.password("orders", SECOND, Encryption::Scram);
+    }
+}
+
+/// Both ways, each until its end.
+fn forward(client: &TcpStream, server: &TcpStream) {
+    for (from, to) in [(client, server), (server, client)] {
+        let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+        thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Write);
+        });
     }
 }
 

@@ -7,4 +7,5 @@
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
 mod house;
+mod pods;
 mod run;

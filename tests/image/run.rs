@@ -47,7 +47,7 @@ spec:
         - {{ name: credential, mountPath: /var/run/secrets/attache, readOnly: true }}
     - name: orders
       image: {ORDERS}
-      command: [sh, -c, "trap exit TERM; while :; do sleep 1 & wait; done"]
+      command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"]
       env: [{{ name: PGHOST, value: 127.0.0.1 }}, {{ name: PGDATABASE, value: orders }}]
       securityContext: {{ runAsUser: 10001, seccompProfile: {{ type: RuntimeDefault }} }}
   volumes:

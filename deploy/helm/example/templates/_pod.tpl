@@ -18,7 +18,7 @@ spec:
   containers:
     - name: orders
       image: {{ .Values.image }}
-      command: [sh, -c, "trap exit TERM; while :; do sleep 1 & wait; done"]
+      command: [sh, -c, "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"]
       env: {{- include "orders.database" . | nindent 8 }}
       securityContext: {{ include "orders.restricted" . }}
 {{- end -}}
