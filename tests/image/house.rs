@@ -1,6 +1,7 @@
 //! A machine with a database outside the cluster, the image of Attaché, and an application's image that holds no secret.
 
 use std::env;
+use std::fs;
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -41,9 +42,20 @@ fn make_attache(engine: &Engine) {
     let folder = tempfile::tempdir().unwrap();
     let program = without_symbols(built, folder.path()).unwrap_or_else(|| built.to_path_buf());
     let root = root_of(&[(&program, "/usr/local/bin/attache")]).unwrap();
+    authorities(root.path());
     let file = include_str!("../../deploy/image/Containerfile");
     let (_, settings) = file.split_once("COPY . /\n").expect("the image is a copy of a folder");
     engine.image("localhost/attache:test", root.path(), settings);
+}
+
+/// As `deploy/image/root` does it.
+fn authorities(root: &Path) {
+    let mut files: Vec<_> = fs::read_dir("/usr/share/ca-certificates/mozilla").unwrap().collect();
+    files.sort_by_key(|entry| entry.as_ref().unwrap().path());
+    let texts = files.into_iter().map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap());
+    let folder = root.join("etc/ssl/certs");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("ca-certificates.crt"), texts.collect::<String>()).unwrap();
 }
 
 /// Four fifths of a test binary are of no use in an image.

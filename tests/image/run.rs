@@ -25,6 +25,13 @@ data:
         listen: 127.0.0.1:5432
         upstream: {{ endpoints: ["{node}:{port}"], tls: {{ ca: /etc/attache/ca.pem }} }}
         credential: {{ path: /var/run/secrets/attache }}
+  world.yaml: |
+    routes:
+      public:
+        protocol: postgres
+        listen: 127.0.0.1:5433
+        upstream: {{ endpoints: db.example.com }}
+        credential: {{ path: /var/run/secrets/attache }}
 ---
 kind: Pod
 metadata: {{ name: orders }}
@@ -105,6 +112,14 @@ fn it_has_no_rights_no_shell_and_nothing_to_write_to() {
         assert!(!fs::exists(format!("/proc/{process}/root/tmp")).unwrap(), "there is a /tmp");
         assert!(!pod.exec("attache", &["sh", "-c", "true"]).status.success(), "there is a shell");
         assert!(pod.probe("attache", "startupProbe"), "the program is there for probes");
+        let world = ["attache", "check", "--offline", "-c", "/etc/attache/world.yaml"];
+        let told = pod.exec("attache", &world);
+        assert!(
+            told.status.success() && told.stdout.contains("authorities"),
+            "{}{}",
+            told.stdout,
+            told.stderr
+        );
     });
 }
 

@@ -20,6 +20,12 @@ use crate::wait::{eventually, within};
 const GRACE_SECONDS: u64 = 30;
 const LONG: Duration = Duration::from_secs(60);
 
+impl Drop for Pod<'_> {
+    fn drop(&mut self) {
+        self.namespace.node.engine.remove_pod(&self.name);
+    }
+}
+
 /// What happened to a container, by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
