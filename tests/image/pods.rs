@@ -1,6 +1,7 @@
 //! The manifests of `deploy`, rendered and played by an emulation of the kubelet. What a real kubelet does beyond it
 //! (restarts, scheduling, policies, limits) is not seen here.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -110,6 +111,20 @@ fn a_native_sidecar_serves_migrations_and_outlives_the_application() {
             "7",
             "the preStop hook had the database"
         );
+        Ok(())
+    });
+}
+
+#[test]
+fn nothing_starts_behind_a_sidecar_without_a_credential() {
+    played("pods::nothing_starts_behind_a_sidecar_without_a_credential", |node| {
+        let yaml = kustomize("green")?.replace("failureThreshold: 60", "failureThreshold: 2");
+        let space = node.namespace("green", &yaml);
+        space.secret("attache", &[("username", "orders")]);
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| drop(space.run("Job", "orders-reindex"))));
+        let told = outcome.expect_err("the pod has started").downcast::<String>().unwrap();
+        assert!(told.contains("attache did not pass its startup probe"), "{told}");
+        assert!(told.contains("credential_missing"), "it says why: {told}");
         Ok(())
     });
 }

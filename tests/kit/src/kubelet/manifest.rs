@@ -74,3 +74,26 @@ pub(super) fn text(value: &Value) -> &str {
 pub(super) fn written(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_may_have_empty_documents_and_lists() {
+        let yaml = "---\nkind: Pod\nmetadata: { name: a }\n---\n# nothing\n---\nkind: List\nitems:\n- kind: Job\n  metadata: { name: b }\n";
+        assert_eq!(Manifests::parse(yaml).names(), ["Pod a", "Job b"]);
+    }
+
+    #[test]
+    fn each_kind_of_workload_has_its_pod_somewhere() {
+        let find =
+            |yaml: &str| pod_of(Manifests::parse(yaml).iter().next()?).map(|pod| pod["spec"].to_string());
+        let deployment = "kind: Deployment\nspec: { template: { spec: 1 } }";
+        let cron = "kind: CronJob\nspec: { jobTemplate: { spec: { template: { spec: 2 } } } }";
+        assert_eq!(find("kind: Pod\nspec: 0"), Some("0".to_owned()));
+        assert_eq!(find(deployment), Some("1".to_owned()));
+        assert_eq!(find(cron), Some("2".to_owned()));
+        assert_eq!(find("kind: Service\nspec: 3"), None);
+    }
+}
