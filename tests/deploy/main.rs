@@ -6,6 +6,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
 mod alerts;
+mod bill;
 mod chart;
 mod copies;
 mod pods;
