@@ -132,7 +132,7 @@ impl Replies {
         let ask = Ask::of(seen.head);
         match ask {
             Ask::Answered(command) => self.expect(command, seen.sequence.wrapping_add(1)),
-            Ask::CloseStatement(statement) => self.standing.close_cursor(statement),
+            Ask::CloseStatement(statement) => self.standing.close_cursor(self.meant(statement)),
             Ask::Silent | Ask::Quit => {}
         }
         ask
@@ -155,8 +155,7 @@ impl Replies {
     }
 
     fn begin(&mut self, command: Command, number: u8) {
-        let last = command.reply == Reply::Executed && command.statement == LAST_PREPARED;
-        let statement = if last { self.prepared } else { command.statement };
+        let statement = self.meant(command.statement);
         self.current = Command { statement, ..command };
         self.number = number;
         self.state = match command.reply {
@@ -167,10 +166,17 @@ impl Replies {
                 self.standing.close_cursor(statement);
                 State::Waiting
             }
-            Reply::Results | Reply::StatementReset | Reply::SessionReset | Reply::Prepared | Reply::Line => {
-                State::Waiting
-            }
+            Reply::Results
+            | Reply::Done
+            | Reply::StatementReset
+            | Reply::SessionReset
+            | Reply::Prepared
+            | Reply::Line => State::Waiting,
         };
+    }
+
+    fn meant(&self, statement: u32) -> u32 {
+        if statement == LAST_PREPARED { self.prepared } else { statement }
     }
 
     /// A payload of the server's is about to go to the client.
@@ -328,6 +334,7 @@ impl Replies {
             Reply::SessionReset => self.standing.close_all_cursors(),
             Reply::Results
             | Reply::Executed
+            | Reply::Done
             | Reply::Rows
             | Reply::Prepared
             | Reply::Line
@@ -340,7 +347,8 @@ impl Replies {
     fn failed(&mut self) {
         match self.current.reply {
             Reply::Results | Reply::Executed => self.standing.not_said(),
-            Reply::StatementReset
+            Reply::Done
+            | Reply::StatementReset
             | Reply::SessionReset
             | Reply::Prepared
             | Reply::Rows
