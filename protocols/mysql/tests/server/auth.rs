@@ -1,7 +1,4 @@
 //! Methods of authentication, by servers that want more than they should get.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use attache_mysql::{Greeting, Options};
 use attache_wire::testing::{Run, run};
@@ -13,7 +10,8 @@ use aws_lc_rs::rsa::{
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::BytesMut;
-use support::*;
+
+use crate::support::*;
 
 const CLEARTEXT: Fault = Fault::Insecure(Insecure::CleartextPassword);
 const FAST: &[u8] = b"\x01\x03";
@@ -350,10 +348,9 @@ fn a_fingerprint_in_the_ok_is_not_passed_on() {
 
 /// What a client that follows the session's state hears of this OK.
 fn heard_with_changes(ok: &[u8]) -> Vec<u8> {
-    let case = Case::plain();
-    let protocol = mysql(Options::default(), None);
-    let intent = intent(&case.hello, Options::default(), PROBE | SESSION_TRACK, "", b"");
-    let login = protocol.login(&intent, Some(case.hello.clone()), terms(TlsStart::Off, PASSWORD));
+    let (protocol, hello) = (mysql(Options::default(), None), hello(ALL));
+    let intent = intent(&hello, Options::default(), PROBE | SESSION_TRACK, "", b"");
+    let login = protocol.login(&intent, Some(hello), terms(TlsStart::Off, PASSWORD));
     let greeting = run(login, &[&packet(2, ok)], &[], None).end.unwrap().unwrap();
     let mut out = BytesMut::new();
     protocol.welcome(&intent, greeting, &mut out);

@@ -1,14 +1,13 @@
 //! What the server is told at login, by greetings of all kinds.
-#![allow(clippy::unwrap_used)]
 
-mod support;
+use std::sync::Arc;
 
 use attache_mysql::{Hello, Intent, Options};
 use attache_wire::testing::{run, run_every_split};
 use attache_wire::{Credential, Fault, Insecure, Protocol, Terms, TlsFacts, TlsStart};
 use bytes::Buf;
-use std::sync::Arc;
-use support::*;
+
+use crate::support::*;
 
 const EVERYTHING: u64 = ALL | CACHE_METADATA;
 

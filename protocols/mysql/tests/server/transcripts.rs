@@ -1,7 +1,4 @@
 //! What real servers said, replayed at every split point.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use attache_mysql::{Greeting, Hello, Intent, Mysql, Options};
 use attache_wire::testing::{Run, run, run_every_split};
@@ -9,7 +6,8 @@ use attache_wire::{
     Fault, Insecure, Machine, Protocol, Rejection, RejectionKind, ServerRole, Terms, TlsFacts, TlsStart,
 };
 use bytes::BytesMut;
-use support::*;
+
+use crate::support::*;
 
 /// One recorded login, and what it takes to repeat it.
 struct Recorded {
@@ -124,7 +122,7 @@ impl Recorded {
 
     fn check_rejection(&self, rejection: &Rejection) {
         let name = &self.transcript.name;
-        let expected = match name.rsplitn(3, '-').next() {
+        let expected = match name.rsplit('-').next() {
             Some("password" | "required") => (RejectionKind::Credential, "1045"),
             Some("database") => (RejectionKind::Other, "1044"),
             other => panic!("{other:?} was rejected: {rejection:?}"),

@@ -1,14 +1,13 @@
 //! Logging in once more on a link that is logged in.
-#![allow(clippy::unwrap_used)]
 
-mod support;
+use std::sync::Arc;
 
 use attache_mysql::{Greeting, Intent, Mysql, Options, SessionWatch};
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{Credential, Fault, Insecure, Moment, Protocol, RejectionKind, Terms, TlsFacts, TlsStart};
 use bytes::BytesMut;
-use std::sync::Arc;
-use support::*;
+
+use crate::support::*;
 
 const FULL: &[u8] = b"\x01\x04";
 

@@ -1,12 +1,10 @@
 //! A server's first words, from servers that are old, odd or hostile.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use attache_mysql::{Hello, Options};
 use attache_wire::testing::{Run, run_every_split};
 use attache_wire::{Fault, Insecure, Protocol, RejectionKind, TlsFacts, TlsStart};
-use support::*;
+
+use crate::support::*;
 
 fn heard(tls: TlsStart, segments: &[&[u8]]) -> Run<Hello> {
     let protocol = mysql(Options::default(), None);

@@ -1,5 +1,4 @@
 //! Transcripts, and short ways to make packets.
-#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::sync::Arc;
 
@@ -238,7 +237,7 @@ pub(crate) struct Transcript {
 impl Transcript {
     #[allow(clippy::disallowed_methods, reason = "tests read their data")]
     pub(crate) fn all(folder: &str) -> Vec<Self> {
-        let folder = format!("{}/tests/data/{folder}", env!("CARGO_MANIFEST_DIR"));
+        let folder = format!("{}/tests/server/data/{folder}", env!("CARGO_MANIFEST_DIR"));
         let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
         let read = |path: std::path::PathBuf| Self {
             name: path.file_stem().unwrap().to_string_lossy().into_owned(),

@@ -1,13 +1,11 @@
 //! The server's role: asked on the new link, in every form that the answer can have.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use attache_mysql::{Greeting, Options};
 use attache_wire::testing::{Run, run_every_split};
 use attache_wire::{Fault, Protocol, ServerRole, Terms, TlsStart};
 use bytes::BytesMut;
-use support::*;
+
+use crate::support::*;
 
 const QUESTION: &[u8] = b"select @@global.read_only, @@global.innodb_read_only";
 const COLUMN: &[u8] = b"\x03def\0\0\0\x01x\0\x0c\x3f\0\x01\0\0\0\x08\x80\0\0\0\0";

@@ -1,13 +1,11 @@
 //! Whatever a server says, nothing panics, and the secret stays where it is.
-#![allow(clippy::unwrap_used)]
-
-mod support;
 
 use attache_mysql::Options;
 use attache_wire::testing::run;
 use attache_wire::{Protocol, Terms, TlsFacts, TlsStart};
 use proptest::prelude::*;
-use support::*;
+
+use crate::support::*;
 
 const PLUGINS: [&str; 7] = [
     "mysql_native_password",
