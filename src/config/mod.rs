@@ -29,6 +29,7 @@ mod kind;
 mod layer;
 mod note;
 mod parse;
+mod pool;
 mod reader;
 mod route;
 mod schema;
@@ -63,6 +64,8 @@ pub struct ProtocolFacts {
     pub needs_user: bool,
     /// Whether its servers can be told apart as primary and replicas.
     pub has_roles: bool,
+    /// What may be done with links beside the session that they were opened for.
+    pub keeps: Keeps,
     /// Whether the protocol accepts these options; the text says what it does not accept, and holds no values.
     pub check_options: fn(&Value) -> Result<(), String>,
     pub options_schema: fn() -> schemars::Schema,

@@ -85,6 +85,11 @@ impl Link {
         std::future::pending::<()>().await;
     }
 
+    /// Whether nothing waits on it: nothing to be sent, nothing to be understood, nothing to be read, and no end.
+    pub fn is_idle(&mut self) -> bool {
+        self.input.is_empty() && self.output.is_empty() && self.stream.is_silent()
+    }
+
     async fn read(&mut self, limit: usize) -> Result<(), Trouble> {
         let room = limit.saturating_sub(self.input.len()).min(READ_SIZE);
         if room == 0 {
