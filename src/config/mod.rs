@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `parse` | text of a file to values and their lines |
 //! | `layer` | files, environment and flags, laid over each other |
-//! | `keys`, `route` | declare every key where they read it |
+//! | `keys`, `route`, `pool` | declare every key where they read it |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
 //! | `note`, `schema`, `document` | schema and documentation from the same declarations |
@@ -17,6 +17,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use attache_wire::Keeps;
 use serde_json::Value;
 
 mod address;

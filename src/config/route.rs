@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{ProtocolFacts, pool};
 use super::address::{self, is_local};
 use super::complaint::quote;
 use super::domain::{
@@ -15,6 +14,7 @@ use super::file_text::read_files;
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
+use super::{ProtocolFacts, pool};
 
 /// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
 const NAME_LIMIT: usize = 63;

@@ -108,18 +108,17 @@ impl<I, L> Stock<I, L> {
     }
 
     /// A session of this kind has come. Of the links that `fits` admits it takes the one that came last, and those
-    /// that are to be replaced after all others.
+    /// that are to be replaced after all others. `intent` is asked where the kind is not known yet.
     pub(super) fn take(
         &mut self,
         key: &[u8],
-        intent: impl FnOnce() -> I,
+        intent: impl FnOnce() -> Option<I>,
         now: Instant,
         mut fits: impl FnMut(&mut L) -> bool,
     ) -> Found<L> {
-        if self.is_closed() {
+        if self.is_closed() || self.use_shelf(key, intent, now).is_none() {
             return Found::Nothing;
         }
-        self.use_shelf(key, intent, now);
         let Self { shelves, gone, .. } = self;
         let shelf = &mut shelves[0];
         while let Some(mut link) = shelf.next(now) {
@@ -132,14 +131,15 @@ impl<I, L> Stock<I, L> {
     }
 
     /// Makes the shelf of this key the first, and forgets the one that was used least recently if there are too many.
-    fn use_shelf(&mut self, key: &[u8], intent: impl FnOnce() -> I, now: Instant) {
+    fn use_shelf(&mut self, key: &[u8], intent: impl FnOnce() -> Option<I>, now: Instant) -> Option<()> {
         match self.shelves.iter().position(|shelf| *shelf.key == *key) {
             Some(at) => self.shelves[..=at].rotate_right(1),
-            None => self.shelves.insert(0, Shelf::new(key, intent(), now)),
+            None => self.shelves.insert(0, Shelf::new(key, intent()?, now)),
         }
         self.shelves[0].used_at = now;
         let forgotten = self.shelves.drain(MOST_KEYS.min(self.shelves.len())..);
         self.gone.extend(forgotten.flat_map(Shelf::into_links));
+        Some(())
     }
 
     /// Whether a link of this age, whose session is over, is worth being reset.
@@ -321,5 +321,4 @@ impl<L> Waiting<L> {
 }
 
 #[cfg(test)]
-#[path = "stock_tests.rs"]
 mod tests;
