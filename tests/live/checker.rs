@@ -11,7 +11,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-
 use crate::house::*;
 use crate::raw::{self, Message, Raw};
 use crate::reuse::{CLEAN, TRACES};
@@ -32,16 +31,16 @@ fn no_session_sees_the_state_or_the_reply_of_another() {
     let (seconds, seed) = (number(SECONDS).unwrap_or(USUAL_SECONDS), number(SEED).unwrap_or_else(now));
     println!("{SEED}={seed}");
     for db in servers::each() {
-        for pool in ["warm: 4, reuse: true", "warm: 4"] {
-            check(db, pool, Duration::from_secs(seconds), seed);
+        for (name, pool) in [("checked_reuse", "warm: 4, reuse: true"), ("checked_once", "warm: 4")] {
+            check(db, name, pool, Duration::from_secs(seconds), seed);
         }
     }
 }
 
-fn check(db: &Db, pool: &str, time: Duration, seed: u64) {
-    let account = db.account("checked");
+fn check(db: &Db, name: &str, pool: &str, time: Duration, seed: u64) {
+    let account = db.account(name);
     let house = pooled(db, &account, pool).workers(2).start();
-    let world = World { house: &house, over: AtomicBool::new(false), old_keys: Mutex::default() };
+    let world = World { house: &house, name, over: AtomicBool::new(false), old_keys: Mutex::default() };
     let counts = thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|number| {
@@ -94,6 +93,8 @@ impl Chance {
 /// What all clients share.
 struct World<'a> {
     house: &'a House,
+    /// The account, and its database.
+    name: &'a str,
     over: AtomicBool,
     /// Of sessions that are over: nobody is to be hit by them.
     old_keys: Mutex<Vec<Vec<u8>>>,
@@ -180,7 +181,8 @@ impl Client<'_> {
     fn session(&mut self, end: End) {
         let token = format!("{}-{}", self.number, self.sessions);
         let application = self.chance.pick(&["", "shop", "office"]);
-        let parameters = [("user", "nobody"), ("database", "checked"), ("application_name", application)];
+        let parameters =
+            [("user", "nobody"), ("database", self.world.name), ("application_name", application)];
         let mut session = Raw::log_in(self.world.house.addr(), &parameters);
         let key = session.key();
         assert_eq!(session.parameter("application_name").as_deref(), Some(application), "{token}");
@@ -199,7 +201,7 @@ impl Client<'_> {
     fn leave_a_trace(&mut self, session: &mut Raw, token: &str, round: usize) {
         let lock = self.number * 1_000_000 + self.sessions;
         let (set, ask) = match self.chance.below(6) {
-            0 => (format!("set check.token = '{token}'"), "show check.token".to_owned()),
+            0 => (format!("set mine.token = '{token}'"), "show mine.token".to_owned()),
             1 => (
                 format!("create temp table t{round} as select '{token}' as token"),
                 format!("select token from t{round}"),

@@ -9,7 +9,7 @@ use crate::warm::{leave, pooled, takes, waits, warm};
 
 /// Everything that a session may leave behind on its link, as one line.
 pub const TRACES: &str = "select concat_ws(' ',
-    'token=' || coalesce(current_setting('check.token', true), ''),
+    'token=' || coalesce(current_setting('mine.token', true), ''),
     'tables=' || (select count(*) from pg_class where relnamespace = pg_my_temp_schema()),
     'statements=' || (select count(*) from pg_prepared_statements),
     'cursors=' || (select count(*) from pg_cursors where name <> ''),
@@ -18,12 +18,12 @@ pub const TRACES: &str = "select concat_ws(' ',
     'changed=' || (select count(*) from pg_settings where source = 'session'),
     'role=' || (current_user = session_user))";
 /// And what a session finds that has a link as new.
-pub const CLEAN: &str = "token= tables=0 statements=0 cursors=0 locks=0 channels=0 changed=0 role=t";
+pub const CLEAN: &str = "token= tables=0 statements=0 cursors=0 locks=0 channels=0 changed=0 role=true";
 
 /// Leaves all those traces.
 fn live(session: &mut Raw) {
     for sql in [
-        "set check.token = 'mine'",
+        "set mine.token = 'mine'",
         "set work_mem = '1234kB'",
         "set application_name = 'mine'",
         "set timezone = 'Asia/Tokyo'",

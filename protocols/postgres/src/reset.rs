@@ -1,8 +1,11 @@
 //! A link is made as it was after its login (command "DISCARD ALL").
 //!
 //! That takes away settings, roles, temporary tables, prepared statements, cursors, LISTEN, advisory locks, plans
-//! and the last values of sequences. The answer has to be exactly that of this command: anything else means that
+//! and the last values of sequences. The answer has to be exactly that of these commands: anything else means that
 //! somebody still waited for a reply, and the link is not used again.
+//!
+//! A time limit that the session has set would also hold for the command, and one that runs out in its last moment
+//! strikes at the next statement of the link: at somebody else's. So the limits are lifted first.
 
 use attache_wire::{Fault, Machine, Step, Turn};
 
@@ -12,7 +15,8 @@ use crate::login::MAX_LOGIN_FRAME_LEN;
 use crate::rejection::rejection;
 use crate::reported::Value;
 
-const COMMAND: &[u8] = b"DISCARD ALL\0";
+const LIFT: &[u8] = b"reset all; set statement_timeout to 0\0";
+const DISCARD: &[u8] = b"DISCARD ALL\0";
 
 /// Resets a link, and comes back with the greeting for the next client.
 pub(crate) struct Reset {
@@ -27,9 +31,15 @@ pub(crate) struct Reset {
 #[derive(Debug, Clone, Copy)]
 enum State {
     Ask,
-    /// The command was sent.
+    /// The commands were sent.
     Asked,
-    /// CommandComplete has come.
+    /// Settings have their first values again.
+    Reset,
+    /// There is no time limit any more.
+    Unlimited,
+    /// That is over, and everything is being discarded.
+    Discarding,
+    /// Everything is discarded.
     Discarded,
     /// ReadyForQuery has come.
     Ready,
@@ -53,13 +63,16 @@ impl Reset {
         if self.received > MAX_GREETING_LEN {
             return Err(Fault::TooLong(MAX_GREETING_LEN));
         }
-        self.state = match (self.state, frame.tag()) {
-            (State::Asked | State::Discarded, b'S') => return self.update(&frame),
+        self.state = match (self.state, frame.tag(), frame.body()) {
+            (_, b'S', _) => return self.update(&frame),
             // Notices, and notifications for whoever has just left.
-            (State::Asked | State::Discarded, b'N' | b'A') => return Ok(()),
-            (State::Asked, b'C') if frame.body() == COMMAND => State::Discarded,
-            (State::Discarded, b'Z') if frame.body() == b"I" => State::Ready,
-            (_, b'E') => return Err(rejection(frame, None)),
+            (_, b'N' | b'A', _) => return Ok(()),
+            (_, b'E', _) => return Err(rejection(frame, None)),
+            (State::Asked, b'C', b"RESET\0") => State::Reset,
+            (State::Reset, b'C', b"SET\0") => State::Unlimited,
+            (State::Unlimited, b'Z', b"I") => State::Discarding,
+            (State::Discarding, b'C', DISCARD) => State::Discarded,
+            (State::Discarded, b'Z', b"I") => State::Ready,
             _ => return Err(Fault::Malformed("the answer to DISCARD ALL is another one's")),
         };
         Ok(())
@@ -94,7 +107,8 @@ impl Machine for Reset {
             if !turn.input.is_empty() {
                 return Err(Fault::EarlyData);
             }
-            frame::put(turn.output, b'Q', &[COMMAND]);
+            frame::put(turn.output, b'Q', &[LIFT]);
+            frame::put(turn.output, b'Q', &[DISCARD]);
             self.state = State::Asked;
         }
         while let Some(frame) = frame::next(turn.input, MAX_LOGIN_FRAME_LEN)? {
