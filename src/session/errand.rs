@@ -196,3 +196,64 @@ async fn deliver<P: Protocol>(
     coming.arrived();
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REAL: &[u8] = b"real";
+
+    fn way() -> Way {
+        let place = dial::Place::Unix("/nowhere".into());
+        Way { endpoint: "nowhere".into(), place, tls: None, direct: false }
+    }
+
+    fn issue(errands: &Errands, key: &[u8]) -> Ticket {
+        errands.issue_for(key.to_vec(), REAL.to_vec(), way()).expect("a key that nobody has")
+    }
+
+    #[test]
+    fn a_ticket_of_ours_leads_to_that_of_the_server_while_its_session_lives() {
+        let errands = Errands::default();
+        let ticket = issue(&errands, b"a");
+        let (coming, _, real) = errands.set_out(b"a").expect("the session lives");
+        assert_eq!(real.as_deref(), Some(REAL));
+        assert!(errands.issue_for(b"a".to_vec(), REAL.to_vec(), way()).is_none(), "it is taken");
+        coming.arrived();
+        assert!(ticket.end());
+        assert!(errands.set_out(b"a").is_none());
+    }
+
+    #[test]
+    fn an_errand_that_is_under_way_when_its_session_ends_spoils_the_link_and_goes_no_further() {
+        let errands = Errands::default();
+        let ticket = issue(&errands, b"a");
+        let (coming, ..) = errands.set_out(b"a").expect("the session lives");
+        assert!(coming.is_expected());
+        assert!(!ticket.end());
+        assert!(!coming.is_expected());
+        let next = issue(&errands, b"a");
+        assert!(!coming.is_expected(), "the next session may have the same key");
+        drop(coming);
+        assert!(next.end());
+    }
+
+    #[test]
+    fn an_errand_of_which_nobody_knows_whether_it_arrived_spoils_the_link() {
+        let errands = Errands::default();
+        let ticket = issue(&errands, b"a");
+        drop(errands.set_out(b"a"));
+        assert!(!ticket.end());
+    }
+
+    #[test]
+    fn a_session_that_ends_late_does_not_take_the_next_ones_ticket_along() {
+        let errands = Errands::default();
+        let old = errands.issue(b"a".to_vec(), way());
+        let new = errands.issue(b"a".to_vec(), way());
+        drop(old);
+        assert!(errands.set_out(b"a").is_some());
+        drop(new);
+        assert!(errands.set_out(b"a").is_none());
+    }
+}

@@ -160,3 +160,26 @@ impl<P: Protocol> Drop for Closing<'_, P> {
         drop(stock.gone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn after_failed_logins_the_keeper_pauses_longer_and_longer_until_one_succeeds() {
+        let mut pause = Pause::default();
+        assert!(pause.is_over());
+        for expected in [1, 2, 4, 8, 15, 15] {
+            pause.note(false);
+            let start = Instant::now();
+            assert!(!pause.is_over());
+            pause.over().await;
+            let share = start.elapsed().as_secs_f64() / f64::from(expected);
+            assert!((0.75..=1.25).contains(&share), "{share} of {expected} s");
+        }
+        pause.note(true);
+        assert!(pause.is_over());
+        pause.note(false);
+        assert!(pause.until.is_some_and(|until| until <= Instant::now() + FIRST_PAUSE * 2));
+    }
+}
