@@ -84,6 +84,9 @@ impl Drop for Ticket {
 struct Coming {
     key: Arc<[u8]>,
     tickets: Tickets,
+    way: Way,
+    /// The server's own ticket, where the client has one of ours.
+    real: Option<Arc<[u8]>>,
     arrived: bool,
 }
 
@@ -145,14 +148,14 @@ impl Errands {
     }
 
     /// Sets an errand on its way: from now on its session does not end unnoticed by it, nor it by the session.
-    fn set_out(&self, ticket: &[u8]) -> Option<(Coming, Way, Option<Arc<[u8]>>)> {
+    fn set_out(&self, ticket: &[u8]) -> Option<Coming> {
         let mut tickets = lock(&self.tickets);
         let (key, _) = tickets.get_key_value(ticket)?;
         let key = Arc::clone(key);
         let addressee = tickets.get_mut(ticket)?;
         addressee.coming += 1;
         let (way, real) = (addressee.way.clone(), addressee.real.clone());
-        Some((Coming { key, tickets: Arc::clone(&self.tickets), arrived: false }, way, real))
+        Some(Coming { key, tickets: Arc::clone(&self.tickets), way, real, arrived: false })
     }
 
     /// Delivers an errand, and waits until the server has closed the connection: it has taken note then.
@@ -163,34 +166,29 @@ impl Errands {
         record: &mut Record,
     ) -> Result<(), Failure> {
         let failure = |cause| Failure::new(Stage::Accept, Side::Attache, cause);
-        let set_out = self.set_out(&route.protocol.errand_ticket(&errand));
-        let (coming, way, real) = set_out.ok_or(failure(Cause::UnknownErrand))?;
+        let coming = self.set_out(&route.protocol.errand_ticket(&errand));
+        let coming = coming.ok_or(failure(Cause::UnknownErrand))?;
         let _permit = self.at_once.try_acquire().map_err(|_| failure(Cause::TooManySessions))?;
-        let errand = match &real {
+        let errand = match &coming.real {
             Some(real) => route.protocol.redirect(errand, real),
             None => errand,
         };
-        record.trail.endpoint = Some(Arc::clone(&way.endpoint));
+        record.trail.endpoint = Some(Arc::clone(&coming.way.endpoint));
         record.reach(Stage::Dial);
-        let delivered = tokio::time::timeout(TIME_LIMIT, deliver(route, errand, &way, coming)).await;
+        let delivered = tokio::time::timeout(TIME_LIMIT, deliver(route, errand, coming)).await;
         delivered.unwrap_or_else(|_| Err(Failure::new(Stage::Dial, Side::Upstream, Cause::TimedOut)))
     }
 }
 
 /// Delivers an errand whose session has not ended before there is a link to the server.
-async fn deliver<P: Protocol>(
-    route: &Route<P>,
-    errand: P::Errand,
-    way: &Way,
-    coming: Coming,
-) -> Result<(), Failure> {
-    let (stream, _) = dial::connect(&way.place).await?;
+async fn deliver<P: Protocol>(route: &Route<P>, errand: P::Errand, coming: Coming) -> Result<(), Failure> {
+    let (stream, _) = dial::connect(&coming.way.place).await?;
     if !coming.is_expected() {
         return Err(Failure::new(Stage::Dial, Side::Attache, Cause::UnknownErrand));
     }
     let mut link = Link::new(stream);
-    let machine = route.protocol.deliver(errand, way.start());
-    let delivered = link.drive(machine, way.tls.as_ref()).await;
+    let machine = route.protocol.deliver(errand, coming.way.start());
+    let delivered = link.drive(machine, coming.way.tls.as_ref()).await;
     delivered.map_err(|trouble| Failure::new(Stage::Dial, Side::Upstream, trouble))?;
     link.gone(ANSWER).await;
     coming.arrived();
@@ -216,8 +214,8 @@ mod tests {
     fn a_ticket_of_ours_leads_to_that_of_the_server_while_its_session_lives() {
         let errands = Errands::default();
         let ticket = issue(&errands, b"a");
-        let (coming, _, real) = errands.set_out(b"a").expect("the session lives");
-        assert_eq!(real.as_deref(), Some(REAL));
+        let coming = errands.set_out(b"a").expect("the session lives");
+        assert_eq!(coming.real.as_deref(), Some(REAL));
         assert!(errands.issue_for(b"a".to_vec(), REAL.to_vec(), way()).is_none(), "it is taken");
         coming.arrived();
         assert!(ticket.end());
@@ -228,7 +226,7 @@ mod tests {
     fn an_errand_that_is_under_way_when_its_session_ends_spoils_the_link_and_goes_no_further() {
         let errands = Errands::default();
         let ticket = issue(&errands, b"a");
-        let (coming, ..) = errands.set_out(b"a").expect("the session lives");
+        let coming = errands.set_out(b"a").expect("the session lives");
         assert!(coming.is_expected());
         assert!(!ticket.end());
         assert!(!coming.is_expected());

@@ -3,6 +3,7 @@
 //! Many clients, each with a token of its own, go through warm and reused links: they leave whatever can be left on
 //! a link, end in every way that there is, cancel themselves at the worst moment, and others send the keys of
 //! sessions that are over. Each looks whether its link is as new, and whether every reply is its own.
+#![expect(clippy::print_stdout, reason = "it tells its seed, and what it has counted")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -6,6 +6,7 @@ mod support;
 use attache_postgres::{ChannelBinding, Greeting, Postgres, SessionWatch};
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{Boxed, Fault, Passage, Protocol, TlsStart, Watch};
+use proptest::prelude::*;
 use support::{client_hears, error, intent, login, message, messages, postgres, startup, terms, welcome};
 
 const CHANCE: [u8; 32] = *b"0123456789abcdefghijklmnopqrstuv";
@@ -174,4 +175,24 @@ fn a_goodbye_is_kept_from_the_server_only_when_nothing_is_outstanding() {
     assert!(answered.reusable());
     answered.from_server(&error("57P01", "terminating")).unwrap();
     assert!(!answered.reusable());
+}
+
+proptest! {
+    /// Only the whole answer, and nothing but it, makes a link fit for another session.
+    #[test]
+    fn of_any_bytes_in_any_pieces_only_the_answer_will_do(
+        tail in proptest::collection::vec(any::<u8>(), 0..60),
+        kept in 0..answer(&[]).len(),
+        cuts in proptest::collection::vec(0..100usize, 0..4),
+    ) {
+        let said = [&answer(&[])[..kept], &tail].concat();
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        let whole = run(machine(&[]), &[&said], &[], None);
+        let pieces = run(machine(&[]), &[&said], &cuts, None);
+        prop_assert_eq!(&whole.end, &pieces.end);
+        if let Ok(Some(_)) = whole.end {
+            prop_assert!(said.starts_with(&answer(&[])) || said.windows(2).any(|pair| matches!(pair[0], b'N' | b'S' | b'A')));
+        }
+    }
 }

@@ -114,7 +114,7 @@ async fn changed(generation: &mut Option<watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// Time to wait after failed logins.
