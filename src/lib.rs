@@ -18,6 +18,7 @@ pub mod config;
 pub mod drain;
 pub mod failure;
 pub mod house;
+pub mod inject;
 pub mod log;
 pub mod metrics;
 pub mod net;
