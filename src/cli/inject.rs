@@ -99,10 +99,14 @@ impl SidecarArguments {
 impl Inject {
     pub(super) fn run(self) -> Outcome {
         let text = read(&self.file)?;
-        let changed =
-            if self.uninject { manifest::uninject(&text) } else { manifest::inject(&text, &self.order()?) };
-        let Changed { text, notes, .. } =
-            changed.map_err(|trouble| Failed::Arguments(trouble.to_string()))?;
+        let changed = if self.uninject {
+            manifest::uninject(&text)
+        } else {
+            let order = self.order()?;
+            order.check().map_err(Failed::Configuration)?;
+            manifest::inject(&text, &order)
+        };
+        let Changed { text, notes, .. } = changed.map_err(|trouble| Failed::Because(trouble.to_string()))?;
         notes.iter().for_each(|note| complain(note));
         print(&text);
         Ok(())

@@ -47,7 +47,7 @@ impl Editing<'_> {
                     return self.fill(path, key, old, *style, value);
                 }
                 let entry = match style {
-                    Style::Flow => format!("{}: {value}", Value::from(last)),
+                    Style::Flow => format!("{}: {value}", self.flow_key(last)),
                     Style::Block => self.entry(last, value),
                 };
                 self.insert(place, &entry, entries.len(), &|index| self.of_entry(&entries[index]))
@@ -139,7 +139,8 @@ impl Editing<'_> {
                 self.cut(&spans, index, *style, spans[index].start)
             }
             Kind::List(items, style) => {
-                let index = last.parse().ok().filter(|index| *index < items.len()).ok_or_else(missing)?;
+                let index =
+                    last.parse::<usize>().ok().filter(|index| *index < items.len()).ok_or_else(missing)?;
                 let spans: Vec<Range<usize>> = items.iter().map(|item| item.span.clone()).collect();
                 let start = match style {
                     Style::Flow => spans[index].start,
@@ -179,6 +180,18 @@ impl Editing<'_> {
             }
         };
         Ok(format!("{}{}", &self.text[..range.start], &self.text[range.end..]))
+    }
+
+    /// With quotes where JSON, or the key, wants them.
+    fn flow_key(&self, key: &str) -> String {
+        let is_json = matches!(self.root.kind, Kind::Map(_, Style::Flow) | Kind::List(_, Style::Flow));
+        let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "./-_".contains(letter);
+        let is_word = key.starts_with(|first: char| first.is_ascii_alphabetic()) && key.len() > "false".len();
+        if !is_json && is_word && key.chars().all(is_plain) {
+            key.to_owned()
+        } else {
+            Value::from(key).to_string()
+        }
     }
 
     fn find(&self, path: &Path) -> Result<&Node, String> {

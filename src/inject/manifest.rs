@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::needs::Needs;
+use super::needs::{self, Needs};
 use super::operation::{Operation, Patch};
 use super::parameters::{INJECTED, Parameters, UNWANTED, WANTED};
 use super::pod::{self, Ready, Standing};
 use super::workload::{self, Workload};
 use super::write::{Lists, block};
 use super::{Trouble, edit, sidecar, tree};
+use crate::config::Complaints;
 
 /// What is asked for a whole file.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +21,16 @@ pub struct Order {
     /// Name and text of the configuration, where it was given.
     pub configuration: Option<(String, String)>,
     pub placing: Placing,
+}
+
+impl Order {
+    /// Looks at the configuration that was given.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn check(&self) -> Result<(), Complaints> {
+        self.configuration.as_ref().map_or(Ok(()), |(name, text)| needs::read(name, text).map(drop))
+    }
 }
 
 /// Where a configuration that was given goes.
@@ -116,7 +127,7 @@ fn refresh(
     let annotations = workload.pod.join("metadata/annotations");
     let asked = Parameters::of_annotations(annotations.find(&patch.document))?;
     let asked = order.parameters.clone().or(&asked);
-    let (needs, carried) = needs(&asked, order)?;
+    let (needs, carried) = needed(&asked, order)?;
     let ready = Ready { asked: &asked, needs: &needs, carried: carried.as_deref() };
     pod::add(&mut patch, &workload.pod, &ready, notes)?;
     // The same again is no change, whatever the order of operations.
@@ -124,7 +135,7 @@ fn refresh(
     Ok(Some(operations))
 }
 
-fn needs(asked: &Parameters, order: &Order) -> Result<(Needs, Option<String>), Vec<String>> {
+fn needed(asked: &Parameters, order: &Order) -> Result<(Needs, Option<String>), Vec<String>> {
     match (&order.configuration, &asked.configuration) {
         (Some(_), Some(_)) => Err(vec![
             "the annotation attache-proxy.io/configuration holds a configuration already: leave -c out"

@@ -8,7 +8,7 @@ use attache_wire::{Access, At, Directions};
 
 use super::parameters::Parameters;
 use crate::config::domain::{Config, ListenAddress, Route};
-use crate::config::{self, Elsewhere};
+use crate::config::{self, Complaints, Elsewhere};
 use crate::registry;
 
 /// Where the configuration and `ca.pem` are seen.
@@ -48,14 +48,21 @@ pub(super) struct Reach {
     pub(super) directions: Result<Directions, String>,
 }
 
+/// Reads a configuration as it will be in a pod.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn read(name: &str, text: &str) -> Result<Config, Complaints> {
+    config::load_elsewhere(&Elsewhere { name, folder: Path::new(FOLDER), text }, &registry::facts())
+}
+
 impl Needs {
     /// Of a configuration whose text is known.
     ///
     /// # Errors
     /// Everything that is wrong with it, or that a pod could not give.
     pub(super) fn of_text(name: &str, text: &str, asked: &Parameters) -> Result<Self, Vec<String>> {
-        let file = Elsewhere { name, folder: Path::new(FOLDER), text };
-        let config = config::load_elsewhere(&file, &registry::facts())
+        let config = read(name, text)
             .map_err(|complaints| complaints.iter().map(ToString::to_string).collect::<Vec<_>>())?;
         let mut wrong = Vec::new();
         let (health_port, opens_health) = health(&config, &mut wrong);

@@ -10,17 +10,17 @@ use serde_json::Value;
 
 /// Where something is in a document (RFC 6901), step by step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Path(Vec<String>);
+pub(super) struct Path(Vec<String>);
 
 impl Path {
     /// A path of plain steps, such as `spec/template`. The empty text is the whole document.
-    pub fn of(steps: &str) -> Self {
+    pub(super) fn of(steps: &str) -> Self {
         Self(steps.split('/').filter(|step| !step.is_empty()).map(str::to_owned).collect())
     }
 
     /// The path one step deeper.
     #[must_use]
-    pub fn to(&self, step: impl ToString) -> Self {
+    pub(super) fn to(&self, step: impl ToString) -> Self {
         let mut steps = self.0.clone();
         steps.push(step.to_string());
         Self(steps)
@@ -28,22 +28,22 @@ impl Path {
 
     /// The path that goes on as `steps` do.
     #[must_use]
-    pub fn join(&self, steps: &str) -> Self {
+    pub(super) fn join(&self, steps: &str) -> Self {
         Self(self.0.iter().cloned().chain(Self::of(steps).0).collect())
     }
 
-    pub fn steps(&self) -> &[String] {
+    pub(super) fn steps(&self) -> &[String] {
         &self.0
     }
 
     /// What the path is below, and its last step.
-    pub fn split(&self) -> Option<(Self, &str)> {
+    pub(super) fn split(&self) -> Option<(Self, &str)> {
         let (last, above) = self.0.split_last()?;
         Some((Self(above.to_vec()), last))
     }
 
     /// What is there, unless it is nothing or null.
-    pub fn find<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+    pub(super) fn find<'a>(&self, document: &'a Value) -> Option<&'a Value> {
         let found = self.0.iter().try_fold(document, |value, step| match value {
             Value::Array(items) => items.get(step.parse::<usize>().ok()?),
             Value::Object(entries) => entries.get(step),
@@ -53,7 +53,7 @@ impl Path {
     }
 
     /// The items of the list that is there; none where there is no list.
-    pub fn items<'a>(&self, document: &'a Value) -> &'a [Value] {
+    pub(super) fn items<'a>(&self, document: &'a Value) -> &'a [Value] {
         self.find(document).and_then(Value::as_array).map_or(&[], Vec::as_slice)
     }
 
@@ -81,7 +81,7 @@ impl Serialize for Path {
 /// One change.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
-pub enum Operation {
+pub(super) enum Operation {
     /// Into a map; or into a list in front of the index, or at its end where the last step is `-`.
     Add {
         path: Path,
@@ -97,7 +97,7 @@ impl Operation {
     ///
     /// # Errors
     /// The path leads nowhere in this document.
-    pub fn apply(&self, document: &mut Value) -> Result<(), String> {
+    pub(super) fn apply(&self, document: &mut Value) -> Result<(), String> {
         let (Self::Add { path, .. } | Self::Remove { path }) = self;
         let nowhere = || format!("{path} leads nowhere");
         let (above, last) = path.split().ok_or_else(nowhere)?;
@@ -137,18 +137,18 @@ fn remove(place: &mut Value, last: &str) -> Option<()> {
 
 /// Operations that have been carried out on a copy of the document, so that each finds what those before it made.
 #[derive(Debug)]
-pub struct Patch {
-    pub document: Value,
-    pub operations: Vec<Operation>,
+pub(super) struct Patch {
+    pub(super) document: Value,
+    pub(super) operations: Vec<Operation>,
 }
 
 impl Patch {
-    pub fn new(document: Value) -> Self {
+    pub(super) fn new(document: Value) -> Self {
         Self { document, operations: Vec::new() }
     }
 
     /// Sets the entry of a map, which is made where there is none.
-    pub fn set(&mut self, map: &Path, key: &str, value: Value) {
+    pub(super) fn set(&mut self, map: &Path, key: &str, value: Value) {
         match map.find(&self.document) {
             Some(_) => self.add(map.to(key), value),
             None => self.add_below(map, serde_json::json!({ key: value })),
@@ -156,7 +156,7 @@ impl Patch {
     }
 
     /// Adds to the end of a list, which is made where there is none.
-    pub fn append(&mut self, list: &Path, item: Value) {
+    pub(super) fn append(&mut self, list: &Path, item: Value) {
         match list.find(&self.document) {
             Some(_) => self.add(list.to("-"), item),
             None => self.add_below(list, Value::Array(vec![item])),
@@ -164,7 +164,7 @@ impl Patch {
     }
 
     /// Adds in front of a list, which is made where there is none.
-    pub fn prepend(&mut self, list: &Path, item: Value) {
+    pub(super) fn prepend(&mut self, list: &Path, item: Value) {
         match list.find(&self.document) {
             Some(_) => self.add(list.to(0), item),
             None => self.add_below(list, Value::Array(vec![item])),
@@ -172,7 +172,7 @@ impl Patch {
     }
 
     /// Takes something out, and with it what would be left empty.
-    pub fn take(&mut self, path: &Path) {
+    pub(super) fn take(&mut self, path: &Path) {
         match path.split() {
             Some((above, _)) if size(&above, &self.document) == 1 && !above.steps().is_empty() => {
                 self.take(&above);
@@ -182,7 +182,7 @@ impl Patch {
     }
 
     /// Takes those items of a list out that are meant.
-    pub fn take_items(&mut self, list: &Path, meant: impl Fn(&Value) -> bool) {
+    pub(super) fn take_items(&mut self, list: &Path, meant: impl Fn(&Value) -> bool) {
         let found = list.items(&self.document).iter().enumerate().filter(|(_, item)| meant(item));
         let found: Vec<_> = found.map(|(index, _)| index).collect();
         // From behind, so that indexes stay what they were.

@@ -90,6 +90,13 @@ pub(super) fn add(
         (Err(wrong), obstacles) => return Err(obstacles.into_iter().chain(wrong).collect()),
     };
     dangers(&patch.document, pod, ready.needs, notes);
+    let restarts = pod.join("spec/restartPolicy").find(&patch.document).and_then(Value::as_str);
+    if sidecar::kind(ready.asked) == Sidecar::Classic && matches!(restarts, Some("Never" | "OnFailure")) {
+        notes.push(
+            "with a classic sidecar it ends only when its program also sends POST http://127.0.0.1:9901/quit"
+                .to_owned(),
+        );
+    }
 
     let mut mark = Mark { version: env!("CARGO_PKG_VERSION").to_owned(), ..Mark::default() };
     mark.volumes.extend(volumes.iter().map(|volume| name(volume).to_owned()));
