@@ -47,7 +47,7 @@ impl Editing<'_> {
                     return self.fill(path, key, old, *style, value);
                 }
                 let entry = match style {
-                    Style::Flow => format!("{}: {value}", self.flow_key(last)),
+                    Style::Flow => format!("{}: {}", self.flow_key(last), self.flow(place, value)),
                     Style::Block => self.entry(last, value),
                 };
                 self.insert(place, &entry, entries.len(), &|index| self.of_entry(&entries[index]))
@@ -55,7 +55,7 @@ impl Editing<'_> {
             Kind::List(items, style) => {
                 let index = last.parse::<usize>().unwrap_or(items.len());
                 let item = match style {
-                    Style::Flow => value.to_string(),
+                    Style::Flow => self.flow(place, value),
                     Style::Block => block(&Value::Array(vec![value.clone()]), self.lists()),
                 };
                 self.insert(place, &item, index, &|index| items[index].span.clone())
@@ -112,8 +112,10 @@ impl Editing<'_> {
         };
         match (style, size) {
             (Style::Flow, 0) => Ok(self.with(place.span.start + 1, said)),
-            (Style::Flow, size) if index < size => Ok(self.with(span(index).start, &format!("{said}, "))),
-            (Style::Flow, size) => Ok(self.with(span(size - 1).end, &format!(", {said}"))),
+            (Style::Flow, size) if index < size => {
+                Ok(self.with(span(index).start, &format!("{said},{}", self.gap(place))))
+            }
+            (Style::Flow, size) => Ok(self.with(span(size - 1).end, &format!(",{}{said}", self.gap(place)))),
             (Style::Block, 0) => Err("an empty collection in block style".to_owned()),
             (Style::Block, size) if index < size => {
                 let dash = self.dash(span(index).start)?;
@@ -180,6 +182,34 @@ impl Editing<'_> {
             }
         };
         Ok(format!("{}{}", &self.text[..range.start], &self.text[range.end..]))
+    }
+
+    /// As JSON: on a line, or over several where the children of the place have a line each.
+    fn flow(&self, place: &Node, value: &Value) -> String {
+        match self.spread(place) {
+            None => value.to_string(),
+            Some(column) => {
+                let lines = format!("{value:#}");
+                let (first, rest) = lines.split_once('\n').unwrap_or((&lines, ""));
+                if rest.is_empty() { first.to_owned() } else { format!("{first}\n{}", indent(rest, column)) }
+            }
+        }
+    }
+
+    /// What stands between two children of a place in flow style, behind the comma.
+    fn gap(&self, place: &Node) -> String {
+        self.spread(place).map_or_else(|| " ".to_owned(), |column| format!("\n{}", " ".repeat(column)))
+    }
+
+    /// The column of the children, where the first has a line of its own.
+    fn spread(&self, place: &Node) -> Option<usize> {
+        let first = match &place.kind {
+            Kind::Map(entries, _) => entries.first()?.1.start,
+            Kind::List(items, _) => items.first()?.span.start,
+            Kind::Scalar(_) | Kind::Alias(_) => return None,
+        };
+        let before = &self.text[self.line_start(first)..first];
+        before.trim().is_empty().then(|| self.column(first))
     }
 
     /// With quotes where JSON, or the key, wants them.

@@ -255,7 +255,8 @@ mod tests {
         patch.take(&Path::of("spec/containers/1/env/0"));
         let told = serde_json::to_value(&patch.operations).expect("plain values");
         let mut theirs = original;
-        json_patch::patch(&mut theirs, &serde_json::from_value(told).expect("a patch")).expect("applied");
+        let patch: json_patch::Patch = serde_json::from_value(told).expect("a patch");
+        json_patch::patch(&mut theirs, &patch).expect("applied");
         assert_eq!(theirs, patch.document);
     }
 }
