@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! main -> cli -> app -> serving -> worker -> route -> session -> upstream -> net -> wire
+//! cli -> inject -> registry
 //! app -> admin -> house -> serving -> registry -> protocols/* -> wire
 //! config, secret, metrics, drain, failure: leaves that any layer above may use
 //! ```

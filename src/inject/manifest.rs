@@ -67,7 +67,7 @@ pub fn inject(text: &str, order: &Order) -> Result<Changed, Trouble> {
         namespaces.extend(changed.is_some().then(|| workload.namespace.clone()));
         Ok(changed)
     });
-    let mut changed = run.end()?;
+    let mut changed = run.end(Expected::Workloads)?;
     if let Some((_, configuration)) =
         order.configuration.as_ref().filter(|_| order.placing == Placing::Embedded)
     {
@@ -98,7 +98,7 @@ pub fn uninject(text: &str) -> Result<Changed, Trouble> {
         pod::remove(&mut patch, &workload.pod).map_err(|reason| vec![reason])?;
         Ok(Some(patch.operations))
     });
-    run.end()
+    run.end(Expected::Anything)
 }
 
 /// What has to be done to one workload; `None` where it is left alone.
@@ -178,6 +178,13 @@ fn is_embedded(document: &Value) -> bool {
     document["kind"] == "ConfigMap" && !document["metadata"]["annotations"][INJECTED].is_null()
 }
 
+/// What a text has to hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Workloads,
+    Anything,
+}
+
 /// One walk over all documents of a text.
 #[derive(Default)]
 struct Run {
@@ -235,11 +242,11 @@ impl Run {
         if wrong.is_empty() { Ok(text) } else { Err(wrong) }
     }
 
-    fn end(self) -> Result<Changed, Trouble> {
+    fn end(self, expected: Expected) -> Result<Changed, Trouble> {
         if !self.trouble.is_empty() {
             return Err(Trouble(self.trouble));
         }
-        if self.workloads == 0 && self.notes.is_empty() {
+        if expected == Expected::Workloads && self.workloads == 0 && self.notes.is_empty() {
             let others = if self.others.is_empty() { "nothing".to_owned() } else { self.others.join(", ") };
             let kinds = workload::kinds();
             return Err(Trouble(vec![format!("nothing to do: found {others}; kinds with pods are {kinds}")]));

@@ -202,7 +202,7 @@ fn sockets(config: &Config, wrong: &mut Vec<String>) -> Vec<PathBuf> {
         match path.parent().filter(|folder| is_plain(folder) && !folder.starts_with(FOLDER)) {
             Some(folder) => _ = folders.insert(folder.to_owned()),
             None => {
-                wrong.push(format!("{address}: the socket needs a folder of its own, such as /run/attache"))
+                wrong.push(format!("{address}: the socket needs a folder of its own, such as /run/attache"));
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) fn find(
         match variables(&container, ready) {
             Ok(env) if env.is_empty() => {}
             Ok(env) => {
-                given.push(Given { env: unsaid(env, &container, &path, document, notes), path, container })
+                given.push(Given { env: unsaid(env, &container, &path, document, notes), path, container });
             }
             Err(reason) => wrong.push(reason),
         }

@@ -255,8 +255,8 @@ mod tests {
         patch.take(&Path::of("spec/containers/1/env/0"));
         let told = serde_json::to_value(&patch.operations).expect("plain values");
         let mut theirs = original;
-        let patch: json_patch::Patch = serde_json::from_value(told).expect("a patch");
-        json_patch::patch(&mut theirs, &patch).expect("applied");
+        let told: json_patch::Patch = serde_json::from_value(told).expect("a patch");
+        json_patch::patch(&mut theirs, &told).expect("applied");
         assert_eq!(theirs, patch.document);
     }
 }

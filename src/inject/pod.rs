@@ -160,6 +160,12 @@ fn dangers(document: &Value, pod: &Path, needs: &Needs, notes: &mut Vec<String>)
                 .to_owned(),
         );
     }
+    if !needs.sockets.is_empty() && pod.join("spec/securityContext/fsGroup").find(document).is_none() {
+        notes.push(
+            "sockets are for their group: set securityContext.fsGroup of the pod, or the application cannot use them"
+                .to_owned(),
+        );
+    }
     let user = |path: &Path| path.join("securityContext/runAsUser").find(document).and_then(Value::as_u64);
     let of_pod = user(&pod.to("spec"));
     let is_ours = |secret: &Value| {

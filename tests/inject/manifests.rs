@@ -8,7 +8,7 @@ use attache_kit::kubelet::Manifests;
 use attache_kit::{available, tools};
 use serde_json::Value;
 
-use crate::command::{inject, objects};
+use crate::command::{inject, objects, uninject};
 use crate::judge::{assert_restricted, assert_valid};
 use crate::server::NAME;
 
@@ -41,6 +41,20 @@ spec: { template: { spec: { containers: [{ name: app, image: x }] } } }
         assert_eq!(ours["spec"][list][0], theirs["spec"][list][0], "{component}");
         assert_eq!(ours["spec"]["volumes"], theirs["spec"]["volumes"], "{component}");
         assert_eq!(ours["metadata"]["labels"], theirs["metadata"]["labels"], "{component}");
+    }
+}
+
+#[test]
+fn our_own_examples_go_in_and_come_out_unchanged() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/kustomize/example/base");
+    let config = folder.join("attache.yaml");
+    let usual = ["-c", config.to_str().unwrap(), "--secret", "orders=attache"];
+    for name in ["orders.yaml", "orders-report.yaml", "orders-reindex.yaml"] {
+        let original = fs::read_to_string(folder.join(name)).unwrap();
+        let once = inject(&original, &usual);
+        assert_ne!(once, original);
+        assert_eq!(inject(&once, &usual), once, "{name}");
+        assert_eq!(uninject(&once), original, "{name}");
     }
 }
 

@@ -70,6 +70,21 @@ fn pods_that_could_not_keep_the_secret_are_refused_or_warned_about() {
 }
 
 #[test]
+fn sockets_that_the_application_could_not_open_are_warned_about() {
+    let sockets = ["-c", "{data}/sockets.yaml", "--secret", "orders=x"];
+    let said = run(&pod(&json!({})), &sockets).stderr;
+    assert!(said.contains("securityContext.fsGroup"), "{said}");
+    assert_eq!(run(&pod(&json!({ "securityContext": { "fsGroup": 10001 } })), &sockets).stderr, "");
+}
+
+#[test]
+fn where_nothing_was_injected_uninject_changes_nothing() {
+    for name in ["deployment.yaml", "list.json"] {
+        assert_eq!(crate::command::uninject(&manifest(name)), manifest(name));
+    }
+}
+
+#[test]
 fn names_that_are_taken_are_not_taken_again() {
     let taken = json!({
         "containers": [{ "name": "attache", "image": "x" }],
