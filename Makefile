@@ -5,7 +5,7 @@
 help: ## list these names
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: ## install what the tests need (Debian packages, PostgreSQL 18, drivers)
+setup: ## install what the tests need (Debian packages, PostgreSQL 18, MySQL, drivers)
 	@tests/scripts/setup test
 
 demo: ## a private PostgreSQL behind Attaché, its password rotated under load

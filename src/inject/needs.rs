@@ -111,34 +111,32 @@ fn health(config: &Config, wrong: &mut Vec<String>) -> (u16, bool) {
     }
 }
 
-/// One for each folder: routes may share a Secret.
+/// One for each folder: routes may share a Secret, and it is enough to name it for one of them.
 fn credentials(config: &Config, asked: &Parameters, wrong: &mut Vec<String>) -> Vec<Credential> {
     let mut found: Vec<Credential> = Vec::new();
-    for route in &config.routes {
-        let Some(source) = &route.credential else { continue };
-        let known = found.iter().find(|known| known.path == source.path);
-        match (asked.secrets.get(&route.name), known) {
-            (None, Some(_)) => {}
-            (Some(secret), Some(known)) if *secret == known.secret => {}
-            (Some(secret), Some(known)) => wrong.push(format!(
-                "routes {} and {}: both read {}, which cannot show both {} and {secret}",
+    let read = |route: &Route| Some((route.name.clone(), route.credential.as_ref()?.path.clone()));
+    for (route, path) in config.routes.iter().filter_map(read) {
+        let Some(secret) = asked.secrets.get(&route).cloned() else { continue };
+        match found.iter().find(|known| known.path == path) {
+            None => found.push(Credential { route, path, secret }),
+            Some(known) if known.secret == secret => {}
+            Some(known) => wrong.push(format!(
+                "routes {} and {route}: both read {}, which cannot show both {} and {secret}",
                 known.route,
-                route.name,
-                source.path.display(),
+                path.display(),
                 known.secret
             )),
-            (None, None) => wrong.push(format!(
-                "route {0}: no Secret is named for {1}: say --secret {0}=NAME, or the annotation \
-                 attache-proxy.io/secret.{0}",
-                route.name,
-                source.path.display()
-            )),
-            (Some(secret), None) => {
-                let (path, secret) = (source.path.clone(), secret.clone());
-                found.push(Credential { route: route.name.clone(), path, secret });
-            }
         }
     }
+    let all = config.routes.iter().filter_map(read);
+    let nameless = all.filter(|(_, path)| found.iter().all(|it| it.path != *path));
+    wrong.extend(nameless.map(|(route, path)| {
+        format!(
+            "route {route}: no Secret is named for {}: say --secret {route}=NAME, or the annotation \
+             attache-proxy.io/secret.{route}",
+            path.display()
+        )
+    }));
     let strangers = asked
         .secrets
         .keys()

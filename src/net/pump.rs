@@ -146,8 +146,7 @@ impl Pump {
             ready!(Pin::new(source).poll_read(cx, &mut buffer)).map_err(Broken::Source)?;
             let bytes = buffer.filled();
             if bytes.is_empty() {
-                // The start of something that never came: the destination may make of it what it likes.
-                self.spill = std::mem::take(&mut self.held);
+                self.held = BytesMut::new();
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }
@@ -176,7 +175,7 @@ impl Pump {
     ) -> Result<&'a [u8], Broken> {
         let passing = match seen(bytes).map_err(Broken::Rule)? {
             Passage::All => return Ok(bytes),
-            Passage::Wait(passing) => passing,
+            Passage::Hold(passing) => passing,
             Passage::Until(passing) => {
                 self.state = State::Paused;
                 passing

@@ -183,3 +183,6 @@ fn ended(up: Result<(), Broken>, down: Result<(), Broken>) -> Option<Event> {
         (Ok(()) | Err(Broken::Destination(_)), Ok(())) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,6 +122,35 @@ fn other_flags_bring_an_injected_manifest_up_to_date() {
 }
 
 #[test]
+fn each_protocol_leads_its_own_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attache.yaml");
+    let route = |protocol: &str, port: u16, more: &str| {
+        format!(
+            "  {protocol}: {{ protocol: {protocol}, listen: 127.0.0.1:{port}, upstream: {{ endpoints: x:1 }}{more} }}\n"
+        )
+    };
+    let credential = ", credential: { path: /run/secret }";
+    let config =
+        ["postgres", "mysql"].map(|name| route(name, 1000, credential)).concat() + &route("tcp", 2000, "");
+    fs::write(&file, format!("routes:\n{}", config.replacen("1000", "1001", 1))).unwrap();
+    for (route, variable, value) in [
+        ("postgres", "PGPORT", "1001"),
+        ("mysql", "MYSQL_HOST", "127.0.0.1"),
+        ("tcp", "ATTACHE_PORT", "2000"),
+    ] {
+        let wish = format!("reindex={route}");
+        let usual = ["-c", file.to_str().unwrap(), "--secret", "postgres=a", "--env", &wish];
+        let job = &objects(&inject(&manifest("job.yaml"), &usual))[0]["spec"]["template"]["spec"];
+        let env = job["containers"][0]["env"].as_array().unwrap();
+        assert!(env.iter().any(|it| it["name"] == variable && it["value"] == value), "{route}: {env:?}");
+        // `health` was left at its default, where no kubelet could ask.
+        let opened = serde_json::json!({ "name": "ATTACHE_HEALTH", "value": "0.0.0.0:9900" });
+        assert_eq!(job["initContainers"][0]["env"][0], opened);
+    }
+}
+
+#[test]
 fn line_ends_of_other_systems_stay() {
     let text = manifest("job.yaml").replace('\n', "\r\n");
     let injected = inject(&text, &USUAL);

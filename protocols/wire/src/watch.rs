@@ -20,9 +20,9 @@ pub enum Relay<W> {
 pub enum Passage {
     /// All of them are passed on.
     All,
-    /// This many octets are passed on. What follows is too little to tell what it is: it is shown again, together
-    /// with what comes behind it.
-    Wait(usize),
+    /// This many octets are passed on. What follows is too little to tell what it is: it is shown again, in front of
+    /// what comes behind it, and dropped if nothing comes.
+    Hold(usize),
     /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
     /// shows it to the watch again if anything is left of it after the pause.
     Until(usize),
