@@ -15,7 +15,7 @@
 //! | [`domain`] | the configuration as the house uses it |
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use attache_wire::Keeps;
 use serde_json::Value;
@@ -53,6 +53,17 @@ pub struct Sources {
     pub overrides: Vec<String>,
 }
 
+/// The text of a configuration that will be read on another machine, such as in a pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Elsewhere<'a> {
+    /// What a complaint calls it.
+    pub name: &'a str,
+    /// The folder in which the file will be.
+    pub folder: &'a Path,
+    /// YAML, or the JSON that is YAML too.
+    pub text: &'a str,
+}
+
 /// What the configuration must know of a protocol.
 #[derive(Clone, Copy)]
 pub struct ProtocolFacts {
@@ -83,7 +94,20 @@ impl fmt::Debug for ProtocolFacts {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
-    let Layers { layers, merged, mut unreadable } = Layers::of(sources);
+    read(Layers::of(sources), protocols)
+}
+
+/// Checks a configuration for another machine: nothing of this one is laid over it, and files that it names are not
+/// looked for.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_elsewhere(file: &Elsewhere<'_>, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
+    read(Layers::elsewhere(file), protocols)
+}
+
+fn read(layers: Layers, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
+    let Layers { layers, merged, mut unreadable } = layers;
     let reader = Reader::new(&layers, !unreadable.is_empty());
     let config = reader.read(merged, |top| keys::read(top, protocols));
     unreadable.extend(reader.into_complaints());

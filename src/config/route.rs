@@ -10,7 +10,7 @@ use super::domain::{
     Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Role, Route, Tls, TlsMode,
     Upstream,
 };
-use super::file_text::read_files;
+use super::file_text::{read_files, skip_files};
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
@@ -331,6 +331,9 @@ fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
         .optional(&any_map())
         .unwrap_or_else(|| Value::Object(Default::default()));
     let Some(protocol) = protocol else { return options };
+    if route.is_elsewhere() {
+        skip_files(&mut options);
+    }
     let secret = options.as_object().and_then(|options| options.keys().find(|name| is_secret_name(name)));
     if let Some(secret) = secret {
         let reason = format!("a secret does not belong into the configuration (key {})", quote(secret));
