@@ -24,6 +24,7 @@ pub const LONG: Duration = Duration::from_secs(90);
 /// The one route of a configuration, until it is started.
 pub struct Route {
     endpoint: String,
+    others: Vec<String>,
     tls: String,
     secret: Arc<Mounted>,
     upstream: Vec<String>,
@@ -42,6 +43,7 @@ impl Route {
     pub fn at(addr: SocketAddr, account: &Account) -> Route {
         Route {
             endpoint: format!("localhost:{}", addr.port()),
+            others: Vec::new(),
             tls: "verify-full".to_owned(),
             secret: Arc::clone(&account.secret),
             upstream: Vec::new(),
@@ -54,6 +56,12 @@ impl Route {
     /// Over something that stands between.
     pub fn over(mut self, addr: SocketAddr) -> Route {
         self.endpoint = format!("localhost:{}", addr.port());
+        self
+    }
+
+    /// And to another server, where the first one fails.
+    pub fn also(mut self, addr: SocketAddr) -> Route {
+        self.others.push(format!("localhost:{}", addr.port()));
         self
     }
 
@@ -101,15 +109,17 @@ impl Route {
             format!(", \"unix:{}/.s.PGSQL.{}\"", folder.path().display(), listen.number())
         });
         let keys: String = self.keys.iter().map(|line| format!("    {line}\n")).collect();
+        let endpoints: Vec<_> =
+            [&self.endpoint].into_iter().chain(&self.others).map(|at| format!("{at:?}")).collect();
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nworkers: {}\nroutes:\n  db:\n    protocol: postgres\n    \
-             listen: [\"{}\"{unix}]\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
+             listen: [\"{}\"{unix}]\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [{}]\n      tls: {}\n{upstream}",
             health.addr(),
             control.addr(),
             self.workers,
             listen.addr(),
             self.secret.path().display(),
-            self.endpoint,
+            endpoints.join(", "),
             self.tls,
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();

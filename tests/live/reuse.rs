@@ -5,7 +5,7 @@ use attache_kit::*;
 use crate::house::*;
 use crate::raw::{self, Message, Raw};
 use crate::servers;
-use crate::warm::{leave, pooled, takes, waits, warm};
+use crate::warm::{leave, pooled, waits, warm};
 
 /// Everything that a session may leave behind on its link, as one line.
 pub const TRACES: &str = "select concat_ws(' ',
@@ -43,35 +43,43 @@ fn live(session: &mut Raw) {
     assert!(session.value(TRACES).contains("tables=2 statements=1 cursors=1 locks=1 channels=1"));
 }
 
+/// A session on the link of one that has just ended, and what `live` made of that. The keeper may have filled its place.
+pub fn in_turn<T>(log_in: impl Fn() -> Raw, live: impl Fn(Raw) -> T) -> (T, Raw) {
+    eventually("a link to come back", SOON, || {
+        let session = log_in();
+        let pid = session.pid();
+        let lived = live(session);
+        let next = log_in();
+        (next.pid() == pid).then_some((lived, next))
+    })
+}
+
 #[test]
 fn a_link_serves_one_session_after_another_and_nothing_of_the_first_is_left() {
     for db in servers::each() {
         let account = db.account("reuse_clean");
         db.server.sql("grant pg_monitor to reuse_clean");
         let house = pooled(db, &account, "warm: 1, reuse: true").start();
-        let mut first = house.raw("reuse_clean");
-        assert_eq!(first.value(TRACES), CLEAN);
-        live(&mut first);
-        let (pid, key, greeting) = (first.pid(), first.key(), first.greeting.clone());
-        waits(&house, 1);
-        // The one that waits is taken, so that there is room for the first.
-        let second = house.raw("reuse_clean");
-        leave(first);
-        waits(&house, 1);
-        let mut third = house.raw("reuse_clean");
-        assert_eq!(third.pid(), pid);
-        assert_eq!(third.value(TRACES), CLEAN);
-        assert_eq!(third.value("select coalesce(to_regclass('t')::text, 'gone')"), "gone");
-        let lastval = third.query("select lastval()");
+        let ((key, greeting), mut next) = in_turn(
+            || house.raw("reuse_clean"),
+            |mut session| {
+                assert_eq!(session.value(TRACES), CLEAN);
+                live(&mut session);
+                let told = (session.key(), session.greeting.clone());
+                leave(session);
+                told
+            },
+        );
+        assert_eq!(next.value(TRACES), CLEAN);
+        assert_eq!(next.value("select coalesce(to_regclass('t')::text, 'gone')"), "gone");
+        let lastval = next.query("select lastval()");
         assert!(lastval.iter().any(|message| message.tag == b'E'), "{lastval:?}");
-        assert_ne!(third.key(), key, "each has a key of its own");
-        assert_eq!(third.key().len(), key.len());
+        assert_ne!(next.key(), key, "each has a key of its own");
+        assert_eq!(next.key().len(), key.len());
         let told = |greeting: &[Message]| -> Vec<_> {
             greeting.iter().filter(|message| message.tag != b'K').cloned().collect()
         };
-        assert_eq!(told(&third.greeting), told(&greeting), "the next client hears what the first one heard");
-        assert_eq!(takes(&house, "miss"), 1.0);
-        drop(second);
+        assert_eq!(told(&next.greeting), told(&greeting), "the next client hears what the first one heard");
     }
 }
 
@@ -80,15 +88,7 @@ fn a_client_that_closes_without_a_word_leaves_a_good_link_too() {
     let Some(db) = servers::of(Version::V18) else { return };
     let account = db.account("reuse_eof");
     let house = pooled(db, &account, "warm: 1, reuse: true").start();
-    let mut session = house.raw("reuse_eof");
-    waits(&house, 1);
-    let other = house.raw("reuse_eof");
-    let pid = session.pid();
-    assert_eq!(session.value("select 1"), "1");
-    drop(session);
-    waits(&house, 1);
-    assert_eq!(house.raw("reuse_eof").pid(), pid);
-    drop(other);
+    in_turn(|| house.raw("reuse_eof"), |mut session| assert_eq!(session.value("select 1"), "1"));
 }
 
 /// What is outstanding when a client goes: its link is closed, and the server hears of it at once.
@@ -136,19 +136,12 @@ fn keys_are_of_one_session_alone() {
         for version in [raw::PROTOCOL_3_0, raw::PROTOCOL_3_2] {
             let log_in =
                 || Raw::log_in_as(house.addr(), version, &[("user", "nobody"), ("database", "reuse_key")]);
-            let (first, second) = (log_in(), log_in());
-            let old = first.key();
-            leave(first);
-            let mut third = eventually("the first link again", SOON, || {
-                let session = log_in();
-                let is_it = session.pid() == u32::from_be_bytes(old[..4].try_into().unwrap());
-                if is_it {
-                    Some(session)
-                } else {
-                    leave(session);
-                    None
-                }
-            });
+            let end = |session: Raw| {
+                let key = session.key();
+                leave(session);
+                key
+            };
+            let (old, mut third) = in_turn(log_in, end);
             third.send(&raw::query("select pg_sleep(60)"));
             let sleeping = format!(
                 "select count(*) from pg_stat_activity where pid = {} and wait_event = 'PgSleep'",
@@ -164,22 +157,25 @@ fn keys_are_of_one_session_alone() {
                 "{answer:?}"
             );
             assert_eq!(third.value("select 1"), "1");
-            // A cancel request that has arrived is no reason to close the link.
-            let pid = third.pid();
             leave(third);
-            let again = eventually("it to come back", SOON, || {
-                let session = log_in();
-                if session.pid() == pid {
-                    Some(session)
-                } else {
-                    leave(session);
-                    None
-                }
-            });
-            leave(again);
-            leave(second);
         }
     }
+}
+
+#[test]
+fn a_cancel_request_that_has_arrived_is_no_reason_to_close_the_link() {
+    let Some(db) = servers::of(Version::V18) else { return };
+    let account = db.account("reuse_cancel");
+    let house = pooled(db, &account, "warm: 1, reuse: true").start();
+    let (_, mut next) = in_turn(
+        || house.raw("reuse_cancel"),
+        |session| {
+            // Of a session that does nothing, it cancels nothing.
+            send_cancel(&house, &session.key());
+            leave(session);
+        },
+    );
+    assert_eq!(next.value("select 1 from pg_sleep(0.1)"), "1");
 }
 
 fn send_cancel(house: &House, key: &[u8]) {
@@ -195,21 +191,21 @@ fn the_next_client_hears_the_parameters_as_they_are_now() {
         let Some(db) = crate::servers::Db::own(version) else { continue };
         let account = db.account("reuse_told");
         let house = pooled(&db, &account, "warm: 1, reuse: true").start();
-        let mut first = house.raw("reuse_told");
-        waits(&house, 1);
-        let _second = house.raw("reuse_told");
-        db.server.sql("alter system set datestyle = 'German, DMY'");
-        db.server.reload();
-        eventually("the server to report it", SOON, || {
-            first.query("select 1").iter().any(|message| message.strings()[0] == "DateStyle").then_some(())
-        });
-        let pid = first.pid();
-        leave(first);
-        waits(&house, 1);
-        let mut third = house.raw("reuse_told");
-        assert_eq!(third.pid(), pid);
-        assert_eq!(third.parameter("DateStyle").as_deref(), Some("German, DMY"));
-        assert_eq!(third.value("show datestyle"), "German, DMY");
+        let change = |mut session: Raw| {
+            let was = session.parameter("DateStyle").expect("it is reported");
+            let is = if was.starts_with("German") { "SQL, DMY" } else { "German, DMY" };
+            db.server.sql(&format!("alter system set datestyle = '{is}'"));
+            db.server.reload();
+            eventually("the server to report it", SOON, || {
+                let answer = session.query("select 1");
+                answer.iter().any(|message| message.strings()[0] == "DateStyle").then_some(())
+            });
+            leave(session);
+            is
+        };
+        let (style, mut next) = in_turn(|| house.raw("reuse_told"), change);
+        assert_eq!(next.parameter("DateStyle").as_deref(), Some(style));
+        assert_eq!(next.value("show datestyle"), style);
     }
 }
 

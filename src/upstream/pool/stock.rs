@@ -149,8 +149,8 @@ impl<I, L> Stock<I, L> {
         !self.is_closed() && self.rules.reuse && is_young && self.shelf(key).is_some_and(room)
     }
 
-    /// Puts a link where sessions find it, for three quarters of its time and `chance` (0 to 1) of the last one. It
-    /// takes the place of one that was to be replaced.
+    /// Puts a link where sessions find it. It is to be replaced after half of its time and `chance` (0 to 1) of the third
+    /// quarter, so that there is time for that. It takes the place of one that was to be replaced.
     ///
     /// # Errors
     /// The link, if it is not wanted any more.
@@ -169,7 +169,7 @@ impl<I, L> Stock<I, L> {
         if shelf.fresh(now) >= rules.warm || left.is_zero() {
             return Err(link);
         }
-        let due = now + left.mul_f64(0.75 + chance / 4.0);
+        let due = now + left.mul_f64(0.5 + chance / 4.0);
         shelf.waiting.push(Waiting { link, due, over: now + left, freshness: Freshness::Fresh });
         if shelf.waiting.len() > rules.warm
             && let Some(old) = shelf.waiting.iter().position(|waiting| !waiting.is_fresh(now))

@@ -107,7 +107,7 @@ async fn the_successor_of_a_link_is_there_before_it_is_due_to_go() {
     let mut stock = stocked(RULES, &[]);
     stock.put(b"a", 1, Instant::now(), Instant::now(), 0.0).expect("room");
     stock.put(b"a", 2, Instant::now(), Instant::now(), 1.0).expect("room");
-    tokio::time::advance(RULES.max_idle.mul_f64(0.75)).await;
+    tokio::time::advance(RULES.max_idle.mul_f64(0.6)).await;
     assert_eq!(sweep(&mut stock, |_| Verdict::Good), [0u32; 0], "it serves until then");
     assert_eq!(ordered(&mut stock, 9), ["a"]);
     stock.settle(b"a");
