@@ -21,6 +21,7 @@ pub mod house;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod orders;
 pub mod registry;
 pub mod route;
 pub mod secret;

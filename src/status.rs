@@ -38,6 +38,10 @@ pub struct CredentialStatus {
     /// `None` while there is none.
     pub generation: Option<u64>,
     pub previous_generation: Option<u64>,
+    /// The generation that new sessions use.
+    pub generation_in_use: Option<u64>,
+    /// `missing`, `untried`, `ok`, `degraded` (rejected, while an older one works) or `rejected`.
+    pub state: &'static str,
     /// How long ago the current generation was read.
     pub age_seconds: Option<u64>,
     /// How long ago its file was written.
@@ -91,6 +95,8 @@ impl From<Standing> for CredentialStatus {
         Self {
             generation: standing.generation,
             previous_generation: standing.previous,
+            generation_in_use: standing.in_use,
+            state: standing.state.name(),
             age_seconds: standing.loaded_at.map(age),
             file_age_seconds: standing.file_time.map(age),
             rejected: standing.rejected,

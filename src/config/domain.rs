@@ -63,6 +63,7 @@ pub struct Route {
     pub listen: Vec<ListenAddress>,
     pub upstream: Upstream,
     pub credential: Option<CredentialSource>,
+    pub on_rotation: OnRotation,
     /// Overrides the database that clients ask for.
     pub database: Option<String>,
     pub client: Client,
@@ -199,6 +200,25 @@ pub struct CredentialSource {
     pub keys: CredentialKeys,
     /// How often the folder is read even if nothing was noticed.
     pub poll: Duration,
+}
+
+/// What a rotation means for sessions that live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnRotation {
+    pub live: Live,
+    /// The window over which sessions are ended.
+    pub within: Duration,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Live {
+    /// They end by themselves.
+    #[default]
+    Keep,
+    /// Each ends at a quiet moment within the window.
+    Drain,
+    /// All end at once.
+    Cut,
 }
 
 /// Which file of the mounted folder holds what.

@@ -8,12 +8,12 @@ use super::ProtocolFacts;
 use super::address::{self, is_local};
 use super::complaint::quote;
 use super::domain::{
-    Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Role, Route, Tls, TlsMode,
-    Upstream,
+    Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Live, OnRotation, Ready, Role, Route,
+    Tls, TlsMode, Upstream,
 };
 use super::file_text::read_files;
 use super::keys::UP_TO_A_DAY;
-use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
+use super::kind::{Kind, Wrong, any_map, choice, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
 
 /// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
@@ -32,7 +32,7 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
     let listen = listen(route);
     let upstream =
         route.section("upstream", "The database.", |section| upstream(section, protocol, protocols));
-    let credential = credential(route, protocol);
+    let (credential, on_rotation) = credential(route, protocol).unzip();
     let database = route
         .key("database", "The database to use, whatever the application asks for.")
         .example("orders")
@@ -59,6 +59,7 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
         listen: listen?,
         upstream: upstream?,
         credential,
+        on_rotation: on_rotation.unwrap_or_default(),
         database,
         client,
         allow_remote,
@@ -232,7 +233,10 @@ fn check_tls(tls: &Section<'_, '_>, mode: TlsMode, only_unix: bool) {
     }
 }
 
-fn credential(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Option<CredentialSource> {
+fn credential(
+    route: &Section<'_, '_>,
+    protocol: Option<&ProtocolFacts>,
+) -> Option<(CredentialSource, OnRotation)> {
     let means = "What Attaché logs in with. Required where the protocol logs in as a user.";
     if protocol.is_some_and(|protocol| protocol.needs_user) && !route.has("credential") {
         let reason = "credential is missing: the protocol logs in as a user";
@@ -252,8 +256,8 @@ fn credential(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Opti
         let poll = credential
             .key("poll", "How often the folder is read even if no change was noticed.")
             .or("30s", &duration(NOW_AND_THEN));
-        on_rotation(credential);
-        path.map(|path| CredentialSource { path, keys, poll })
+        let on_rotation = on_rotation(credential);
+        path.map(|path| (CredentialSource { path, keys, poll }, on_rotation))
     })?
 }
 
@@ -285,15 +289,24 @@ fn file_name() -> Kind<String> {
     })
 }
 
-fn on_rotation(credential: &Section<'_, '_>) {
-    credential.section("on_rotation", "What a rotation means for sessions that live.", |rotation| {
-        rotation
-            .key("live", "`keep` lets them end by themselves.")
-            .or("keep", &choice_of_now_and_later(&[("keep", ())], &["drain", "cut"]));
-        rotation
-            .key("within", "The window over which sessions are ended. Without effect on `keep`.")
-            .or("60s", &duration(UP_TO_A_DAY));
-    });
+fn on_rotation(credential: &Section<'_, '_>) -> OnRotation {
+    let means = "What it means for sessions that live when the server has accepted a new generation.";
+    credential.section("on_rotation", means, |rotation| OnRotation {
+        live: rotation
+            .key(
+                "live",
+                "`keep` lets them end by themselves, `drain` ends each at a quiet moment, `cut` ends all at once: the old \
+                 password has leaked.",
+            )
+            .or("keep", &choice(&[("keep", Live::Keep), ("drain", Live::Drain), ("cut", Live::Cut)])),
+        within: rotation
+            .key(
+                "within",
+                "The window of `drain`: the ends are spread over its first three quarters. A session that is not quiet \
+                 by its end lives on.",
+            )
+            .or("60s", &duration(UP_TO_A_DAY)),
+    })
 }
 
 fn client(route: &Section<'_, '_>, listen: Option<&[ListenAddress]>) -> Client {

@@ -26,8 +26,10 @@ pub use route::{Route, RouteParts};
 use crate::chance;
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
+use crate::net::dial;
 use crate::net::link::Link;
 use crate::net::listen::Arrival;
+use crate::orders::Facts;
 use crate::upstream::{LinkCount, Met, Opened};
 
 /// How much a client may send ahead while its upstream is being opened, in octets.
@@ -65,6 +67,15 @@ struct Books {
     _place: Place,
     ticket: Option<Ticket>,
     link: Option<LinkCount>,
+    /// Where the server is.
+    at: dial::Place,
+}
+
+impl Books {
+    /// What decides which orders concern the session.
+    fn facts(&self) -> Facts {
+        Facts { generation: self.link.as_ref().map(LinkCount::generation), place: Some(self.at.clone()) }
+    }
 }
 
 /// How far a session had come when its client has to be turned away.
@@ -139,10 +150,11 @@ async fn established<P: Protocol>(
     place.take(route)?;
     let opened = unless_gone::<P, _>(client, route.upstream.open(intent, met, &mut record.trail)).await?;
     let Opened { link, greeting, way, count } = opened;
+    let at = way.place.clone();
     let ticket = route.protocol.ticket(&greeting).map(|key| route.errands.issue(key, way));
     let relay = route.protocol.relay(intent, &greeting);
     welcome(route, client, intent, greeting, record).await?;
-    Ok(Some((link, relay, Books { _place: place, ticket, link: count })))
+    Ok(Some((link, relay, Books { _place: place, ticket, link: count, at })))
 }
 
 fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure> {

@@ -12,6 +12,7 @@ mod probe;
 mod reach;
 mod role;
 mod rotation;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,7 @@ pub use health::{Health, Seen};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+pub use trial::trial;
 
 use crate::chance;
 use crate::config::domain;
@@ -34,6 +36,7 @@ use crate::net::dial::Place;
 use crate::net::link::Link;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{Certificate, TlsClient};
+use crate::orders::Orders;
 use crate::secret::Source;
 
 /// The first pause after all endpoints have failed; it doubles up to the second.
@@ -50,10 +53,12 @@ pub struct Upstream<P: Protocol> {
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub health: Arc<Health>,
+    /// What is said to the sessions of the route.
+    pub orders: Orders,
     /// The endpoints' names, for whoever takes note of them.
     names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
-    trials: rotation::Trials,
+    turns: rotation::Turns,
     members: members::Members,
 }
 
@@ -116,6 +121,7 @@ impl<P: Protocol> Upstream<P> {
         source: Option<Source>,
         resolver: Resolver,
         metrics: Arc<RouteMetrics>,
+        orders: Orders,
     ) -> Self {
         let health = Arc::new(Health::new(&route.upstream));
         let names = route.upstream.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect();
@@ -128,8 +134,9 @@ impl<P: Protocol> Upstream<P> {
             resolver,
             metrics,
             health,
+            orders,
             tls: attempt::TlsCache::default(),
-            trials: rotation::Trials::default(),
+            turns: rotation::Turns::default(),
             members: members::Members::default(),
         }
     }
@@ -277,7 +284,10 @@ fn remedy(cause: Cause) -> Remedy {
         | Cause::NotAllowed
         | Cause::UnknownErrand
         | Cause::ClientLeft
-        | Cause::ShuttingDown => Remedy::None,
+        | Cause::ShuttingDown
+        | Cause::CredentialRotated
+        | Cause::RouteChanged
+        | Cause::ServerDemoted => Remedy::None,
     }
 }
 
@@ -290,6 +300,11 @@ pub struct LinkCount {
 }
 
 impl LinkCount {
+    /// With which generation the link is logged in.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     const STATE: &'static str = "active";
 
     fn new(generation: u64, metrics: &Arc<RouteMetrics>, source: &Source) -> Self {
