@@ -19,7 +19,7 @@ const CLOSING_MOST: Duration = Duration::from_secs(5);
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u64)]
+#[repr(u8)]
 pub enum Phase {
     Serving = 0,
     /// Not ready any more, but every session is served, also a new one.

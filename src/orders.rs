@@ -5,6 +5,7 @@
 //! what it means for itself: until then it pays one atomic read for each wake-up.
 
 use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -69,7 +70,7 @@ struct Shared {
 struct Standing {
     rotation: Option<Rotation>,
     /// Where servers are that have lost the role which the route asks for.
-    demoted: Vec<Place>,
+    demoted: Vec<Spot>,
     retired: Option<Phase>,
 }
 
@@ -82,12 +83,26 @@ struct Rotation {
 }
 
 /// What decides which orders concern a session.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
-    /// With which generation it logged in, on a route with a credential.
-    pub generation: Option<u64>,
-    /// Where its server is.
-    pub place: Option<Place>,
+    /// With which generation it logged in; 0 on a route without a credential.
+    pub generation: u64,
+    pub spot: Spot,
+}
+
+/// Where a server is, as far as sessions have to remember it: a fingerprint of the place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot(u64);
+
+impl Spot {
+    pub fn of(place: &Place) -> Self {
+        let mut hasher = DefaultHasher::new();
+        match place {
+            Place::Tcp(address) => address.hash(&mut hasher),
+            Place::Unix(path) => path.hash(&mut hasher),
+        }
+        Self(hasher.finish())
+    }
 }
 
 impl Orders {
@@ -118,12 +133,13 @@ impl Orders {
 
     /// A server has told its role. Sessions of a route that writes do not stay on one that has become a replica.
     pub fn heard_role(&self, place: &Place, wanted: Role, role: ServerRole) {
+        let spot = Spot::of(place);
         let mut standing = self.standing();
-        let known = standing.demoted.iter().position(|demoted| demoted == place);
+        let known = standing.demoted.iter().position(|demoted| *demoted == spot);
         match (wanted == Role::Primary && role == ServerRole::Replica, known) {
             (true, None) => {
                 standing.demoted.truncate(MOST_DEMOTED - 1);
-                standing.demoted.insert(0, place.clone());
+                standing.demoted.insert(0, spot);
             }
             (false, Some(at)) => drop(standing.demoted.remove(at)),
             (true, Some(_)) | (false, None) => return,
@@ -150,7 +166,6 @@ impl Orders {
             phase: drain.phase(),
             orders: self.clone(),
             facts,
-            leaves_at: None,
             alarm: None,
             order: Order::GoOn,
         };
@@ -172,9 +187,7 @@ pub struct Ears {
     phase: Phase,
     orders: Orders,
     facts: Facts,
-    /// The moment that was drawn for this session, where a rotation ends sessions over a while.
-    leaves_at: Option<Instant>,
-    /// Rings at that moment.
+    /// Rings at the moment that was drawn for this session, where a rotation ends sessions over a while.
     alarm: Option<Pin<Box<Sleep>>>,
     order: Order,
 }
@@ -188,7 +201,7 @@ impl Ears {
     pub fn moved(&mut self, facts: Facts) {
         if self.facts != facts {
             self.facts = facts;
-            self.leaves_at = None;
+            self.alarm = None;
             self.look();
         }
     }
@@ -215,11 +228,9 @@ impl Ears {
             self.heard = level;
             news = true;
         }
-        if let Some(alarm) = &mut self.alarm
-            && alarm.as_mut().poll(cx).is_ready()
-        {
-            self.alarm = None;
-            news = true;
+        // Once it has rung, the order says so.
+        if let (Some(alarm), Order::GoOn) = (&mut self.alarm, self.order) {
+            news |= alarm.as_mut().poll(cx).is_ready();
         }
         if news { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -230,18 +241,16 @@ impl Ears {
         let standing = orders.standing();
         let of_process = in_phase(self.phase, Cause::ShuttingDown);
         let of_reload = standing.retired.map_or(Order::GoOn, |phase| in_phase(phase, Cause::RouteChanged));
-        let demoted = self.facts.place.as_ref().is_some_and(|place| standing.demoted.contains(place));
+        let demoted = standing.demoted.contains(&self.facts.spot);
         let of_role = if demoted { Order::WhenQuiet(Cause::ServerDemoted) } else { Order::GoOn };
         let of_rotation = self.of_rotation(standing.rotation.as_ref());
         self.order = of_process.or(of_reload).or(of_role).or(of_rotation);
     }
 
     fn of_rotation(&mut self, rotation: Option<&Rotation>) -> Order {
-        self.alarm = None;
-        let is_old =
-            |rotation: &&Rotation| self.facts.generation.is_some_and(|own| own < rotation.generation);
-        let Some(rotation) = rotation.filter(is_old) else {
-            self.leaves_at = None;
+        let own = self.facts.generation;
+        let Some(rotation) = rotation.filter(|rotation| (1..rotation.generation).contains(&own)) else {
+            self.alarm = None;
             return Order::GoOn;
         };
         match rotation.policy.live {
@@ -249,12 +258,11 @@ impl Ears {
             Live::Cut => Order::Now(Cause::CredentialRotated),
             Live::Drain => {
                 let draw = || rotation.since + some_of(rotation.policy.within * SPREAD.0 / SPREAD.1);
-                let leaves_at = *self.leaves_at.get_or_insert_with(draw);
-                if leaves_at <= Instant::now() {
-                    return Order::WhenFree(Cause::CredentialRotated);
+                let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(draw())));
+                match alarm.deadline() <= Instant::now() {
+                    true => Order::WhenFree(Cause::CredentialRotated),
+                    false => Order::GoOn,
                 }
-                self.alarm = Some(Box::pin(sleep_until(leaves_at)));
-                Order::GoOn
             }
         }
     }

@@ -18,7 +18,7 @@ fn place(port: u16) -> Place {
 }
 
 fn session(orders: &Orders, drain: &Drain, generation: u64) -> Ears {
-    orders.follow(drain, Facts { generation: Some(generation), place: Some(place(1)) })
+    orders.follow(drain, Facts { generation, spot: Spot::of(&place(1)) })
 }
 
 /// The next order, and after how long it came.
@@ -75,7 +75,7 @@ async fn a_session_that_has_moved_to_the_new_generation_stays() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut ears = session(&orders, &drain, 1);
     orders.rotated(Some(2), policy(Live::Drain));
-    ears.moved(Facts { generation: Some(2), place: None });
+    ears.moved(Facts { generation: 2, spot: Spot::of(&place(1)) });
     assert!(stays(&mut ears).await);
 }
 

@@ -133,9 +133,20 @@ impl Versions {
         self.verdicts += 1;
         let verdict = self.verdicts;
         let Some(version) = self.version(generation) else { return false };
-        let news = !version.is_rejected();
+        let (news, worked) = (!version.is_rejected(), version.works());
         version.rejected = Some(verdict);
+        if worked {
+            // The server has changed its mind: what it said to others before means nothing any more.
+            self.forget_rejections(generation);
+        }
         news
+    }
+
+    fn forget_rejections(&mut self, but: u64) {
+        let others = self.kept.iter_mut().filter(|version| version.generation() != but);
+        for version in others.filter(|version| version.is_rejected()) {
+            (version.rejected, version.worked) = (None, None);
+        }
     }
 
     /// Which of the kept ones comes first: the current one, unless an older one works and is known to be better.
@@ -249,6 +260,9 @@ mod tests {
         assert_eq!((order(&versions), versions.state()), (vec![1, 2], State::Degraded));
         assert_eq!(versions.proven(), Some(1));
         versions.rejected(1);
+        assert!(!versions.is_rejected(2), "it may be what the server has changed to");
+        assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Untried));
+        versions.rejected(2);
         assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Rejected));
         assert_eq!((on_trial(&versions), versions.proven()), (None, None));
         versions.worked(2);

@@ -36,29 +36,9 @@ pub(super) async fn relay<P: Protocol>(
     record: &mut Record,
 ) -> Result<(), Failure> {
     record.reach(Stage::Relay);
-    let Established { client, server, relay, mut books } = *established;
-    let watch = match relay {
-        Relay::Opaque => None,
-        Relay::Watched(watch) => Some(watch),
-    };
-    let opaque = watch.is_none();
-    let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
-    let mut ears = route.upstream.orders.follow(drain, books.facts());
-    let (end, said) = loop {
-        match copy(&mut copier, &mut ears).await {
-            None => {
-                let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
-                if let Err(failure) = done {
-                    break (End::Failed(failure), None);
-                }
-                ears.moved(books.facts());
-            }
-            Some(end) => break (end, copier.may_speak().then(|| copier.next_number())),
-        }
-    };
-    (record.to_upstream, record.to_client) = copier.passed();
-    drop(books);
-    Box::pin(part(route, copier.into_links(), &end, said, opaque, record)).await;
+    let opaque = matches!(established.relay, Relay::Opaque);
+    let Carried { links, end, said } = carry(route, established, drain, record).await;
+    Box::pin(part(route, links, &end, said, opaque, record)).await;
     match end {
         End::Clean(side) => {
             record.ended_by = side;
@@ -67,6 +47,43 @@ pub(super) async fn relay<P: Protocol>(
         End::Quiet(cause) => Err(Failure::new(Stage::Relay, Side::Attache, cause)),
         End::Failed(failure) => Err(failure),
     }
+}
+
+/// What is left when the copying has ended.
+struct Carried {
+    /// To the client and to the server.
+    links: (Link, Link),
+    end: End,
+    /// The number of the next frame to the client, if there may be one.
+    said: Option<u8>,
+}
+
+/// Copies to the end, and settles the accounts. Apart from what comes behind it, which an idle session has no room for.
+async fn carry<P: Protocol>(
+    route: &Route<P>,
+    established: Box<Established<P>>,
+    drain: &Drain,
+    record: &mut Record,
+) -> Carried {
+    let Established { client, server, relay, mut books } = *established;
+    let watch = match relay {
+        Relay::Opaque => None,
+        Relay::Watched(watch) => Some(watch),
+    };
+    let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
+    let mut ears = route.upstream.orders.follow(drain, books.facts());
+    let (end, said) = loop {
+        if let Some(end) = copy(&mut copier, &mut ears).await {
+            break (end, copier.may_speak().then(|| copier.next_number()));
+        }
+        let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
+        if let Err(failure) = done {
+            break (End::Failed(failure), None);
+        }
+        ears.moved(books.facts());
+    };
+    (record.to_upstream, record.to_client) = copier.passed();
+    Carried { links: copier.into_links(), end, said }
 }
 
 /// Tells the client what it has to be told, and takes leave of both sides. `number` is that of the next frame to the

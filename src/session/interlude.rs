@@ -13,6 +13,7 @@ use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::relay::Copier;
+use crate::orders::Spot;
 use crate::upstream::{Opened, Trail};
 
 /// The two sides, between two stretches of copying.
@@ -103,7 +104,7 @@ impl<P: Protocol> Pause<'_, P> {
     async fn replace(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
         let opened = self.route.upstream.open(intent, None, &mut Trail::default()).await?;
         let Opened { link, greeting, way, count } = opened;
-        self.books.at = way.place.clone();
+        self.books.at = Spot::of(&way.place);
         self.books.ticket =
             self.route.protocol.ticket(&greeting).map(|key| self.route.errands.issue(key, way));
         self.books.link = count;

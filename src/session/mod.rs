@@ -26,10 +26,9 @@ pub use route::{Route, RouteParts};
 use crate::chance;
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
-use crate::net::dial;
 use crate::net::link::Link;
 use crate::net::listen::Arrival;
-use crate::orders::Facts;
+use crate::orders::{Facts, Spot};
 use crate::upstream::{LinkCount, Met, Opened};
 
 /// How much a client may send ahead while its upstream is being opened, in octets.
@@ -43,7 +42,7 @@ pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: D
     let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
         Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
         Ok(Begun::Errand) => Ok(()),
-        Err(failure) => Err(failure),
+        Err(failure) => Err(*failure),
     };
     record.write(&route.metrics, outcome);
 }
@@ -68,13 +67,13 @@ struct Books {
     ticket: Option<Ticket>,
     link: Option<LinkCount>,
     /// Where the server is.
-    at: dial::Place,
+    at: Spot,
 }
 
 impl Books {
     /// What decides which orders concern the session.
     fn facts(&self) -> Facts {
-        Facts { generation: self.link.as_ref().map(LinkCount::generation), place: Some(self.at.clone()) }
+        Facts { generation: self.link.as_ref().map_or(0, LinkCount::generation), spot: self.at }
     }
 }
 
@@ -103,7 +102,7 @@ async fn begin<P: Protocol>(
     route: &Arc<Route<P>>,
     arrival: Arrival,
     record: &mut Record,
-) -> Result<Begun<P>, Failure> {
+) -> Result<Begun<P>, Box<Failure>> {
     let mut client = Link::new(arrival.stream);
     let mut come = if P::FEATURES.server_first { Come::Silence } else { Come::Opening };
     match established(route, &mut client, arrival.uid, &mut come, record).await {
@@ -113,7 +112,7 @@ async fn begin<P: Protocol>(
         }
         Err(failure) => {
             ending::turn_away(route, client, &failure, come.moment(), record).await;
-            Err(failure)
+            Err(Box::new(failure))
         }
     }
 }
@@ -150,7 +149,7 @@ async fn established<P: Protocol>(
     place.take(route)?;
     let opened = unless_gone::<P, _>(client, route.upstream.open(intent, met, &mut record.trail)).await?;
     let Opened { link, greeting, way, count } = opened;
-    let at = way.place.clone();
+    let at = Spot::of(&way.place);
     let ticket = route.protocol.ticket(&greeting).map(|key| route.errands.issue(key, way));
     let relay = route.protocol.relay(intent, &greeting);
     welcome(route, client, intent, greeting, record).await?;

@@ -112,6 +112,7 @@ impl<P: Protocol> Upstream<P> {
         let Some(source) = self.source.as_ref().filter(|source| source.ever_worked()) else {
             return false;
         };
+        tracing::debug!(route = self.metrics.route(), "waiting for the credential");
         let mut generation = source.subscribe();
         let mut accepted = source.acceptances();
         tokio::select! {
