@@ -72,6 +72,10 @@ impl<P: Protocol> Upstream<P> {
                     }
                     source.reread().await;
                 }
+                // An old certificate may have expired before anybody could try the new one.
+                Err(failure) if is_of_certificate(failure.cause()) && source.on_trial().is_some() => {
+                    rejection.get_or_insert(failure);
+                }
                 other => return other,
             }
         }
@@ -122,6 +126,11 @@ impl<P: Protocol> Upstream<P> {
             () = sleep_until(deadline) => false,
         }
     }
+}
+
+/// Whether a server may say so to a client certificate, or for want of one.
+fn is_of_certificate(cause: Cause) -> bool {
+    matches!(cause, Cause::TlsAlert | Cause::CredentialIncomplete)
 }
 
 fn untried(source: &Source, tried: &[u64]) -> Option<Arc<Material>> {

@@ -32,6 +32,9 @@ fn a_certificate_logs_in_to_postgresql_without_a_password_and_may_be_renewed() {
     let mut staying = house.session();
     secret.write(&entries(&second, "certified"));
     second_generation(&house);
+    house.attache.wait_for("the trial of the new one", SOON, |line| {
+        line["message"] == "credential accepted" && line["generation"] == 2
+    });
     let after = house.query(SERIAL);
     assert!(after.starts_with("certified|") && after != before, "{before} {after}");
     assert_eq!(staying.query("select 1").0, "1");

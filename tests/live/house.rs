@@ -28,6 +28,7 @@ pub struct Route {
     secret: Arc<Mounted>,
     upstream: Vec<String>,
     keys: Vec<String>,
+    on_rotation: String,
     sockets: Option<TempDir>,
 }
 
@@ -45,6 +46,7 @@ impl Route {
             secret: Arc::clone(&account.secret),
             upstream: Vec::new(),
             keys: Vec::new(),
+            on_rotation: "{ live: keep }".to_owned(),
             sockets: None,
         }
     }
@@ -77,6 +79,11 @@ impl Route {
         self
     }
 
+    /// What becomes of sessions that live when the credential changes.
+    pub fn on_rotation(self, yaml: &str) -> Route {
+        Route { on_rotation: yaml.to_owned(), ..self }
+    }
+
     /// Also under a Unix socket of the same number.
     pub fn on_unix_socket(self) -> Route {
         Route { sockets: Some(tempfile::tempdir().unwrap()), ..self }
@@ -96,23 +103,25 @@ impl Route {
         let keys: String = self.keys.iter().map(|line| format!("    {line}\n")).collect();
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  db:\n    protocol: postgres\n    \
-             listen: [\"{}\"{unix}]\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
+             listen: [\"{}\"{unix}]\n    credential: {{ path: {}, on_rotation: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
             health.addr(),
             control.addr(),
             listen.addr(),
             self.secret.path().display(),
+            self.on_rotation,
             self.endpoint,
             self.tls,
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
-        attache.wait_for("listening", SOON, |line| line["message"] == "listening");
+        attache.wait_for("the start", SOON, |line| line["message"] == "started");
         House {
             attache,
             listen,
             said: Mutex::default(),
             sockets: self.sockets,
             _secret: self.secret,
-            _ports: [health, control],
+            health,
+            control,
         }
     }
 }
@@ -124,7 +133,8 @@ pub struct House {
     said: Mutex<String>,
     sockets: Option<TempDir>,
     _secret: Arc<Mounted>,
-    _ports: [Port; 2],
+    pub health: Port,
+    pub control: Port,
 }
 
 impl House {

@@ -16,5 +16,7 @@ mod errors;
 mod options;
 mod programs;
 mod reload;
+mod retiring;
 mod roles;
+mod rotation;
 mod tls;
