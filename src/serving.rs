@@ -216,7 +216,7 @@ fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
         name: _,
         protocol,
         listen: _,
-        upstream: Upstream { endpoints, role, tls, connect_timeout: _, wait: _, probe_interval: _ },
+        upstream: Upstream { endpoints, zones: _, role, tls, connect_timeout: _, wait: _, probe_interval: _ },
         credential,
         on_rotation: _,
         database,

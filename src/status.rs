@@ -86,6 +86,9 @@ pub struct EndpointStatus {
     pub server_version: Option<String>,
     /// `primary` or `replica`, as the server said at the last login.
     pub role: Option<&'static str>,
+    /// Whether it calls itself a primary although another one was promoted after it: it is not used as one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
     /// The end of validity of the server's certificate, in seconds since 1970.
     pub certificate_not_after: Option<u64>,
 }
@@ -123,6 +126,7 @@ impl From<Seen> for EndpointStatus {
             advice: failure.map(|(_, cause, _)| cause.advice()),
             server_version: seen.version,
             role: seen.role.map(ServerRole::name),
+            superseded: seen.superseded,
             certificate_not_after: seen.certificate_not_after,
             endpoint: seen.endpoint,
             server: seen.member,

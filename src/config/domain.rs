@@ -97,6 +97,8 @@ impl fmt::Display for ListenAddress {
 pub struct Upstream {
     /// In the order in which they are tried.
     pub endpoints: Vec<Endpoint>,
+    /// In which zone each of them is, where that is told.
+    pub zones: Vec<Option<String>>,
     pub role: Role,
     pub tls: Tls,
     /// One attempt: resolving, connecting, TLS and login together.
@@ -149,6 +151,13 @@ pub enum Endpoint {
 }
 
 impl Upstream {
+    /// Puts the endpoints of a zone before the others. Apart from that they stay in order.
+    pub(super) fn prefer_zone(&mut self, own: &str) {
+        let mut all: Vec<_> = self.endpoints.drain(..).zip(self.zones.drain(..)).collect();
+        all.sort_by_key(|(_, zone)| zone.as_deref() != Some(own));
+        (self.endpoints, self.zones) = all.into_iter().unzip();
+    }
+
     /// The name of the SRV records that list the servers, where they do.
     pub fn srv(&self) -> Option<&str> {
         match self.endpoints.first()? {

@@ -51,6 +51,9 @@ pub struct Sources {
     pub overrides: Vec<String>,
 }
 
+/// The environment variable that says in which zone the process runs.
+const ZONE: &str = "ATTACHE_ZONE";
+
 /// What the configuration must know of a protocol.
 #[derive(Clone, Copy)]
 pub struct ProtocolFacts {
@@ -81,7 +84,10 @@ impl fmt::Debug for ProtocolFacts {
 pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
     let Layers { layers, merged, mut unreadable } = Layers::of(sources);
     let reader = Reader::new(&layers, !unreadable.is_empty());
-    let config = reader.read(merged, |top| keys::read(top, protocols));
+    let mut config = reader.read(merged, |top| keys::read(top, protocols));
+    if let Some((_, zone)) = sources.env.iter().find(|(name, _)| name == ZONE) {
+        config.routes.iter_mut().for_each(|route| route.upstream.prefer_zone(zone));
+    }
     unreadable.extend(reader.into_complaints());
     if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
 }

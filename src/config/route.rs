@@ -112,9 +112,10 @@ fn upstream(
     // While the protocol is not known, what any of them allows will do.
     let possible = protocol.map_or(protocols, std::slice::from_ref);
     let endpoints = upstream
-        .key("endpoints", "The database's addresses, in the order in which they are tried. Without a port, that of the protocol is meant.")
+        .key("endpoints", "The database's addresses, in the order in which they are tried. Without a port, that of the protocol is meant. Those \
+             whose zone is that of the environment variable ATTACHE_ZONE come first.")
         .example("[\"orders-1.db.example.com:5432\", \"orders-2.db.example.com\"]")
-        .required_unless("srv", &address::endpoint(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
+        .required_unless("srv", &address::endpoint_in_zone(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
     let members = upstream
         .key(
             "srv",
@@ -124,7 +125,8 @@ fn upstream(
         .example("_postgresql._tcp.orders.example.com")
         .required_unless("endpoints", &address::service());
     let role = role(upstream, protocol);
-    let endpoints = endpoints.or(members).unwrap_or_default();
+    let members = members.map(|members| members.into_iter().map(|member| (member, None)).collect());
+    let (endpoints, zones): (Vec<_>, Vec<_>) = endpoints.or(members).unwrap_or_default().into_iter().unzip();
     check_twice(upstream, &endpoints);
     let upstream = Upstream {
         role,
@@ -146,6 +148,7 @@ fn upstream(
             .or("30s", &duration(NOW_AND_THEN).or_off())
             .unwrap_or_default(),
         endpoints,
+        zones,
     };
     (!upstream.endpoints.is_empty()).then_some(upstream)
 }

@@ -38,6 +38,12 @@ pub(super) async fn relay<P: Protocol>(
     record.reach(Stage::Relay);
     let opaque = matches!(established.relay, Relay::Opaque);
     let Carried { links, end, said } = carry(route, established, drain, record).await;
+    if let End::Failed(failure) = &end
+        && failure.side == Side::Upstream
+    {
+        // Others may have been lost with it, or the server has made way for another one.
+        route.upstream.health.alarm();
+    }
     Box::pin(part(route, links, &end, said, opaque, record)).await;
     match end {
         End::Clean(side) => {

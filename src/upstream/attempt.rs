@@ -52,16 +52,21 @@ impl<P: Protocol> Upstream<P> {
         self.metrics.login_attempt(cause.map_or("ok", Cause::name));
         self.heard(material, leave, cause.map_or(Ok(()), Err));
         if self.target(index) == target {
-            self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
-            self.tell_role(result.as_ref().ok());
+            let told = result.as_ref().map(|opened| self.protocol.role(&opened.greeting));
+            if self.health.note(index, told) {
+                let (route, endpoint) = (self.metrics.route(), &*self.names[index]);
+                tracing::info!(route, endpoint, "endpoint is a primary now");
+                self.health.alarm();
+            }
+            self.tell_role(index, result.as_ref().ok());
         }
         result
     }
 
     /// Sessions of the route may have to leave a server that has lost its role.
-    fn tell_role(&self, opened: Option<&Opened<P>>) {
+    fn tell_role(&self, index: usize, opened: Option<&Opened<P>>) {
         if let Some(opened) = opened
-            && let Some(role) = self.protocol.role(&opened.greeting)
+            && let Some(role) = self.health.counts_as(index)
         {
             self.orders.heard_role(&opened.way.place, self.settings.role, role);
         }

@@ -217,6 +217,7 @@ impl<P: Protocol> Upstream<P> {
                 Ok(opened) => return Ok(opened),
                 Err(failure) if remedy(failure.cause()) == Remedy::Credential => return Err(failure),
                 Err(failure) => {
+                    self.health.alarm();
                     if failure.cause() != Cause::WrongRole {
                         failed.push(candidate.index);
                     }
