@@ -12,7 +12,7 @@ use crate::net::listen::Arrival;
 use crate::secret::{Source, State};
 use crate::session::{self, Route};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
-use crate::upstream::{self, Step};
+use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -30,8 +30,12 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// What goes on beside the data path: probes, trials of new credentials, and the end of sessions of old ones.
-    fn tasks(&self) -> Vec<Task>;
+    /// What goes on beside the data path: probes, trials of new credentials, the end of sessions of old ones, and
+    /// whoever keeps links warm.
+    fn background(&self) -> Vec<Task>;
+
+    /// Keeps no more links warm.
+    fn wind_down(&self);
 
     /// One login on every endpoint, told step by step: for the `check` command, never for an HTTP request.
     fn check(&self) -> Check;
@@ -58,15 +62,23 @@ impl<P: Protocol> Serve for Route<P> {
         Box::pin(session::serve(self, arrival, drain))
     }
 
-    fn tasks(&self) -> Vec<Task> {
+    fn background(&self) -> Vec<Task> {
         let upstream = || Arc::clone(&self.upstream);
         let endpoints = 0..self.upstream.settings.endpoints.len();
         let probes = endpoints.map(|index| Box::pin(upstream::probe(upstream(), index)) as Task);
+        let keeper = self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(upstream())) as Task);
         let retiring = self.source().map(|source| {
             let orders = self.upstream.orders.clone();
             Box::pin(orders.follow_rotation(source.clone(), self.on_rotation)) as Task
         });
-        probes.chain([Box::pin(upstream::trial(upstream())) as Task]).chain(retiring).collect()
+        let trial = Box::pin(upstream::trial(upstream())) as Task;
+        probes.chain(keeper).chain([trial]).chain(retiring).collect()
+    }
+
+    fn wind_down(&self) {
+        if let Some(pool) = &self.upstream.pool {
+            pool.close();
+        }
     }
 
     fn check(&self) -> Check {
@@ -80,7 +92,8 @@ impl<P: Protocol> Serve for Route<P> {
             protocol: P::FEATURES.name,
             ready: self.is_ready(),
             sessions: self.metrics.sessions_active.get(),
-            links_by_generation: self.links(),
+            links_by_generation: self.links(LinkState::Active),
+            warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
             credential: self.source().map(|source| CredentialStatus::from(source.standing())),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
@@ -114,11 +127,11 @@ impl<P: Protocol> Serve for Route<P> {
 }
 
 impl<P: Protocol> Route<P> {
-    fn links(&self) -> std::collections::BTreeMap<u64, i64> {
+    fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
         let current = standing.generation.unwrap_or(0);
         let known = [standing.previous, standing.generation];
-        let count = |generation| match self.metrics.known_links(generation, "active") {
+        let count = |generation| match self.metrics.known_links(generation, state.name()) {
             None if known.contains(&Some(generation)) => Some((generation, 0)),
             links => Some((generation, links?)),
         };

@@ -45,7 +45,7 @@ struct Running {
     credential: Option<Followed>,
     sockets: Vec<Socket>,
     /// Ended with the set.
-    _tasks: JoinSet<()>,
+    _background: JoinSet<()>,
 }
 
 /// A socket, and the hold on those who accept from it: they stop when it is dropped.
@@ -185,16 +185,24 @@ impl Common {
         let credential = credential.or_else(|| Followed::open(config));
         let source = credential.as_ref().map(|followed| followed.source.clone());
         let route = self.assemble(config, source, Arc::clone(&errands), orders.clone());
-        let mut tasks = JoinSet::new();
-        for task in route.tasks() {
-            tasks.spawn(task);
+        let mut background = JoinSet::new();
+        for task in route.background() {
+            background.spawn(task);
         }
         let sockets = config.listen.iter().filter_map(|address| {
             let at = sockets.iter().position(|socket| socket.wanted == *address)?;
             Some(sockets.swap_remove(at).serve(&route, workers))
         });
         let sockets = sockets.collect();
-        Running { config: config.clone(), route, errands, orders, credential, sockets, _tasks: tasks }
+        Running {
+            config: config.clone(),
+            route,
+            errands,
+            orders,
+            credential,
+            sockets,
+            _background: background,
+        }
     }
 }
 
@@ -221,6 +229,7 @@ fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
         on_rotation: _,
         database,
         client: _,
+        pool: _,
         allow_remote: _,
         allow_cleartext,
         ready: _,

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `parse` | text of a file to values and their lines |
 //! | `layer` | files, environment and flags, laid over each other |
-//! | `keys`, `route` | declare every key where they read it |
+//! | `keys`, `route`, `pool` | declare every key where they read it |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
 //! | `note`, `schema`, `document` | schema and documentation from the same declarations |
@@ -17,6 +17,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use attache_wire::Keeps;
 use serde_json::Value;
 
 mod address;
@@ -29,6 +30,7 @@ mod kind;
 mod layer;
 mod note;
 mod parse;
+mod pool;
 mod reader;
 mod route;
 mod schema;
@@ -66,6 +68,8 @@ pub struct ProtocolFacts {
     pub needs_user: bool,
     /// Whether its servers can be told apart as primary and replicas.
     pub has_roles: bool,
+    /// What may be done with links beside the session that they were opened for.
+    pub keeps: Keeps,
     /// Whether the protocol accepts these options; the text says what it does not accept, and holds no values.
     pub check_options: fn(&Value) -> Result<(), String>,
     pub options_schema: fn() -> schemars::Schema,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::ProtocolFacts;
 use super::address::{self, is_local};
 use super::complaint::quote;
 use super::domain::{
@@ -15,6 +14,7 @@ use super::file_text::read_files;
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
+use super::{ProtocolFacts, pool};
 
 /// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
 const NAME_LIMIT: usize = 63;
@@ -38,7 +38,7 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
         .example("orders")
         .optional(&text());
     let client = client(route, listen.as_deref());
-    pool(route);
+    let pool = pool::read(route, protocol);
     let options = options(route, protocol);
     let allow_remote = route
         .key("allow_remote", "Allows `listen` to name addresses that other machines reach. Whoever reaches one uses the database.")
@@ -62,6 +62,7 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
         on_rotation: on_rotation.unwrap_or_default(),
         database,
         client,
+        pool,
         allow_remote,
         allow_cleartext,
         ready,
@@ -336,23 +337,6 @@ fn client(route: &Section<'_, '_>, listen: Option<&[ListenAddress]>) -> Client {
             .or("10s", &duration(SOME_TIME));
         Client { allow_uids, max_sessions: usize::try_from(max_sessions).unwrap_or(usize::MAX), login_timeout }
     })
-}
-
-fn pool(route: &Section<'_, '_>) {
-    route.section("pool", "Links that are logged in before they are needed.", |pool| {
-        let warm = pool
-            .key("warm", "How many are kept. Only 0 is supported yet by this version.")
-            .or("0", &count(0..=1000));
-        if warm > 0 {
-            pool.complain(
-                "warm",
-                "warm links are not supported yet by this version",
-                "set it to 0, or remove it",
-            );
-        }
-        pool.key("max_idle", "How long one may wait unused. Without effect while `warm` is 0.")
-            .or("10m", &duration(UP_TO_A_DAY));
-    });
 }
 
 fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {

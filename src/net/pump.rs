@@ -146,8 +146,7 @@ impl Pump {
             ready!(Pin::new(source).poll_read(cx, &mut buffer)).map_err(Broken::Source)?;
             let bytes = buffer.filled();
             if bytes.is_empty() {
-                // The start of something that never came: the destination may make of it what it likes.
-                self.spill = std::mem::take(&mut self.held);
+                self.held = BytesMut::new();
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }
@@ -157,6 +156,9 @@ impl Pump {
                 return Poll::Ready(self.admit(&bytes, seen));
             }
             let passing = self.sort(bytes, seen)?;
+            if passing.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
             let written = match Pin::new(destination).poll_write(cx, passing) {
                 Poll::Ready(written) => written.map_err(Broken::Destination)?,
                 Poll::Pending => 0,
@@ -176,10 +178,14 @@ impl Pump {
     ) -> Result<&'a [u8], Broken> {
         let passing = match seen(bytes).map_err(Broken::Rule)? {
             Passage::All => return Ok(bytes),
-            Passage::Wait(passing) => passing,
+            Passage::Hold(passing) => passing,
             Passage::Until(passing) => {
                 self.state = State::Paused;
                 passing
+            }
+            Passage::Bye(passing) => {
+                self.state = State::Ending;
+                return Ok(&bytes[..passing]);
             }
         };
         let (passing, held) = bytes.split_at(passing);

@@ -37,7 +37,9 @@ pub(super) async fn relay<P: Protocol>(
 ) -> Result<(), Failure> {
     record.reach(Stage::Relay);
     let opaque = matches!(established.relay, Relay::Opaque);
-    let Carried { links, end, said } = carry(route, established, drain, record).await;
+    let Some(Carried { links, end, said }) = carry(route, established, drain, record).await else {
+        return Ok(());
+    };
     if let End::Failed(failure) = &end
         && failure.side == Side::Upstream
     {
@@ -50,6 +52,7 @@ pub(super) async fn relay<P: Protocol>(
             record.ended_by = side;
             Ok(())
         }
+        End::Kept => Ok(()),
         End::Quiet(cause) => Err(Failure::new(Stage::Relay, Side::Attache, cause)),
         End::Failed(failure) => Err(failure),
     }
@@ -64,24 +67,30 @@ struct Carried {
     said: Option<u8>,
 }
 
-/// Copies to the end, and settles the accounts. Apart from what comes behind it, which an idle session has no room for.
+/// Copies to the end, and settles the accounts; nothing is left where the link serves another session. Apart from what
+/// comes behind it, which an idle session has no room for.
 async fn carry<P: Protocol>(
     route: &Route<P>,
     established: Box<Established<P>>,
     drain: &Drain,
     record: &mut Record,
-) -> Carried {
-    let Established { client, server, relay, mut books } = *established;
+) -> Option<Carried> {
+    let Established { client, server, relay, mut books, mut lease } = *established;
     let watch = match relay {
         Relay::Opaque => None,
         Relay::Watched(watch) => Some(watch),
     };
     let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
+    if lease.is_some() {
+        copier.keep_server();
+    }
     let mut ears = route.upstream.orders.follow(drain, books.facts());
     let (end, said) = loop {
         if let Some(end) = copy(&mut copier, &mut ears).await {
             break (end, copier.may_speak().then(|| copier.next_number()));
         }
+        // From now on the link is not what its key says.
+        lease = None;
         let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
         if let Err(failure) = done {
             break (End::Failed(failure), None);
@@ -89,7 +98,12 @@ async fn carry<P: Protocol>(
         ears.moved(books.facts());
     };
     (record.to_upstream, record.to_client) = copier.passed();
-    Carried { links: copier.into_links(), end, said }
+    if let (End::Kept, Some(lease), Some(watch)) = (&end, lease, copier.take_watch()) {
+        let (_, server) = copier.into_links();
+        lease.give_back(route, server, watch, books);
+        return None;
+    }
+    Some(Carried { links: copier.into_links(), end, said })
 }
 
 /// Tells the client what it has to be told, and takes leave of both sides. `number` is that of the next frame to the
@@ -104,6 +118,8 @@ async fn part<P: Protocol>(
 ) {
     match end {
         End::Clean(_) => {}
+        // The server has not heard the client's goodbye.
+        End::Kept => route.protocol.farewell(&mut server.output),
         End::Quiet(cause) => {
             // Words of ours are appended to what the client sent only where that is known to end with a whole
             // frame: they could complete half a statement otherwise.
@@ -138,6 +154,8 @@ fn meters(metrics: &RouteMetrics) -> [prometheus_client::metrics::counter::Count
 enum End {
     /// As its two sides agreed; this one began.
     Clean(Side),
+    /// By the client, at a moment when its link to the server could serve another. The server knows nothing of it.
+    Kept,
     /// By us, for this cause, at a moment when nobody loses anything.
     Quiet(Cause),
     Failed(Failure),
@@ -175,6 +193,7 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> 
                 Order::GoOn => continue,
             },
             Event::Paused => return None,
+            Event::Kept => break End::Kept,
             Event::Finished => break End::Clean(Side::Client),
             Event::UpstreamClosed | Event::Upstream(_) if copier.client_left() => {
                 break End::Clean(Side::Client);

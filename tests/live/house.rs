@@ -9,7 +9,7 @@ use std::time::Duration;
 use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Direction, Mounted, Relay, eventually};
+use attache_kit::{Direction, Metrics, Mounted, Relay, eventually};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -29,6 +29,7 @@ pub struct Route {
     upstream: Vec<String>,
     keys: Vec<String>,
     on_rotation: String,
+    workers: usize,
     sockets: Option<TempDir>,
 }
 
@@ -47,6 +48,7 @@ impl Route {
             upstream: Vec::new(),
             keys: Vec::new(),
             on_rotation: "{ live: keep }".to_owned(),
+            workers: 1,
             sockets: None,
         }
     }
@@ -84,6 +86,11 @@ impl Route {
         Route { on_rotation: yaml.to_owned(), ..self }
     }
 
+    /// With so many workers.
+    pub fn workers(self, workers: usize) -> Route {
+        Route { workers, ..self }
+    }
+
     /// Also under a Unix socket of the same number.
     pub fn on_unix_socket(self) -> Route {
         Route { sockets: Some(tempfile::tempdir().unwrap()), ..self }
@@ -102,10 +109,11 @@ impl Route {
         });
         let keys: String = self.keys.iter().map(|line| format!("    {line}\n")).collect();
         let config = format!(
-            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  db:\n    protocol: postgres\n    \
+            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nworkers: {}\nroutes:\n  db:\n    protocol: postgres\n    \
              listen: [\"{}\"{unix}]\n    credential: {{ path: {}, on_rotation: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
             health.addr(),
             control.addr(),
+            self.workers,
             listen.addr(),
             self.secret.path().display(),
             self.on_rotation,
@@ -144,6 +152,16 @@ impl House {
 
     pub fn port(&self) -> String {
         self.listen.number().to_string()
+    }
+
+    /// The sum of the samples with these labels; nothing is 0.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        Metrics::scrape(self.health.addr()).value(name, labels).unwrap_or_default()
+    }
+
+    /// Where `/status` and the actions answer.
+    pub fn control(&self) -> SocketAddr {
+        self.control.addr()
     }
 
     pub fn socket_dir(&self) -> &Path {
