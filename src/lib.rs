@@ -23,6 +23,7 @@ pub mod inject;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod orders;
 pub mod registry;
 pub mod route;
 pub mod secret;

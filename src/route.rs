@@ -9,7 +9,7 @@ use attache_wire::Protocol;
 use crate::config::domain;
 use crate::drain::Drain;
 use crate::net::listen::Arrival;
-use crate::secret::Source;
+use crate::secret::{Source, State};
 use crate::session::{self, Route};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
 use crate::upstream::{self, LinkState, Step};
@@ -20,6 +20,9 @@ pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// What the `check` command waits for.
 pub type Check = Pin<Box<dyn Future<Output = Vec<Step>> + Send>>;
 
+/// How far back links of older generations are looked for.
+const GENERATIONS_SHOWN: u64 = 1000;
+
 /// A route, whatever its protocol.
 pub trait Serve: Send + Sync {
     fn name(&self) -> &str;
@@ -27,7 +30,8 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// The probes and whoever keeps links warm, to be run beside the data path.
+    /// What goes on beside the data path: probes, trials of new credentials, the end of sessions of old ones, and
+    /// whoever keeps links warm.
     fn background(&self) -> Vec<Task>;
 
     /// Keeps no more links warm.
@@ -59,11 +63,16 @@ impl<P: Protocol> Serve for Route<P> {
     }
 
     fn background(&self) -> Vec<Task> {
+        let upstream = || Arc::clone(&self.upstream);
         let endpoints = 0..self.upstream.settings.endpoints.len();
-        let probe = |index| Box::pin(upstream::probe(Arc::clone(&self.upstream), index)) as Task;
-        let keeper =
-            self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(Arc::clone(&self.upstream))) as Task);
-        endpoints.map(probe).chain(keeper).collect()
+        let probes = endpoints.map(|index| Box::pin(upstream::probe(upstream(), index)) as Task);
+        let keeper = self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(upstream())) as Task);
+        let retiring = self.source().map(|source| {
+            let orders = self.upstream.orders.clone();
+            Box::pin(orders.follow_rotation(source.clone(), self.on_rotation)) as Task
+        });
+        let trial = Box::pin(upstream::trial(upstream())) as Task;
+        probes.chain(keeper).chain([trial]).chain(retiring).collect()
     }
 
     fn wind_down(&self) {
@@ -107,6 +116,9 @@ impl<P: Protocol> Serve for Route<P> {
         let generation = standing.generation.unwrap_or(0);
         self.metrics.credential_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.metrics.credential_rejected.set(i64::from(standing.rejected));
+        self.metrics.credential_degraded.set(i64::from(standing.state == State::Degraded));
+        let in_use = standing.in_use.unwrap_or(0);
+        self.metrics.credential_in_use.set(i64::try_from(in_use).unwrap_or(i64::MAX));
         if let Some(loaded) = standing.loaded_at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
         {
             self.metrics.credential_loaded.set(i64::try_from(loaded.as_secs()).unwrap_or(i64::MAX));
@@ -117,7 +129,12 @@ impl<P: Protocol> Serve for Route<P> {
 impl<P: Protocol> Route<P> {
     fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
-        let known = standing.previous.into_iter().chain(standing.generation);
-        known.map(|generation| (generation, self.metrics.links(generation, state.name()).get())).collect()
+        let current = standing.generation.unwrap_or(0);
+        let known = [standing.previous, standing.generation];
+        let count = |generation| match self.metrics.known_links(generation, state.name()) {
+            None if known.contains(&Some(generation)) => Some((generation, 0)),
+            links => Some((generation, links?)),
+        };
+        (current.saturating_sub(GENERATIONS_SHOWN)..=current).filter_map(count).collect()
     }
 }

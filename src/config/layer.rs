@@ -17,14 +17,15 @@ use super::{Elsewhere, Sources};
 /// What every environment variable of the configuration begins with.
 const PREFIX: &str = "ATTACHE_";
 /// Variables that are not about the configuration's content: its path, an argument of `dev` and what `dev` tells the
-/// command that it runs, and a switch of the test suite.
-const RESERVED: [&str; 6] = [
+/// command that it runs, where the process runs, and a switch of the test suite.
+const RESERVED: [&str; 7] = [
     "ATTACHE_CONFIG",
     "ATTACHE_PASSWORD_FILE",
     "ATTACHE_HOST",
     "ATTACHE_PORT",
     "ATTACHE_SOCKET",
     "ATTACHE_REQUIRE_SERVERS",
+    super::ZONE,
 ];
 
 /// One source of settings.

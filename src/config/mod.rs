@@ -63,6 +63,8 @@ pub struct Elsewhere<'a> {
     /// YAML, or the JSON that is YAML too.
     pub text: &'a str,
 }
+/// The environment variable that says in which zone the process runs.
+const ZONE: &str = "ATTACHE_ZONE";
 
 /// What the configuration must know of a protocol.
 #[derive(Clone, Copy)]
@@ -94,7 +96,11 @@ impl fmt::Debug for ProtocolFacts {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
-    read(Layers::of(sources), protocols)
+    let mut config = read(Layers::of(sources), protocols)?;
+    if let Some((_, zone)) = sources.env.iter().find(|(name, _)| name == ZONE) {
+        config.routes.iter_mut().for_each(|route| route.upstream.prefer_zone(zone));
+    }
+    Ok(config)
 }
 
 /// Checks a configuration for another machine: nothing of this one is laid over it, and files that it names are not

@@ -41,6 +41,17 @@ pub enum Event {
     UpstreamFault(Fault),
 }
 
+/// What the copying stops at besides its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Nothing.
+    End,
+    /// A moment when nothing is outstanding.
+    Quiet,
+    /// A moment when nothing is outstanding and nothing is known that would be lost.
+    Free,
+}
+
 /// Two links being copied into each other. Of the links only the streams are kept.
 pub struct Copier<W> {
     client: Stream,
@@ -143,8 +154,8 @@ impl<W: Watch> Copier<W> {
         self.watch.as_ref().is_some_and(|watch| finished || watch.client_left())
     }
 
-    /// Copies until there is nothing more to do now. `until_quiet` asks for [`Event::Quiet`].
-    pub fn poll(&mut self, cx: &mut Context<'_>, until_quiet: bool) -> Poll<Event> {
+    /// Copies until there is nothing more to do now. `until` may ask for [`Event::Quiet`].
+    pub fn poll(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<Event> {
         if let Some(event) = self.begun_badly.take() {
             return Poll::Ready(*event);
         }
@@ -157,7 +168,7 @@ impl<W: Watch> Copier<W> {
             }
             // The server hears of the end after all.
             self.up.passes_end = true;
-            return self.poll(cx, until_quiet);
+            return self.poll(cx, until);
         }
         let down_done = self.down.state == State::Ending && self.down.settled();
         match (self.up.state, self.down.state) {
@@ -168,8 +179,16 @@ impl<W: Watch> Copier<W> {
             (State::Ending | State::Ended, _) if !std::mem::replace(&mut self.client_end_told, true) => {
                 Poll::Ready(Event::ClientEnded)
             }
-            _ if until_quiet && self.quiet() => Poll::Ready(Event::Quiet),
+            _ if self.may_stop(until) => Poll::Ready(Event::Quiet),
             _ => Poll::Pending,
+        }
+    }
+
+    fn may_stop(&self, until: Until) -> bool {
+        match until {
+            Until::End => false,
+            Until::Quiet => self.quiet(),
+            Until::Free => self.quiet() && self.watch.as_ref().is_some_and(|watch| !watch.holds_state()),
         }
     }
 

@@ -104,7 +104,7 @@ impl<P: Protocol> Lease<P> {
 
     /// Gives the link of a session that has ended well back to whoever comes next, if nothing speaks against it.
     pub(super) fn give_back(self, route: &Route<P>, link: Link, watch: Box<P::Watch>, books: Books) {
-        let Books { _place, ticket, link: count } = books;
+        let Books { _place, ticket, link: count, at: _ } = books;
         let Self { key, greeting, way, origin } = self;
         let returned = Returned { key, link, greeting, watch, way, origin, count };
         let upstream = Arc::clone(&route.upstream);

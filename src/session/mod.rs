@@ -30,6 +30,7 @@ use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::listen::Arrival;
+use crate::orders::{Facts, Spot};
 use crate::upstream::{LinkCount, Met, Opened};
 
 /// How much a client may send ahead while its upstream is being opened, in octets.
@@ -43,7 +44,7 @@ pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: D
     let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
         Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
         Ok(Begun::Errand) => Ok(()),
-        Err(failure) => Err(failure),
+        Err(failure) => Err(*failure),
     };
     record.write(&route.metrics, outcome);
 }
@@ -72,6 +73,15 @@ struct Books {
     _place: Place,
     ticket: Option<Ticket>,
     link: Option<LinkCount>,
+    /// Where the server is.
+    at: Spot,
+}
+
+impl Books {
+    /// What decides which orders concern the session.
+    fn facts(&self) -> Facts {
+        Facts { generation: self.link.as_ref().map_or(0, LinkCount::generation), spot: self.at }
+    }
 }
 
 /// How far a session had come when its client has to be turned away.
@@ -99,7 +109,7 @@ async fn begin<P: Protocol>(
     route: &Arc<Route<P>>,
     arrival: Arrival,
     record: &mut Record,
-) -> Result<Begun<P>, Failure> {
+) -> Result<Begun<P>, Box<Failure>> {
     let mut client = Link::new(arrival.stream);
     let mut come = if P::FEATURES.server_first { Come::Silence } else { Come::Opening };
     match established(route, &mut client, arrival.uid, &mut come, record).await {
@@ -109,7 +119,7 @@ async fn begin<P: Protocol>(
         }
         Err(failure) => {
             ending::turn_away(route, client, &failure, come.moment(), record).await;
-            Err(failure)
+            Err(Box::new(failure))
         }
     }
 }
@@ -146,11 +156,12 @@ async fn established<P: Protocol>(
     place.take(route)?;
     let opened = unless_gone::<P, _>(client, lease::open(route, intent, met, &mut record.trail)).await?;
     let Opened { link, greeting, way, origin, count } = opened;
+    let at = Spot::of(&way.place);
     let Held { greeting, ticket, lease } = lease::hold(route, intent, greeting, way, origin);
     let mut relay = route.protocol.relay(intent, &greeting);
     let lease = Lease::prepare(lease, &mut relay);
     welcome(route, client, intent, greeting, record).await?;
-    Ok(Some((link, relay, Books { _place: place, ticket, link: count }, lease)))
+    Ok(Some((link, relay, Books { _place: place, ticket, link: count, at }, lease)))
 }
 
 fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure> {

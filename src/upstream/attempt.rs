@@ -44,14 +44,32 @@ impl<P: Protocol> Upstream<P> {
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
         let mut progress = self.progress(index, material.map(Arc::as_ref), trail);
+        let leave = self.leave(material)?;
         let target = self.target(index);
         let met = met.take_if(|met| met.index == index);
         let result = self.log_in(index, &target, material, intent, met, &mut progress).await;
-        self.metrics.login_attempt(result.as_ref().err().map_or("ok", |failure| failure.cause().name()));
+        let cause = result.as_ref().err().map(Failure::cause);
+        self.metrics.login_attempt(cause.map_or("ok", Cause::name));
+        self.heard(material, leave, cause.map_or(Ok(()), Err));
         if self.target(index) == target {
-            self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
+            let told = result.as_ref().map(|opened| self.protocol.role(&opened.greeting));
+            if self.health.note(index, told) {
+                let (route, endpoint) = (self.metrics.route(), &*self.names[index]);
+                tracing::info!(route, endpoint, "endpoint is a primary now");
+                self.health.alarm();
+            }
+            self.tell_role(index, result.as_ref().ok());
         }
         result
+    }
+
+    /// Sessions of the route may have to leave a server that has lost its role.
+    fn tell_role(&self, index: usize, opened: Option<&Opened<P>>) {
+        if let Some(opened) = opened
+            && let Some(role) = self.health.counts_as(index)
+        {
+            self.orders.heard_role(&opened.way.place, self.settings.role, role);
+        }
     }
 
     /// An attempt begins.

@@ -13,6 +13,7 @@ mod probe;
 mod reach;
 mod role;
 mod rotation;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+pub use trial::trial;
 
 use crate::chance;
 use crate::config::domain::{self, Endpoint};
@@ -36,6 +38,7 @@ use crate::net::dial::Place;
 use crate::net::link::Link;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{Certificate, TlsClient};
+use crate::orders::Orders;
 use crate::secret::Source;
 
 /// The first pause after all endpoints have failed; it doubles up to the second.
@@ -52,12 +55,14 @@ pub struct Upstream<P: Protocol> {
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub health: Arc<Health>,
+    /// What is said to the sessions of the route.
+    pub orders: Orders,
     /// Links that wait for sessions; `None` on a route that keeps none.
     pub pool: Option<Pool<P>>,
     /// The endpoints' names, for whoever takes note of them.
     names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
-    trials: rotation::Trials,
+    turns: rotation::Turns,
     members: members::Members,
 }
 
@@ -133,6 +138,7 @@ impl<P: Protocol> Upstream<P> {
         source: Option<Source>,
         resolver: Resolver,
         metrics: Arc<RouteMetrics>,
+        orders: Orders,
     ) -> Self {
         let health = Arc::new(Health::new(&route.upstream));
         let names = route.upstream.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect();
@@ -147,8 +153,9 @@ impl<P: Protocol> Upstream<P> {
             resolver,
             metrics,
             health,
+            orders,
             tls: attempt::TlsCache::default(),
-            trials: rotation::Trials::default(),
+            turns: rotation::Turns::default(),
             members: members::Members::default(),
         }
     }
@@ -229,6 +236,7 @@ impl<P: Protocol> Upstream<P> {
                 Ok(opened) => return Ok(opened),
                 Err(failure) if remedy(failure.cause()) == Remedy::Credential => return Err(failure),
                 Err(failure) => {
+                    self.health.alarm();
                     if failure.cause() != Cause::WrongRole {
                         failed.push(candidate.index);
                     }
@@ -296,7 +304,10 @@ fn remedy(cause: Cause) -> Remedy {
         | Cause::NotAllowed
         | Cause::UnknownErrand
         | Cause::ClientLeft
-        | Cause::ShuttingDown => Remedy::None,
+        | Cause::ShuttingDown
+        | Cause::CredentialRotated
+        | Cause::RouteChanged
+        | Cause::ServerDemoted => Remedy::None,
     }
 }
 
@@ -328,6 +339,11 @@ pub struct LinkCount {
 }
 
 impl LinkCount {
+    /// With which generation the link is logged in.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
     fn new(generation: u64, metrics: &Arc<RouteMetrics>, source: &Source) -> Self {
         Self::counted(generation, LinkState::Active, Arc::clone(metrics), source.clone())
     }

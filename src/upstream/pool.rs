@@ -165,10 +165,9 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
-    /// The newest generation that the server is not known to reject.
+    /// The generation that a new session would use.
     fn wanted_generation(&self) -> Option<u64> {
-        let standing = self.source.as_ref()?.standing();
-        standing.previous.filter(|_| standing.rejected).or(standing.generation)
+        self.source.as_ref()?.standing().in_use
     }
 
     /// Resets a link whose session is over, so that it serves another, or takes leave of it. Doubt closes it.

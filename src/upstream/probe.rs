@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use attache_wire::Protocol;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::health::Probe;
 use super::{Opened, Trail, Upstream};
@@ -13,6 +14,8 @@ use crate::failure::Failure;
 
 /// The first pause after a failed probe; it doubles up to the route's interval.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// An endpoint is not probed again sooner than about this, whatever happens.
+const SOONEST: Duration = Duration::from_secs(1);
 /// How long a goodbye may take.
 pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -23,7 +26,9 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
         return;
     }
     let mut pause = FIRST_PAUSE;
+    let mut alarms = upstream.health.alarms();
     loop {
+        alarms.mark_unchanged();
         let up = match upstream.present().await {
             // Nobody has this place of the list.
             Ok(present) if !present.contains(&index) => true,
@@ -37,8 +42,20 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
             Err(_) => false,
         };
         pause = if up { interval } else { pause.min(interval) };
-        sleep(chance::about(pause)).await;
+        rest(chance::about(pause), &mut alarms).await;
         pause = if up { FIRST_PAUSE } else { pause * 2 };
+    }
+}
+
+/// Waits for the next probe, or for a reason to look sooner. Such a reason is heeded once in a while only: sessions
+/// that wait for a server bring one with each of their attempts.
+async fn rest(pause: Duration, alarms: &mut watch::Receiver<()>) {
+    let (end, soonest) = (Instant::now() + pause, pause.min(chance::about(SOONEST)));
+    sleep(soonest).await;
+    tokio::select! {
+        () = sleep_until(end) => {}
+        // The sender lives as long as the upstream.
+        _ = alarms.changed() => {}
     }
 }
 

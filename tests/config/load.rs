@@ -280,3 +280,28 @@ fn a_configuration_for_another_machine_is_read_without_its_files_and_without_thi
         load_elsewhere(&Elsewhere { text: "routes: {}\nhealthy: 1\n", ..there }, &facts()).unwrap_err();
     assert!(wrong.iter().any(|it| it.file.as_deref() == Some("there.yaml") && it.line == Some(2)), "{wrong}");
 }
+
+#[test]
+fn endpoints_of_the_own_zone_come_first() {
+    let text = SMALL.replace(
+        "endpoints: db.example.com",
+        "endpoints: [{ address: db-a, zone: a }, db-x, { address: db-b, zone: b }, { address: \"db-b2:1\", zone: b }]",
+    );
+    let order = |env: &[(&str, &str)]| {
+        let config = load(&[Files::new().write("attache.yaml", &text)], env, &[]);
+        let names = config.routes[0].upstream.endpoints.iter().map(ToString::to_string);
+        names.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(order(&[]), "db-a:5432 db-x:5432 db-b:5432 db-b2:1");
+    assert_eq!(order(&[("ATTACHE_ZONE", "b")]), "db-b:5432 db-b2:1 db-a:5432 db-x:5432");
+    assert_eq!(order(&[("ATTACHE_ZONE", "c")]), order(&[]));
+    for wrong in [
+        "{ address: db }",
+        "{ address: db, zone: 5 }",
+        "{ address: db, zone: a, weight: 1 }",
+        "{ address: \"::\", zone: a }",
+    ] {
+        let complaints = Files::new().complaints("a.yaml", &text.replace("db-x", wrong));
+        assert!(complaints.contains("routes.orders.upstream.endpoints[1]"), "{complaints}");
+    }
+}

@@ -29,6 +29,7 @@ pub struct Route {
     secret: Arc<Mounted>,
     upstream: Vec<String>,
     keys: Vec<String>,
+    on_rotation: String,
     workers: usize,
     sockets: Option<TempDir>,
 }
@@ -48,6 +49,7 @@ impl Route {
             secret: Arc::clone(&account.secret),
             upstream: Vec::new(),
             keys: Vec::new(),
+            on_rotation: "{ live: keep }".to_owned(),
             workers: 1,
             sockets: None,
         }
@@ -87,6 +89,11 @@ impl Route {
         self
     }
 
+    /// What becomes of sessions that live when the credential changes.
+    pub fn on_rotation(self, yaml: &str) -> Route {
+        Route { on_rotation: yaml.to_owned(), ..self }
+    }
+
     /// With so many workers.
     pub fn workers(self, workers: usize) -> Route {
         Route { workers, ..self }
@@ -113,17 +120,18 @@ impl Route {
             [&self.endpoint].into_iter().chain(&self.others).map(|at| format!("{at:?}")).collect();
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nworkers: {}\nroutes:\n  db:\n    protocol: postgres\n    \
-             listen: [\"{}\"{unix}]\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [{}]\n      tls: {}\n{upstream}",
+             listen: [\"{}\"{unix}]\n    credential: {{ path: {}, on_rotation: {} }}\n{keys}    upstream:\n      endpoints: [{}]\n      tls: {}\n{upstream}",
             health.addr(),
             control.addr(),
             self.workers,
             listen.addr(),
             self.secret.path().display(),
+            self.on_rotation,
             endpoints.join(", "),
             self.tls,
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
-        attache.wait_for("listening", SOON, |line| line["message"] == "listening");
+        attache.wait_for("the start", SOON, |line| line["message"] == "started");
         House {
             attache,
             listen,
@@ -143,8 +151,8 @@ pub struct House {
     said: Mutex<String>,
     sockets: Option<TempDir>,
     _secret: Arc<Mounted>,
-    health: Port,
-    control: Port,
+    pub health: Port,
+    pub control: Port,
 }
 
 impl House {

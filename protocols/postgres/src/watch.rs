@@ -1,8 +1,9 @@
 //! What is outstanding in a session (sections "Extended Query", "COPY Operations", "Termination").
 //!
 //! Only headers are read, so what SQL text did to a session is not seen: a session that is quiet may
-//! still hold prepared statements, temporary tables, advisory locks or a LISTEN. Ending it loses those,
-//! as a restart of the server would; it never loses a reply or a transaction.
+//! still hold prepared statements, temporary tables or advisory locks. Ending it loses those, as a restart
+//! of the server would; it never loses a reply or a transaction. LISTEN alone is known, by the server's
+//! word that it was done.
 
 use attache_wire::{Fault, Passage, Watch};
 
@@ -19,6 +20,7 @@ pub struct SessionWatch {
     transaction: Transaction,
     client_end: ClientEnd,
     server_end: ServerEnd,
+    listening: Listening,
     /// What a reset will have to know, where the link may be kept.
     reported: Option<Box<Reported>>,
 }
@@ -79,6 +81,14 @@ enum ServerEnd {
     Fatal,
 }
 
+/// Whether notifications come here, and would be lost while the client connects again.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Listening {
+    #[default]
+    No,
+    Yes,
+}
+
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         let Self { client, pending, client_end, .. } = self;
@@ -101,7 +111,7 @@ impl Watch for SessionWatch {
     }
 
     fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let Self { server, pending, transaction, server_end, reported, .. } = self;
+        let Self { server, pending, transaction, server_end, reported, listening, .. } = self;
         server.feed(bytes, |seen| {
             *server_end = ServerEnd::of(&seen);
             if let (b'S', Some(reported)) = (seen.tag, reported.as_deref_mut()) {
@@ -110,6 +120,7 @@ impl Watch for SessionWatch {
             if seen.tag == b'Z' {
                 *transaction = if seen.head == b"I" { Transaction::Idle } else { Transaction::Open };
             }
+            listening.hear(&seen);
             pending.answered(seen.tag);
         });
         Ok(())
@@ -121,6 +132,10 @@ impl Watch for SessionWatch {
 
     fn quiet(&self) -> bool {
         self.answered() && self.transaction == Transaction::Idle
+    }
+
+    fn holds_state(&self) -> bool {
+        self.listening == Listening::Yes
     }
 
     fn answered(&self) -> bool {
@@ -224,6 +239,17 @@ impl Pending {
         self.copy = CopyMode::No;
         if self.outstanding() == 0 {
             self.unsynced += 1;
+        }
+    }
+}
+
+impl Listening {
+    /// CommandComplete names the command, and NotificationResponse needs no more. UNLISTEN may leave other channels.
+    fn hear(&mut self, seen: &Seen<'_>) {
+        match (seen.tag, seen.head) {
+            (b'C', b"LISTEN\0") | (b'A', _) => *self = Self::Yes,
+            (b'C', b"DISCARD ALL\0") => *self = Self::No,
+            _ => {}
         }
     }
 }

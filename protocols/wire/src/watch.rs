@@ -55,6 +55,12 @@ pub trait Watch: Send + 'static {
     /// outstanding, no transaction, no half-sent frame in either direction. Doubt answers `false`.
     fn quiet(&self) -> bool;
 
+    /// Whether the session is known to hold something that would be lost with it and that its client would not notice
+    /// or could not make again: a subscription. What hides in statements is not known.
+    fn holds_state(&self) -> bool {
+        false
+    }
+
     /// Whether the server has answered everything that was passed on to it, and nothing is half-sent. A relay that
     /// pauses waits for this, so that what happens in the pause cannot overtake a reply.
     fn answered(&self) -> bool;

@@ -32,7 +32,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 pub async fn keep<P: Protocol>(upstream: Arc<Upstream<P>>) {
     let Some(pool) = &upstream.pool else { return };
     let _closing = Closing(pool);
-    let mut generation = upstream.source.as_ref().map(|source| source.subscribe());
+    let mut accepted = upstream.source.as_ref().map(|source| source.acceptances());
     let mut logins = FuturesUnordered::new();
     let mut pause = Pause::default();
     loop {
@@ -54,7 +54,7 @@ pub async fn keep<P: Protocol>(upstream: Arc<Upstream<P>>) {
                 }
             }
             () = pool.asked.notified() => {}
-            () = changed(&mut generation) => pause = Pause::default(),
+            () = changed(&mut accepted) => pause = Pause::default(),
             () = pause.over(), if !pause.is_over() => {}
             () = sleep(TICK), if in_use => {}
         }
@@ -107,10 +107,10 @@ impl<P: Protocol> Upstream<P> {
     }
 }
 
-/// Comes back with every new generation of the credential.
-async fn changed(generation: &mut Option<watch::Receiver<u64>>) {
-    if let Some(generation) = generation
-        && generation.changed().await.is_ok()
+/// Comes back when the server accepts what it did not accept before.
+async fn changed(accepted: &mut Option<watch::Receiver<u64>>) {
+    if let Some(accepted) = accepted
+        && accepted.changed().await.is_ok()
     {
         return;
     }
