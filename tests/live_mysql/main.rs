@@ -6,6 +6,8 @@
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
 mod clients;
+mod house;
+mod raw;
 mod servers;
 mod ways;
 
