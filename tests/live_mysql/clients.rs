@@ -97,7 +97,7 @@ impl Client {
         Ok(())
     }
 
-    fn program(self, way: &Way) -> Result<Command, StartError> {
+    pub fn program(self, way: &Way) -> Result<Command, StartError> {
         match self {
             Client::MariaDb => Ok(on_the_way(tools::mariadb_tool("mariadb")?, Flavour::MariaDb, way)),
             Client::MySql => Ok(on_the_way(tools::mysql_tool("mysql")?, Flavour::MySql, way)),

@@ -11,7 +11,9 @@ mod raw;
 mod servers;
 mod ways;
 
+mod auth;
 mod drivers;
+mod errors;
 mod interrupts;
 mod logins;
 mod mysql_async;
