@@ -111,7 +111,7 @@ impl Route {
             lines(&self.upstream, "      "),
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
-        attache.wait_for("listening", SOON, |line| line["message"] == "listening");
+        attache.wait_for("the start", SOON, |line| line["message"] == "started");
         House { attache, listen, health, control, said: Mutex::default(), _secret: self.secret }
     }
 }

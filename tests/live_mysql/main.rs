@@ -8,14 +8,21 @@
 mod clients;
 mod house;
 mod raw;
+mod script;
 mod servers;
 mod ways;
 
 mod auth;
+mod commands;
 mod drivers;
+mod endings;
 mod errors;
 mod interrupts;
 mod logins;
 mod mysql_async;
 mod programs;
+mod roles;
+mod rotation;
+mod scripted;
 mod sqlx;
+mod tls;

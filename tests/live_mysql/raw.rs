@@ -26,6 +26,7 @@ pub struct Raw {
     pub id: u32,
     /// As the greeting told it.
     pub version: String,
+    plugin: String,
 }
 
 /// An ERR packet, and the number that it bore.
@@ -65,7 +66,7 @@ impl Raw {
     pub fn greeted(addr: SocketAddr) -> Result<Raw, Report> {
         let stream = TcpStream::connect(addr).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
-        let mut raw = Raw { stream, id: 0, version: String::new() };
+        let mut raw = Raw { stream, id: 0, version: String::new(), plugin: String::new() };
         let (sequence, greeting) = raw.packet().expect("a greeting or an error");
         if greeting[0] == ERR {
             return Err(Report::parse(sequence, &greeting));
@@ -74,6 +75,8 @@ impl Raw {
         let end = greeting.iter().position(|byte| *byte == 0).unwrap();
         raw.version = String::from_utf8(greeting[1..end].to_vec()).unwrap();
         raw.id = u32::from_le_bytes(greeting[end + 1..end + 5].try_into().unwrap());
+        let plugin = greeting.strip_suffix(b"\0").unwrap_or(&greeting).rsplit(|byte| *byte == 0).next();
+        raw.plugin = String::from_utf8(plugin.unwrap().to_vec()).unwrap();
         Ok(raw)
     }
 
@@ -87,7 +90,9 @@ impl Raw {
         answer.extend([0; 23]);
         answer.extend(b"nobody\0\0");
         answer.extend(database.as_bytes());
-        answer.extend(b"\0mysql_native_password\0");
+        answer.push(0);
+        answer.extend(raw.plugin.as_bytes());
+        answer.push(0);
         raw.send(1, &answer);
         let (sequence, payload) = raw.packet().expect("a word about the login");
         match payload[0] {
@@ -156,11 +161,13 @@ impl Raw {
         }
     }
 
-    /// What is said without having been asked: the one ERR before the end.
+    /// The one ERR before the end, behind whatever else is still on its way.
     pub fn last_words(&mut self) -> Report {
-        let (sequence, payload) = self.packet().expect("a word before the end");
-        assert_eq!(self.packet(), None, "nothing follows");
-        Report::parse(sequence, &payload)
+        let packets: Vec<_> = std::iter::from_fn(|| self.packet()).collect();
+        let errors = packets.iter().filter(|(_, payload)| payload[0] == ERR).count();
+        let (sequence, payload) = packets.last().expect("a word before the end");
+        assert_eq!(errors, 1, "{packets:?}");
+        Report::parse(*sequence, payload)
     }
 }
 
