@@ -1,5 +1,8 @@
 //! The end of the process: idle sessions are told, transactions are finished.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
 use attache_kit::*;
 
 use crate::clients::SOON;
@@ -59,7 +62,8 @@ fn the_deadline_ends_what_is_left() {
     }
 }
 
-const IDLE_CLIENT: &str = r#"
+/// Connects, waits for a line, and asks something.
+const IDLE_PYMYSQL: &str = r#"
 import json, os, sys, pymysql
 way = json.loads(os.environ["WAY"])
 session = pymysql.connect(host=way["host"], port=way["port"], user="anybody", ssl_disabled=True)
@@ -68,32 +72,86 @@ sys.stdin.readline()
 try:
     session.cursor().execute("select 1")
 except pymysql.err.OperationalError as error:
-    print(error.args[0], error.args[1])
+    print(*error.args)
 "#;
 
-/// A driver does not listen while it is idle: it finds our words in place of the reply to its next statement.
+const IDLE_MYSQLCLIENT: &str = r#"
+import json, os, sys, MySQLdb
+way = json.loads(os.environ["WAY"])
+session = MySQLdb.connect(host=way["host"], port=way["port"], user="anybody", ssl_mode="DISABLED")
+print("in", flush=True)
+sys.stdin.readline()
+try:
+    session.cursor().execute("select 1")
+except MySQLdb.OperationalError as error:
+    print(*error.args)
+"#;
+
+const IDLE_MYSQL2: &str = r#"
+const mysql = require("mysql2/promise");
+const { host, port } = JSON.parse(process.env.WAY);
+(async () => {
+  const session = await mysql.createConnection({ host, port, user: "anybody" });
+  session.connection.on("error", error => { console.log(error.errno || error.code, error.message); process.exit(0); });
+  console.log("in");
+})();
+"#;
+
+/// A driver that does not listen while it is idle finds our words in place of the reply to its next statement.
 #[test]
-fn a_driver_hears_it_at_its_next_statement() {
-    use std::io::{BufRead, BufReader, Write};
-    use std::process::Stdio;
+fn drivers_show_why_their_idle_session_was_ended() {
     for db in servers::each() {
-        let Some(mut python) = available(tools::python()) else { return };
+        let (Some(pymysql), Some(mysqlclient)) = (available(tools::python()), available(tools::python()))
+        else {
+            return;
+        };
+        let Some(mysql2) = available(tools::node()) else { return };
         db.account("drain_driver");
-        let way =
-            Way::of(db, "drain_driver", Route::to(db, "drain_driver").top("drain: { deadline: 2s }").start());
+        let house = Route::to(db, "drain_driver").top("drain: { deadline: 2s }").start();
+        let way = Way::of(db, "drain_driver", house);
         let house = way.house.as_ref().unwrap();
-        python.args(["-c", IDLE_CLIENT]).env("WAY", way.json().to_string());
-        let mut client = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let clients = [
+            (pymysql, "-c", IDLE_PYMYSQL),
+            (mysqlclient, "-c", IDLE_MYSQLCLIENT),
+            (mysql2, "-e", IDLE_MYSQL2),
+        ];
+        let clients = clients.map(|(program, option, text)| Idle::start(program, &[option, text], &way));
+        terminate(house);
+        eventually("the sessions to end", SOON, || {
+            (db.server.sessions_of("drain_driver") == 0).then_some(())
+        });
+        for client in clients {
+            let said = client.ask();
+            assert!(said.contains("attache: the proxy is being stopped"), "{said}");
+            house.heard(&said);
+        }
+    }
+}
+
+/// A client that has logged in and waits.
+struct Idle {
+    client: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Idle {
+    fn start(mut program: Command, arguments: &[&str], way: &Way) -> Idle {
+        program.args(arguments).env("WAY", way.json().to_string());
+        let mut client = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut said = BufReader::new(client.stdout.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
         assert_eq!(line, "in\n");
-        terminate(house);
-        house.attache.wait_for("the end", SOON, |line| line["result"] == "shutting_down");
-        client.stdin.take().unwrap().write_all(b"\n").unwrap();
-        line.clear();
-        said.read_line(&mut line).unwrap();
-        assert!(line.starts_with("1053 attache: the proxy is being stopped"), "{line}");
-        assert!(client.wait().unwrap().success());
+        Idle { client, said }
+    }
+
+    /// What comes of its next statement.
+    fn ask(mut self) -> String {
+        // A driver that listens has gone by now.
+        let _ = self.client.stdin.take().unwrap().write_all(b"\n");
+        let mut said = String::new();
+        self.said.read_to_string(&mut said).unwrap();
+        assert!(self.client.wait().unwrap().success(), "{said}");
+        said
     }
 }

@@ -99,9 +99,12 @@ impl Talk {
 
     /// The client hangs up, and says nothing before.
     pub fn is_left_in_silence(&mut self) -> io::Result<()> {
-        match self.peer.read_to_end()? {
-            nothing if nothing.is_empty() => Ok(()),
-            said => Err(io::Error::other(format!("{} octets more than it should have said", said.len()))),
+        match self.peer.read_to_end() {
+            Ok(nothing) if nothing.is_empty() => Ok(()),
+            // It has not even read everything.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+            Err(error) => Err(error),
+            Ok(said) => Err(io::Error::other(format!("{} octets more than it should have said", said.len()))),
         }
     }
 
