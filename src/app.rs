@@ -34,7 +34,7 @@ pub async fn run(
     let metrics = Metrics::new();
     let workers = start_workers(config.workers, &drain)?;
     let mut serving = Serving::new(common(&metrics));
-    serving.apply(&config.routes, &workers)?;
+    serving.apply(&config, &workers)?;
 
     let (house, mut asked) = House::new(metrics, drain, workers);
     house.show(serving.routes());
@@ -87,7 +87,7 @@ fn change(
 ) -> Outcome {
     let new = reread()?;
     let listeners = admin.prepare(&new)?;
-    let changes = serving.apply(&new.routes, admin.workers())?;
+    let changes = serving.apply(&new, admin.workers())?;
     admin.serve(listeners, &new);
     logging.change(&new.log);
     if (new.workers, new.log.format) != (config.workers, config.log.format) {

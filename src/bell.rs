@@ -3,7 +3,7 @@
 //! A session is woken twice for each query; asking a channel each time would take a lock each time. Here it
 //! leaves its waker once, and from then on reads one atomic.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -15,7 +15,7 @@ pub struct Bell(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
-    level: AtomicU8,
+    level: AtomicU64,
     seats: Mutex<Slab<Waker>>,
 }
 
@@ -33,17 +33,27 @@ struct Seat {
 }
 
 impl Bell {
-    pub fn level(&self) -> u8 {
+    pub fn level(&self) -> u64 {
         self.0.level.load(Ordering::Acquire)
     }
 
     /// Raises the level, and wakes everyone. Returns whether that is news.
-    pub fn raise(&self, level: u8) -> bool {
+    pub fn raise(&self, level: u64) -> bool {
         let news = self.0.level.fetch_max(level, Ordering::AcqRel) < level;
         if news {
-            self.0.seats().iter().for_each(|(_, waker)| waker.wake_by_ref());
+            self.wake_everyone();
         }
         news
+    }
+
+    /// Raises the level by one, and wakes everyone.
+    pub fn ring(&self) {
+        self.0.level.fetch_add(1, Ordering::AcqRel);
+        self.wake_everyone();
+    }
+
+    fn wake_everyone(&self) {
+        self.0.seats().iter().for_each(|(_, waker)| waker.wake_by_ref());
     }
 
     pub fn listen(&self) -> Listener {
@@ -58,12 +68,12 @@ impl Shared {
 }
 
 impl Listener {
-    pub fn level(&self) -> u8 {
+    pub fn level(&self) -> u64 {
         self.bell.level()
     }
 
     /// Ready once the level is above this one.
-    pub fn poll_above(&mut self, cx: &Context<'_>, known: u8) -> Poll<u8> {
+    pub fn poll_above(&mut self, cx: &Context<'_>, known: u64) -> Poll<u64> {
         self.sit_down(cx.waker());
         match self.level() {
             level if level > known => Poll::Ready(level),

@@ -55,7 +55,7 @@ impl Default for Drain {
 }
 
 impl Phase {
-    fn of(level: u8) -> Self {
+    fn of(level: u64) -> Self {
         match level {
             0 => Self::Serving,
             1 => Self::Draining,
@@ -66,13 +66,9 @@ impl Phase {
 }
 
 impl Phases {
-    pub fn now(&self) -> Phase {
-        Phase::of(self.0.level())
-    }
-
     /// Ready once the process is further than in this phase.
     pub fn poll_after(&mut self, cx: &Context<'_>, phase: Phase) -> Poll<Phase> {
-        self.0.poll_above(cx, phase as u8).map(Phase::of)
+        self.0.poll_above(cx, phase as u64).map(Phase::of)
     }
 }
 
@@ -113,22 +109,20 @@ impl Drain {
     /// Begins to drain without an end: not ready any more, while every session is served, also a new one.
     /// Returns whether that is news.
     pub fn begin(&self) -> bool {
-        self.phase.raise(Phase::Draining as u8)
+        self.phase.raise(Phase::Draining as u64)
     }
 
     /// Goes through the phases. Returns when no session is left and none has come for `linger`, or shortly
     /// after the deadline.
     pub async fn run(&self, policy: domain::Drain) {
         let start = Instant::now();
-        let deadline = start + policy.deadline;
-        let closing = deadline - (policy.deadline / CLOSING_SHARE).min(CLOSING_MOST);
         self.begin();
         let serve_out = self.empty(start, policy.linger);
         tokio::pin!(serve_out);
-        for (moment, phase) in [(closing, Phase::Closing), (deadline, Phase::Cut)] {
+        for (moment, phase) in moments(start, policy) {
             tokio::select! {
                 () = &mut serve_out => return,
-                () = sleep_until(moment) => { self.phase.raise(phase as u8); }
+                () = sleep_until(moment) => { self.phase.raise(phase as u64); }
             }
         }
         // What is cut still has its last words to say.
@@ -154,6 +148,13 @@ impl Drain {
             }
         }
     }
+}
+
+/// When sessions are to end at quiet points, and when whatever is left of them is cut.
+pub fn moments(start: Instant, policy: domain::Drain) -> [(Instant, Phase); 2] {
+    let deadline = start + policy.deadline;
+    let closing = deadline - (policy.deadline / CLOSING_SHARE).min(CLOSING_MOST);
+    [(closing, Phase::Closing), (deadline, Phase::Cut)]
 }
 
 /// How long after the deadline the goodbyes may take to leave.
@@ -207,7 +208,7 @@ mod tests {
         let drain = Drain::default();
         let _stubborn = drain.enter();
         let mut phases = drain.watch();
-        let mut phase = phases.now();
+        let mut phase = drain.phase();
         let seen = tokio::spawn(async move {
             let start = Instant::now();
             let mut seen = vec![];

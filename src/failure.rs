@@ -233,6 +233,9 @@ causes! {
     UnknownErrand "unknown_errand" "a cancel request named no session of this route",
     ClientLeft "client_left" "the client went away",
     ShuttingDown "shutting_down" "Attaché is being stopped",
+    CredentialRotated "credential_rotated" "a newer generation of the credential is in use, and credential.on_rotation ends sessions of older ones",
+    RouteChanged "route_changed" "a reload has removed the route or changed where and how its sessions log in",
+    ServerDemoted "server_demoted" "the server has become a replica, and the route wants role: primary",
 }
 
 #[cfg(test)]

@@ -77,7 +77,11 @@ pub struct Metrics {
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
+    credential_degraded: Family<OfRoute, Gauge>,
+    credential_in_use: Family<OfRoute, Gauge>,
+    logins_withheld: Family<OfRoute, Counter>,
     links: Family<OfLinks, Gauge>,
+    pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
     pub config_last_reload_successful: Gauge,
@@ -99,7 +103,11 @@ impl Metrics {
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
+            credential_degraded: Family::default(),
+            credential_in_use: Family::default(),
+            logins_withheld: Family::default(),
             links: Family::default(),
+            pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
             config_last_reload_successful: Gauge::default(),
@@ -137,7 +145,31 @@ impl Metrics {
         self.add("credential_rejected", "1 while the server does not accept the current generation", |all| {
             &all.credential_rejected
         });
-        self.add("links", "Connections to servers, by generation and state", |all| &all.links);
+        self.add(
+            "credential_degraded",
+            "1 while the server does not accept the current generation, and sessions go on with an older one",
+            |all| &all.credential_degraded,
+        );
+        self.add(
+            "credential_generation_in_use",
+            "The generation that new sessions use; 0 while there is none",
+            |all| &all.credential_in_use,
+        );
+        self.add(
+            "logins_withheld",
+            "Logins that were not sent because so many were rejected that the account could be locked",
+            |all| &all.logins_withheld,
+        );
+        self.add(
+            "links",
+            "Connections to servers, by generation and state: active, or warm while no session uses them",
+            |all| &all.links,
+        );
+        self.add(
+            "pool_takes",
+            "Sessions on routes with warm links, by result: hit, or miss where they had to log in",
+            |all| &all.pool_takes,
+        );
         self.add("relay_bytes", "Octets copied, by direction: to_upstream or to_client", |all| {
             &all.relay_bytes
         });
@@ -176,6 +208,9 @@ impl Metrics {
             credential_generation: self.credential_generation.get_or_create_owned(&of_route),
             credential_loaded: self.credential_loaded.get_or_create_owned(&of_route),
             credential_rejected: self.credential_rejected.get_or_create_owned(&of_route),
+            credential_degraded: self.credential_degraded.get_or_create_owned(&of_route),
+            credential_in_use: self.credential_in_use.get_or_create_owned(&of_route),
+            logins_withheld: self.logins_withheld.get_or_create_owned(&of_route),
             to_upstream: self.direction(route, "to_upstream"),
             to_client: self.direction(route, "to_client"),
             route: route.to_owned(),
@@ -189,6 +224,8 @@ impl Metrics {
         self.credential_generation.remove(&of_route);
         self.credential_loaded.remove(&of_route);
         self.credential_rejected.remove(&of_route);
+        self.credential_degraded.remove(&of_route);
+        self.credential_in_use.remove(&of_route);
         for endpoint in endpoints {
             let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
             self.upstream_up.remove(&of_endpoint);
@@ -239,6 +276,9 @@ pub struct RouteMetrics {
     pub credential_generation: Gauge,
     pub credential_loaded: Gauge,
     pub credential_rejected: Gauge,
+    pub credential_degraded: Gauge,
+    pub credential_in_use: Gauge,
+    pub logins_withheld: Counter,
     pub to_upstream: Counter,
     pub to_client: Counter,
     route: String,
@@ -284,10 +324,20 @@ impl RouteMetrics {
         self.all.certificate_expiry.get_or_create_owned(&self.endpoint(endpoint)).set(seconds);
     }
 
+    /// Sessions that asked for a warm link, by result.
+    pub fn pool_takes(&self, result: &str) -> Counter {
+        self.all.pool_takes.get_or_create_owned(&self.result(result))
+    }
+
     /// Links of one generation and state. Labels of generations that nothing uses any more are taken out by
     /// [`forget_links`](Self::forget_links).
     pub fn links(&self, generation: u64, state: &str) -> Gauge {
         self.all.links.get_or_create_owned(&self.link_labels(generation, state))
+    }
+
+    /// How many there are, where that generation is counted.
+    pub fn known_links(&self, generation: u64, state: &str) -> Option<i64> {
+        self.all.links.get(&self.link_labels(generation, state)).map(|gauge| gauge.get())
     }
 
     pub fn forget_links(&self, generation: u64, state: &str) {

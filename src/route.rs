@@ -9,16 +9,19 @@ use attache_wire::Protocol;
 use crate::config::domain;
 use crate::drain::Drain;
 use crate::net::listen::Arrival;
-use crate::secret::Source;
+use crate::secret::{Source, State};
 use crate::session::{self, Route};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
-use crate::upstream::{self, Step};
+use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What the `check` command waits for.
 pub type Check = Pin<Box<dyn Future<Output = Vec<Step>> + Send>>;
+
+/// How far back links of older generations are looked for.
+const GENERATIONS_SHOWN: u64 = 1000;
 
 /// A route, whatever its protocol.
 pub trait Serve: Send + Sync {
@@ -27,8 +30,12 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// The probes, to be run beside the data path.
-    fn probes(&self) -> Vec<Task>;
+    /// What goes on beside the data path: probes, trials of new credentials, the end of sessions of old ones, and
+    /// whoever keeps links warm.
+    fn background(&self) -> Vec<Task>;
+
+    /// Keeps no more links warm.
+    fn wind_down(&self);
 
     /// One login on every endpoint, told step by step: for the `check` command, never for an HTTP request.
     fn check(&self) -> Check;
@@ -55,9 +62,23 @@ impl<P: Protocol> Serve for Route<P> {
         Box::pin(session::serve(self, arrival, drain))
     }
 
-    fn probes(&self) -> Vec<Task> {
+    fn background(&self) -> Vec<Task> {
+        let upstream = || Arc::clone(&self.upstream);
         let endpoints = 0..self.upstream.settings.endpoints.len();
-        endpoints.map(|index| Box::pin(upstream::probe(Arc::clone(&self.upstream), index)) as Task).collect()
+        let probes = endpoints.map(|index| Box::pin(upstream::probe(upstream(), index)) as Task);
+        let keeper = self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(upstream())) as Task);
+        let retiring = self.source().map(|source| {
+            let orders = self.upstream.orders.clone();
+            Box::pin(orders.follow_rotation(source.clone(), self.on_rotation)) as Task
+        });
+        let trial = Box::pin(upstream::trial(upstream())) as Task;
+        probes.chain(keeper).chain([trial]).chain(retiring).collect()
+    }
+
+    fn wind_down(&self) {
+        if let Some(pool) = &self.upstream.pool {
+            pool.close();
+        }
     }
 
     fn check(&self) -> Check {
@@ -71,7 +92,8 @@ impl<P: Protocol> Serve for Route<P> {
             protocol: P::FEATURES.name,
             ready: self.is_ready(),
             sessions: self.metrics.sessions_active.get(),
-            links_by_generation: self.links(),
+            links_by_generation: self.links(LinkState::Active),
+            warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
             credential: self.source().map(|source| CredentialStatus::from(source.standing())),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
@@ -94,6 +116,9 @@ impl<P: Protocol> Serve for Route<P> {
         let generation = standing.generation.unwrap_or(0);
         self.metrics.credential_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.metrics.credential_rejected.set(i64::from(standing.rejected));
+        self.metrics.credential_degraded.set(i64::from(standing.state == State::Degraded));
+        let in_use = standing.in_use.unwrap_or(0);
+        self.metrics.credential_in_use.set(i64::try_from(in_use).unwrap_or(i64::MAX));
         if let Some(loaded) = standing.loaded_at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
         {
             self.metrics.credential_loaded.set(i64::try_from(loaded.as_secs()).unwrap_or(i64::MAX));
@@ -102,9 +127,14 @@ impl<P: Protocol> Serve for Route<P> {
 }
 
 impl<P: Protocol> Route<P> {
-    fn links(&self) -> std::collections::BTreeMap<u64, i64> {
+    fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
-        let known = standing.previous.into_iter().chain(standing.generation);
-        known.map(|generation| (generation, self.metrics.links(generation, "active").get())).collect()
+        let current = standing.generation.unwrap_or(0);
+        let known = [standing.previous, standing.generation];
+        let count = |generation| match self.metrics.known_links(generation, state.name()) {
+            None if known.contains(&Some(generation)) => Some((generation, 0)),
+            links => Some((generation, links?)),
+        };
+        (current.saturating_sub(GENERATIONS_SHOWN)..=current).filter_map(count).collect()
     }
 }

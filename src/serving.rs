@@ -9,11 +9,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::config::domain::{self, CredentialSource, ListenAddress};
+use crate::config::domain::{self, CredentialSource, ListenAddress, Upstream};
 use crate::failure::StartError;
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
+use crate::orders::Orders;
 use crate::registry::{self, Kind};
 use crate::route::Serve;
 use crate::secret::{Keys, Mount, Source, Watcher};
@@ -34,15 +35,17 @@ pub struct Serving {
     running: Vec<Running>,
 }
 
-/// One route that is served. Dropping it closes its sockets and ends its background work, but no session.
+/// One route that is served. Dropping it closes its sockets and ends its background work, but no session: those
+/// follow its orders.
 struct Running {
     config: domain::Route,
     route: Arc<dyn Serve>,
     errands: Arc<Errands>,
+    orders: Orders,
     credential: Option<Followed>,
     sockets: Vec<Socket>,
     /// Ended with the set.
-    _probes: JoinSet<()>,
+    _background: JoinSet<()>,
 }
 
 /// A socket, and the hold on those who accept from it: they stop when it is dropped.
@@ -92,7 +95,8 @@ impl Serving {
     ///
     /// # Errors
     /// A socket that cannot be had; then nothing has changed.
-    pub fn apply(&mut self, wanted: &[domain::Route], workers: &[Worker]) -> Result<Changes, StartError> {
+    pub fn apply(&mut self, config: &domain::Config, workers: &[Worker]) -> Result<Changes, StartError> {
+        let wanted = config.routes.as_slice();
         let mut sockets = self.bind_what_is_new(wanted)?;
         // The name servers may have changed too.
         self.common.resolver = Resolver::from_system();
@@ -103,18 +107,20 @@ impl Serving {
             sockets.append(&mut running.sockets);
         }
         let mut changes = Changes { unchanged: kept.len(), ..Changes::default() };
-        for config in wanted {
-            if let Some(same) = take(&mut kept, &config.name) {
+        for route in wanted {
+            if let Some(same) = take(&mut kept, &route.name) {
                 self.running.push(same);
                 continue;
             }
-            let old = take(&mut retired, &config.name);
+            let old = take(&mut retired, &route.name);
             let list = if old.is_some() { &mut changes.changed } else { &mut changes.added };
-            list.push(config.name.clone());
-            let running = self.common.start(config, old, &mut sockets, workers);
+            list.push(route.name.clone());
+            let old = old.map(|old| old.taken_over_by(route, config.drain));
+            let running = self.common.start(route, old, &mut sockets, workers);
             self.running.push(running);
         }
         for gone in retired {
+            tokio::spawn(gone.orders.retire(config.drain));
             self.common.metrics.forget(&gone.config.name, &endpoints(&gone.config));
             changes.removed.push(gone.config.name);
         }
@@ -145,7 +151,7 @@ impl Common {
     /// credential to be followed.
     pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Option<Watcher>) {
         let (source, watcher) = open_credential(config).unzip();
-        (self.assemble(config, source, Arc::default()), watcher)
+        (self.assemble(config, source, Arc::default(), Orders::default()), watcher)
     }
 
     fn assemble(
@@ -153,12 +159,14 @@ impl Common {
         config: &domain::Route,
         source: Option<Source>,
         errands: Arc<Errands>,
+        orders: Orders,
     ) -> Arc<dyn Serve> {
         // Which places of a list are taken is found out later.
         let known = if config.upstream.srv().is_some() { Vec::new() } else { endpoints(config) };
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
         let (resolver, ids) = (self.resolver.clone(), Arc::clone(&self.ids));
-        protocol(&config.protocol).build(config, RouteParts { source, resolver, metrics, ids, errands })
+        protocol(&config.protocol)
+            .build(config, RouteParts { source, resolver, metrics, ids, errands, orders })
     }
 
     /// Starts to serve a route, with what it takes over from the one that it replaces.
@@ -172,22 +180,66 @@ impl Common {
         if let Some(old) = &old {
             self.metrics.forget(&old.config.name, &endpoints(&old.config));
         }
-        let (errands, credential) = old.map(|old| (old.errands, old.credential)).unwrap_or_default();
-        let credential = credential.filter(|followed| config.credential.as_ref() == Some(&followed.config));
+        let old = old.map(|old| (old.errands, old.orders, old.credential));
+        let (errands, orders, credential) = old.unwrap_or_default();
         let credential = credential.or_else(|| Followed::open(config));
         let source = credential.as_ref().map(|followed| followed.source.clone());
-        let route = self.assemble(config, source, Arc::clone(&errands));
-        let mut probes = JoinSet::new();
-        for probe in route.probes() {
-            probes.spawn(probe);
+        let route = self.assemble(config, source, Arc::clone(&errands), orders.clone());
+        let mut background = JoinSet::new();
+        for task in route.background() {
+            background.spawn(task);
         }
         let sockets = config.listen.iter().filter_map(|address| {
             let at = sockets.iter().position(|socket| socket.wanted == *address)?;
             Some(sockets.swap_remove(at).serve(&route, workers))
         });
         let sockets = sockets.collect();
-        Running { config: config.clone(), route, errands, credential, sockets, _probes: probes }
+        Running {
+            config: config.clone(),
+            route,
+            errands,
+            orders,
+            credential,
+            sockets,
+            _background: background,
+        }
     }
+}
+
+impl Running {
+    /// Without what the new configuration cannot use. Sessions that it concerns are told to end.
+    fn taken_over_by(mut self, new: &domain::Route, policy: domain::Drain) -> Self {
+        if concerns_sessions(&self.config, new) {
+            tokio::spawn(std::mem::take(&mut self.orders).retire(policy));
+        }
+        self.credential =
+            self.credential.filter(|followed| new.credential.as_ref() == Some(&followed.config));
+        self
+    }
+}
+
+/// Whether sessions that live would have come about differently, or not at all, under the new configuration.
+fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
+    let domain::Route {
+        name: _,
+        protocol,
+        listen: _,
+        upstream: Upstream { endpoints, zones: _, role, tls, connect_timeout: _, wait: _, probe_interval: _ },
+        credential,
+        on_rotation: _,
+        database,
+        client: _,
+        pool: _,
+        allow_remote: _,
+        allow_cleartext,
+        ready: _,
+        options,
+    } = old;
+    let upstream = (role, tls) != (&new.upstream.role, &new.upstream.tls)
+        || !endpoints.iter().all(|endpoint| new.upstream.endpoints.contains(endpoint));
+    let login = (protocol, credential, database, allow_cleartext, options)
+        != (&new.protocol, &new.credential, &new.database, &new.allow_cleartext, &new.options);
+    upstream || login
 }
 
 impl Socket {

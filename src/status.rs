@@ -29,6 +29,9 @@ pub struct RouteStatus {
     pub sessions: i64,
     /// Connections to servers, by the generation that they logged in with.
     pub links_by_generation: BTreeMap<u64, i64>,
+    /// Those that wait for a session, where the route keeps any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_links_by_generation: Option<BTreeMap<u64, i64>>,
     pub credential: Option<CredentialStatus>,
     pub endpoints: Vec<EndpointStatus>,
 }
@@ -38,6 +41,10 @@ pub struct CredentialStatus {
     /// `None` while there is none.
     pub generation: Option<u64>,
     pub previous_generation: Option<u64>,
+    /// The generation that new sessions use.
+    pub generation_in_use: Option<u64>,
+    /// `missing`, `untried`, `ok`, `degraded` (rejected, while an older one works) or `rejected`.
+    pub state: &'static str,
     /// How long ago the current generation was read.
     pub age_seconds: Option<u64>,
     /// How long ago its file was written.
@@ -82,6 +89,9 @@ pub struct EndpointStatus {
     pub server_version: Option<String>,
     /// `primary` or `replica`, as the server said at the last login.
     pub role: Option<&'static str>,
+    /// Whether it calls itself a primary although another one was promoted after it: it is not used as one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub superseded: bool,
     /// The end of validity of the server's certificate, in seconds since 1970.
     pub certificate_not_after: Option<u64>,
 }
@@ -91,6 +101,8 @@ impl From<Standing> for CredentialStatus {
         Self {
             generation: standing.generation,
             previous_generation: standing.previous,
+            generation_in_use: standing.in_use,
+            state: standing.state.name(),
             age_seconds: standing.loaded_at.map(age),
             file_age_seconds: standing.file_time.map(age),
             rejected: standing.rejected,
@@ -117,6 +129,7 @@ impl From<Seen> for EndpointStatus {
             advice: failure.map(|(_, cause, _)| cause.advice()),
             server_version: seen.version,
             role: seen.role.map(ServerRole::name),
+            superseded: seen.superseded,
             certificate_not_after: seen.certificate_not_after,
             endpoint: seen.endpoint,
             server: seen.member,

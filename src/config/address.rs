@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::complaint::quote;
 use super::domain::{Endpoint, ListenAddress, MOST_MEMBERS};
-use super::kind::{Kind, Wrong};
+use super::kind::{Kind, Raw, Wrong};
 
 /// The longest path of a Unix socket: the kernel's structure has 108 octets, the last of them zero (unix(7)).
 const UNIX_PATH_LIMIT: usize = 107;
@@ -46,6 +46,38 @@ pub(super) fn endpoint(default_port: Option<u16>) -> Kind<Endpoint> {
             Some(path) => unix_path(path).map(Endpoint::Unix),
             None => host_and_port(text, default_port),
         }
+    })
+}
+
+/// An address of a database, and the zone that it is in, where that is told.
+pub(super) fn endpoint_in_zone(default_port: Option<u16>) -> Kind<(Endpoint, Option<String>)> {
+    let plain = endpoint(default_port);
+    let schema = json!({"anyOf": [plain.schema, {
+        "type": "object",
+        "properties": {
+            "address": {"description": "Where the server is.", "type": "string"},
+            "zone": {"description": "The zone that it is in.", "type": "string", "minLength": 1},
+        },
+        "required": ["address", "zone"],
+        "additionalProperties": false,
+    }]});
+    let name = format!("{}, or `{{ address, zone }}`", plain.name);
+    let address = move |raw: Raw<'_>| plain.read(raw).map_err(|mut wrongs| wrongs.remove(0));
+    Kind::new(name, schema, move |raw| match raw.value {
+        Value::Object(entry) => {
+            let hint = "write for example { address: db.example.com:5432, zone: eu-1a }";
+            let wrong = |reason: &str| Wrong::new(reason, hint);
+            let (Some(value), Some(zone)) = (entry.get("address"), entry.get("zone")) else {
+                return Err(wrong("lacks one of the keys address and zone"));
+            };
+            if entry.len() > 2 {
+                return Err(wrong("has keys besides address and zone"));
+            }
+            let zone =
+                zone.as_str().filter(|zone| !zone.is_empty()).ok_or_else(|| wrong("the zone is no text"))?;
+            Ok((address(Raw { value, ..raw })?, Some(zone.to_owned())))
+        }
+        _ => address(raw).map(|endpoint| (endpoint, None)),
     })
 }
 
@@ -154,9 +186,6 @@ fn is_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
-
-    use super::super::kind::Raw;
     use super::*;
 
     fn read<T: 'static>(kind: &Kind<T>, text: &str) -> Result<T, String> {

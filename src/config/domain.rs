@@ -63,9 +63,11 @@ pub struct Route {
     pub listen: Vec<ListenAddress>,
     pub upstream: Upstream,
     pub credential: Option<CredentialSource>,
+    pub on_rotation: OnRotation,
     /// Overrides the database that clients ask for.
     pub database: Option<String>,
     pub client: Client,
+    pub pool: Pool,
     /// Whether listening outside loopback is meant.
     pub allow_remote: bool,
     /// Whether a password may cross an unencrypted link in clear text or weakly hashed.
@@ -96,6 +98,8 @@ impl fmt::Display for ListenAddress {
 pub struct Upstream {
     /// In the order in which they are tried.
     pub endpoints: Vec<Endpoint>,
+    /// In which zone each of them is, where that is told.
+    pub zones: Vec<Option<String>>,
     pub role: Role,
     pub tls: Tls,
     /// One attempt: resolving, connecting, TLS and login together.
@@ -148,6 +152,13 @@ pub enum Endpoint {
 }
 
 impl Upstream {
+    /// Puts the endpoints of a zone before the others. Apart from that they stay in order.
+    pub(super) fn prefer_zone(&mut self, own: &str) {
+        let mut all: Vec<_> = self.endpoints.drain(..).zip(self.zones.drain(..)).collect();
+        all.sort_by_key(|(_, zone)| zone.as_deref() != Some(own));
+        (self.endpoints, self.zones) = all.into_iter().unzip();
+    }
+
     /// The name of the SRV records that list the servers, where they do.
     pub fn srv(&self) -> Option<&str> {
         match self.endpoints.first()? {
@@ -201,6 +212,25 @@ pub struct CredentialSource {
     pub poll: Duration,
 }
 
+/// What a rotation means for sessions that live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OnRotation {
+    pub live: Live,
+    /// The window over which sessions are ended.
+    pub within: Duration,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Live {
+    /// They end by themselves.
+    #[default]
+    Keep,
+    /// Each ends at a quiet moment within the window.
+    Drain,
+    /// All end at once.
+    Cut,
+}
+
 /// Which file of the mounted folder holds what.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialKeys {
@@ -218,6 +248,19 @@ pub struct Client {
     pub max_sessions: usize,
     /// From the connection to the end of the client's first words.
     pub login_timeout: Duration,
+}
+
+/// Links that are logged in before they are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// How many wait for each kind of client; 0 means that there is no pool.
+    pub warm: usize,
+    /// Whether a link serves another session when one is over.
+    pub reuse: bool,
+    /// How long one waits unused.
+    pub max_idle: Duration,
+    /// How long after its login one is still reused.
+    pub max_age: Duration,
 }
 
 /// When a route counts as ready.

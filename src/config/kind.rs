@@ -146,25 +146,13 @@ fn read_items<T>(items: &[Value], is_text: bool, read: &Read<T>) -> Result<Vec<T
 
 /// One of a closed list of words.
 pub(super) fn choice<T: Clone + 'static>(words: &[(&'static str, T)]) -> Kind<T> {
-    choice_of_now_and_later(words, &[])
-}
-
-/// One of a closed list of words, of which some are not supported yet.
-pub(super) fn choice_of_now_and_later<T: Clone + 'static>(
-    words: &[(&'static str, T)],
-    later: &'static [&'static str],
-) -> Kind<T> {
     let words = words.to_vec();
     let names: Vec<&str> = words.iter().map(|(name, _)| *name).collect();
     let mut schema: Vec<Value> = names.iter().map(|name| json!(name)).collect();
     if names.contains(&"off") {
         schema.push(json!(false));
     }
-    let listed = |names: &[&str]| names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    let mut name = listed(&names);
-    if !later.is_empty() {
-        name = format!("{name} (not supported yet: {})", listed(later));
-    }
+    let name = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     Kind::new(name, json!({ "enum": schema }), move |raw| {
         let text = match raw.value {
             Value::String(text) => text.as_str(),
@@ -174,10 +162,6 @@ pub(super) fn choice_of_now_and_later<T: Clone + 'static>(
         };
         if let Some((_, value)) = words.iter().find(|(name, _)| *name == text) {
             return Ok(value.clone());
-        }
-        if later.contains(&text) {
-            let hint = format!("use {}", names.join(" or "));
-            return Err(Wrong::new(format!("{} is not supported yet by this version", quote(text)), hint));
         }
         let hint = did_you_mean(text, names.iter().copied()).unwrap_or_default();
         Err(Wrong::new(format!("{} is none of {}", quote(text), names.join(", ")), hint))

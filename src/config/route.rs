@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::ProtocolFacts;
 use super::address::{self, is_local};
 use super::complaint::quote;
 use super::domain::{
-    Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Role, Route, Tls, TlsMode,
-    Upstream,
+    Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Live, OnRotation, Ready, Role, Route,
+    Tls, TlsMode, Upstream,
 };
-use super::file_text::read_files;
+use super::file_text::{read_files, skip_files};
 use super::keys::UP_TO_A_DAY;
-use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
+use super::kind::{Kind, Wrong, any_map, choice, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
+use super::{ProtocolFacts, pool};
 
 /// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
 const NAME_LIMIT: usize = 63;
@@ -32,13 +32,13 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
     let listen = listen(route);
     let upstream =
         route.section("upstream", "The database.", |section| upstream(section, protocol, protocols));
-    let credential = credential(route, protocol);
+    let (credential, on_rotation) = credential(route, protocol).unzip();
     let database = route
         .key("database", "The database to use, whatever the application asks for.")
         .example("orders")
         .optional(&text());
     let client = client(route, listen.as_deref());
-    pool(route);
+    let pool = pool::read(route, protocol);
     let options = options(route, protocol);
     let allow_remote = route
         .key("allow_remote", "Allows `listen` to name addresses that other machines reach. Whoever reaches one uses the database.")
@@ -59,8 +59,10 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
         listen: listen?,
         upstream: upstream?,
         credential,
+        on_rotation: on_rotation.unwrap_or_default(),
         database,
         client,
+        pool,
         allow_remote,
         allow_cleartext,
         ready,
@@ -111,9 +113,10 @@ fn upstream(
     // While the protocol is not known, what any of them allows will do.
     let possible = protocol.map_or(protocols, std::slice::from_ref);
     let endpoints = upstream
-        .key("endpoints", "The database's addresses, in the order in which they are tried. Without a port, that of the protocol is meant.")
+        .key("endpoints", "The database's addresses, in the order in which they are tried. Without a port, that of the protocol is meant. Those \
+             whose zone is that of the environment variable ATTACHE_ZONE come first.")
         .example("[\"orders-1.db.example.com:5432\", \"orders-2.db.example.com\"]")
-        .required_unless("srv", &address::endpoint(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
+        .required_unless("srv", &address::endpoint_in_zone(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
     let members = upstream
         .key(
             "srv",
@@ -123,7 +126,8 @@ fn upstream(
         .example("_postgresql._tcp.orders.example.com")
         .required_unless("endpoints", &address::service());
     let role = role(upstream, protocol);
-    let endpoints = endpoints.or(members).unwrap_or_default();
+    let members = members.map(|members| members.into_iter().map(|member| (member, None)).collect());
+    let (endpoints, zones): (Vec<_>, Vec<_>) = endpoints.or(members).unwrap_or_default().into_iter().unzip();
     check_twice(upstream, &endpoints);
     let upstream = Upstream {
         role,
@@ -145,6 +149,7 @@ fn upstream(
             .or("30s", &duration(NOW_AND_THEN).or_off())
             .unwrap_or_default(),
         endpoints,
+        zones,
     };
     (!upstream.endpoints.is_empty()).then_some(upstream)
 }
@@ -232,7 +237,10 @@ fn check_tls(tls: &Section<'_, '_>, mode: TlsMode, only_unix: bool) {
     }
 }
 
-fn credential(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Option<CredentialSource> {
+fn credential(
+    route: &Section<'_, '_>,
+    protocol: Option<&ProtocolFacts>,
+) -> Option<(CredentialSource, OnRotation)> {
     let means = "What Attaché logs in with. Required where the protocol logs in as a user.";
     if protocol.is_some_and(|protocol| protocol.needs_user) && !route.has("credential") {
         let reason = "credential is missing: the protocol logs in as a user";
@@ -252,8 +260,8 @@ fn credential(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Opti
         let poll = credential
             .key("poll", "How often the folder is read even if no change was noticed.")
             .or("30s", &duration(NOW_AND_THEN));
-        on_rotation(credential);
-        path.map(|path| CredentialSource { path, keys, poll })
+        let on_rotation = on_rotation(credential);
+        path.map(|path| (CredentialSource { path, keys, poll }, on_rotation))
     })?
 }
 
@@ -285,15 +293,24 @@ fn file_name() -> Kind<String> {
     })
 }
 
-fn on_rotation(credential: &Section<'_, '_>) {
-    credential.section("on_rotation", "What a rotation means for sessions that live.", |rotation| {
-        rotation
-            .key("live", "`keep` lets them end by themselves.")
-            .or("keep", &choice_of_now_and_later(&[("keep", ())], &["drain", "cut"]));
-        rotation
-            .key("within", "The window over which sessions are ended. Without effect on `keep`.")
-            .or("60s", &duration(UP_TO_A_DAY));
-    });
+fn on_rotation(credential: &Section<'_, '_>) -> OnRotation {
+    let means = "What it means for sessions that live when the server has accepted a new generation.";
+    credential.section("on_rotation", means, |rotation| OnRotation {
+        live: rotation
+            .key(
+                "live",
+                "`keep` lets them end by themselves, `drain` ends each at a quiet moment, `cut` ends all at once: the old \
+                 password has leaked.",
+            )
+            .or("keep", &choice(&[("keep", Live::Keep), ("drain", Live::Drain), ("cut", Live::Cut)])),
+        within: rotation
+            .key(
+                "within",
+                "The window of `drain`: the ends are spread over its first three quarters. A session that is not quiet \
+                 by its end lives on.",
+            )
+            .or("60s", &duration(UP_TO_A_DAY)),
+    })
 }
 
 fn client(route: &Section<'_, '_>, listen: Option<&[ListenAddress]>) -> Client {
@@ -322,23 +339,6 @@ fn client(route: &Section<'_, '_>, listen: Option<&[ListenAddress]>) -> Client {
     })
 }
 
-fn pool(route: &Section<'_, '_>) {
-    route.section("pool", "Links that are logged in before they are needed.", |pool| {
-        let warm = pool
-            .key("warm", "How many are kept. Only 0 is supported yet by this version.")
-            .or("0", &count(0..=1000));
-        if warm > 0 {
-            pool.complain(
-                "warm",
-                "warm links are not supported yet by this version",
-                "set it to 0, or remove it",
-            );
-        }
-        pool.key("max_idle", "How long one may wait unused. Without effect while `warm` is 0.")
-            .or("10m", &duration(UP_TO_A_DAY));
-    });
-}
-
 fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
     let means = "The protocol's own settings.";
     let mut options = route
@@ -347,6 +347,9 @@ fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
         .optional(&any_map())
         .unwrap_or_else(|| Value::Object(Default::default()));
     let Some(protocol) = protocol else { return options };
+    if route.is_elsewhere() {
+        skip_files(&mut options);
+    }
     let secret = options.as_object().and_then(|options| options.keys().find(|name| is_secret_name(name)));
     if let Some(secret) = secret {
         let reason = format!("a secret does not belong into the configuration (key {})", quote(secret));

@@ -24,6 +24,9 @@ pub enum Event {
     /// The watch has stopped the client's bytes, and everything before them is answered. Said until
     /// [`Copier::resume`].
     Paused,
+    /// The client has gone, and its link to the server could be reset for another. Said only of a link that [may be
+    /// kept](Copier::keep_server).
+    Kept,
     /// Both sides have finished sending, and everything has arrived.
     Finished,
     /// The client can be neither read nor written.
@@ -38,6 +41,17 @@ pub enum Event {
     UpstreamFault(Fault),
 }
 
+/// What the copying stops at besides its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Nothing.
+    End,
+    /// A moment when nothing is outstanding.
+    Quiet,
+    /// A moment when nothing is outstanding and nothing is known that would be lost.
+    Free,
+}
+
 /// Two links being copied into each other. Of the links only the streams are kept.
 pub struct Copier<W> {
     client: Stream,
@@ -48,6 +62,8 @@ pub struct Copier<W> {
     down: Pump,
     watch: Option<Box<W>>,
     client_end_told: bool,
+    /// Whether it is to be found out, when the client ends, if the link to the server may be kept.
+    may_keep: bool,
     /// What was wrong already with what the machines left unread.
     begun_badly: Option<Box<Event>>,
 }
@@ -63,10 +79,23 @@ impl<W: Watch> Copier<W> {
             server: Stream::default(),
             client_end_told: watch.is_none(),
             watch,
+            may_keep: false,
             begun_badly: None,
         };
         copier.resume(client, server);
         copier
+    }
+
+    /// The link to the server may serve another client: it is to hear nothing of this one's end, if it comes at a
+    /// good moment. For a watch that knows of this.
+    pub fn keep_server(&mut self) {
+        self.may_keep = self.watch.is_some();
+        self.up.passes_end = !self.may_keep;
+    }
+
+    /// What was learned of the session, once it has ended.
+    pub fn take_watch(&mut self) -> Option<Box<W>> {
+        self.watch.take()
     }
 
     /// The two links back, to the client and to the server.
@@ -125,13 +154,21 @@ impl<W: Watch> Copier<W> {
         self.watch.as_ref().is_some_and(|watch| finished || watch.client_left())
     }
 
-    /// Copies until there is nothing more to do now. `until_quiet` asks for [`Event::Quiet`].
-    pub fn poll(&mut self, cx: &mut Context<'_>, until_quiet: bool) -> Poll<Event> {
+    /// Copies until there is nothing more to do now. `until` may ask for [`Event::Quiet`].
+    pub fn poll(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<Event> {
         if let Some(event) = self.begun_badly.take() {
             return Poll::Ready(*event);
         }
         if let Some(end) = self.pump(cx) {
             return Poll::Ready(end);
+        }
+        if self.up.state == State::Ending && std::mem::take(&mut self.may_keep) {
+            if self.settled() && self.watch.as_ref().is_some_and(|watch| watch.reusable()) {
+                return Poll::Ready(Event::Kept);
+            }
+            // The server hears of the end after all.
+            self.up.passes_end = true;
+            return self.poll(cx, until);
         }
         let down_done = self.down.state == State::Ending && self.down.settled();
         match (self.up.state, self.down.state) {
@@ -142,8 +179,16 @@ impl<W: Watch> Copier<W> {
             (State::Ending | State::Ended, _) if !std::mem::replace(&mut self.client_end_told, true) => {
                 Poll::Ready(Event::ClientEnded)
             }
-            _ if until_quiet && self.quiet() => Poll::Ready(Event::Quiet),
+            _ if self.may_stop(until) => Poll::Ready(Event::Quiet),
             _ => Poll::Pending,
+        }
+    }
+
+    fn may_stop(&self, until: Until) -> bool {
+        match until {
+            Until::End => false,
+            Until::Quiet => self.quiet(),
+            Until::Free => self.quiet() && self.watch.as_ref().is_some_and(|watch| !watch.holds_state()),
         }
     }
 

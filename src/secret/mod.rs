@@ -7,7 +7,9 @@
 //! | --- | --- |
 //! | `snapshot` | reads one consistent version of the folder |
 //! | `material` | holds one accepted version: a generation |
-//! | `source` | hands generations out, and remembers how the server took them |
+//! | `source` | hands generations out, and hears how the server took them |
+//! | `versions` | which generation a login should use, by what the server said to each |
+//! | `lockout` | how many rejected logins a server may see |
 //! | `watch` | notices changes: the background task |
 //! | `mount` | says what is wrong with the way the folder is mounted |
 //! | `problem` | the closed lists of what can be wrong |
@@ -17,19 +19,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub mod given;
+mod lockout;
 mod material;
 mod mount;
 mod problem;
 mod snapshot;
 mod source;
+mod versions;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use lockout::REJECTED_A_MINUTE;
 pub use material::{Identity, Material};
 pub use problem::{Problem, Warning};
-pub use source::{Source, Standing};
+pub use source::{Leave, Source, Standing};
+pub use versions::State;
 pub use watch::Watcher;
 
 /// Where a credential is mounted and how to read it.

@@ -4,19 +4,18 @@
 //! control thread. Versions are handed out behind `Arc`s, so a session keeps the one it began with.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use attache_wire::Secret;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 
 use super::Mount;
+use super::lockout::Lockout;
 use super::material::{Contents, Material};
 use super::problem::{Problem, Warning};
+use super::versions::{State, Versions};
 use super::watch::Watcher;
-
-/// How long a version that was just rejected stays behind one that has worked since. After that it
-/// is tried first again: the other half of a rotation may have arrived.
-const REJECTED_FOR: Duration = Duration::from_secs(1);
 
 /// A handle on the credential of one route; clones share it, from any thread.
 #[derive(Clone)]
@@ -24,26 +23,30 @@ pub struct Source(Arc<Shared>);
 
 struct Shared {
     route: String,
-    versions: Mutex<Versions>,
+    known: Mutex<Known>,
     generation: watch::Sender<u64>,
+    /// Counts the server's verdicts that changed something.
+    verdicts: watch::Sender<u64>,
+    /// Counts those among them that were a yes.
+    accepted: watch::Sender<u64>,
     requests: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
 
-/// What is known. Older versions than the previous one are let go.
 #[derive(Default)]
-struct Versions {
-    current: Option<Version>,
-    previous: Option<Version>,
-    ever_worked: bool,
+struct Known {
+    versions: Versions,
+    lockout: Lockout,
     problem: Option<Problem>,
     warnings: Vec<Warning>,
 }
 
-/// One version, and how the server took it.
-struct Version {
-    material: Arc<Material>,
-    worked: Option<Instant>,
-    rejected: Option<Instant>,
+/// Leave to send one login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leave {
+    /// Nothing is known against it.
+    Free,
+    /// The last one was rejected. This one counts as if it were already.
+    Counted,
 }
 
 /// How things stand, for status and metrics.
@@ -59,6 +62,9 @@ pub struct Standing {
     pub file_time: Option<SystemTime>,
     /// When its certificate expires, where it has one.
     pub certificate_not_after: Option<SystemTime>,
+    /// The one that new sessions use.
+    pub in_use: Option<u64>,
+    pub state: State,
     /// Whether the server's last word on the current generation was no.
     pub rejected: bool,
     /// Why the folder's present content is not in use.
@@ -90,27 +96,39 @@ impl Source {
         let (requests, inbox) = mpsc::unbounded_channel();
         let source = Self(Arc::new(Shared {
             route: route.to_owned(),
-            versions: Mutex::default(),
+            known: Mutex::default(),
             generation: watch::Sender::new(0),
+            verdicts: watch::Sender::new(0),
+            accepted: watch::Sender::new(0),
             requests,
         }));
         (source, inbox)
     }
 
-    /// The version that new sessions use.
+    /// The newest version, whether or not the server takes it.
     pub fn current(&self) -> Option<Arc<Material>> {
-        self.versions().current.as_ref().map(|version| Arc::clone(&version.material))
+        self.known().versions.current().cloned()
     }
 
-    /// The version before it.
+    /// The one that a login would fall back to.
     pub fn previous(&self) -> Option<Arc<Material>> {
-        self.versions().previous.as_ref().map(|version| Arc::clone(&version.material))
+        self.known().versions.previous().cloned()
     }
 
-    /// The versions in the order in which a login should try them: newer first, except that one which
-    /// was just rejected goes behind one that has worked since.
+    /// The versions in the order in which a login should try them: newer first, except that one which the server has
+    /// not accepted goes behind one that works.
     pub fn candidates(&self) -> Vec<Arc<Material>> {
-        self.versions().candidates(Instant::now())
+        self.known().versions.candidates()
+    }
+
+    /// The current version, while sessions go on with an older one because the server has not accepted it yet.
+    pub fn on_trial(&self) -> Option<Arc<Material>> {
+        self.known().versions.on_trial().cloned()
+    }
+
+    /// The newest generation that the server accepts.
+    pub fn proven(&self) -> Option<u64> {
+        self.known().versions.proven()
     }
 
     /// Tells of every new generation; 0 stands for none yet.
@@ -128,67 +146,111 @@ impl Source {
         }
     }
 
+    /// Tells of every verdict of the server that changed something.
+    pub fn verdicts(&self) -> watch::Receiver<u64> {
+        self.0.verdicts.subscribe()
+    }
+
+    /// Tells when the server accepts what it did not accept before, or has not seen before.
+    pub fn acceptances(&self) -> watch::Receiver<u64> {
+        self.0.accepted.subscribe()
+    }
+
+    /// Asks for leave to send a login. Where the last one with this generation was rejected, so many are sent a
+    /// minute and no more: accounts are locked after a few.
+    ///
+    /// # Errors
+    /// How long there is no leave to be had.
+    pub fn leave(&self, generation: u64) -> Result<Leave, Duration> {
+        let mut known = self.known();
+        if !known.versions.is_rejected(generation) {
+            return Ok(Leave::Free);
+        }
+        let is_current = known.versions.current().is_some_and(|material| material.generation() == generation);
+        known.lockout.take(Instant::now(), is_current).map(|()| Leave::Counted)
+    }
+
+    /// How long a login with a current generation that was rejected is not sent.
+    pub fn locked_out_for(&self) -> Duration {
+        self.known().lockout.wait_for_current(Instant::now())
+    }
+
     /// The server accepted a login with this generation.
     pub fn worked(&self, generation: u64) {
-        if self.versions().worked(generation, Instant::now()) {
-            tracing::info!(route = self.0.route, generation, "credential accepted");
+        let mut known = self.known();
+        if known.versions.worked(generation) {
+            let (route, state) = (self.0.route.as_str(), known.versions.state().name());
+            drop(known);
+            tracing::info!(route, generation, state, "credential accepted");
+            self.0.verdicts.send_modify(|count| *count += 1);
+            self.0.accepted.send_modify(|count| *count += 1);
         }
     }
 
-    /// The server rejected a login with this generation.
-    pub fn rejected(&self, generation: u64) {
-        if self.versions().rejected(generation, Instant::now()) {
-            tracing::warn!(route = self.0.route, generation, "credential rejected");
+    /// The server rejected a login with this generation, for which there was this leave.
+    pub fn rejected(&self, generation: u64, leave: Leave) {
+        let mut known = self.known();
+        if leave == Leave::Free {
+            known.lockout.charge(Instant::now());
+        }
+        if known.versions.rejected(generation) {
+            let (route, state) = (self.0.route.as_str(), known.versions.state().name());
+            let in_use = known.versions.used().map(|material| material.generation());
+            drop(known);
+            tracing::warn!(route, generation, state, in_use, "credential rejected");
+            self.0.verdicts.send_modify(|count| *count += 1);
         }
     }
 
     /// Whether any generation ever worked: if so, a rejection may be a rotation on its way.
     pub fn ever_worked(&self) -> bool {
-        self.versions().ever_worked
+        self.known().versions.ever_worked
     }
 
     /// How things stand.
     pub fn standing(&self) -> Standing {
-        let versions = self.versions();
-        let current = versions.current.as_ref();
-        let material = current.map(|version| &version.material);
+        let known = self.known();
+        let Known { versions, problem, warnings, .. } = &*known;
+        let material = versions.current();
         Standing {
             generation: material.map(|material| material.generation()),
-            previous: versions.previous.as_ref().map(|version| version.material.generation()),
+            previous: versions.previous().map(|material| material.generation()),
             loaded_at: material.map(|material| material.loaded_at),
             file_time: material.and_then(|material| material.file_time),
             certificate_not_after: material.and_then(|material| material.identity.as_ref()?.not_after),
-            rejected: current.is_some_and(Version::is_rejected),
-            problem: versions.problem.clone(),
-            warnings: versions.warnings.clone(),
+            in_use: versions.used().map(|material| material.generation()),
+            state: versions.state(),
+            rejected: material.is_some_and(|material| versions.is_rejected(material.generation())),
+            problem: problem.clone(),
+            warnings: warnings.clone(),
         }
     }
 
     /// Takes over what a reading found, and says so where it is news.
     pub(super) fn found(&self, reading: Result<Contents, Problem>, warnings: Vec<Warning>) {
         let route = self.0.route.as_str();
-        let mut versions = self.versions();
-        for warning in warnings.iter().filter(|warning| !versions.warnings.contains(warning)) {
+        let mut known = self.known();
+        for warning in warnings.iter().filter(|warning| !known.warnings.contains(warning)) {
             tracing::warn!(route, warning = warning.name(), "credential folder: {warning}");
         }
-        versions.warnings = warnings;
+        known.warnings = warnings;
         match reading {
             Ok(contents) => {
-                if versions.problem.take().is_some() {
+                if known.problem.take().is_some() {
                     tracing::info!(route, "credential folder is in order again");
                 }
-                let accepted = versions.accept(contents);
-                drop(versions);
+                let accepted = known.versions.accept(contents);
+                drop(known);
                 if let Some(generation) = accepted {
                     tracing::info!(route, generation, "credential loaded");
                     self.0.generation.send_replace(generation);
                 }
             }
             Err(problem) => {
-                if versions.problem.as_ref() != Some(&problem) {
+                if known.problem.as_ref() != Some(&problem) {
                     tracing::warn!(route, problem = problem.name(), "credential not read: {problem}");
                 }
-                versions.problem = Some(problem);
+                known.problem = Some(problem);
             }
         }
     }
@@ -198,152 +260,13 @@ impl Source {
     }
 
     /// Nothing that panics runs under this lock, and each change under it is complete in itself.
-    fn versions(&self) -> MutexGuard<'_, Versions> {
-        self.0.versions.lock().unwrap_or_else(PoisonError::into_inner)
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl std::fmt::Debug for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Source").field("route", &self.0.route).field("standing", &self.standing()).finish()
-    }
-}
-
-impl Versions {
-    /// The number of the new generation, if what was read is one.
-    fn accept(&mut self, contents: Contents) -> Option<u64> {
-        if self.current.as_ref().is_some_and(|current| contents.same_as(&current.material)) {
-            return None;
-        }
-        let generation = self.current.as_ref().map_or(0, |current| current.material.generation()) + 1;
-        let material = Arc::new(contents.accept(generation));
-        self.previous = self.current.replace(Version { material, worked: None, rejected: None });
-        Some(generation)
-    }
-
-    fn candidates(&self, now: Instant) -> Vec<Arc<Material>> {
-        let (Some(current), Some(previous)) = (&self.current, &self.previous) else {
-            return self.current.iter().map(|version| Arc::clone(&version.material)).collect();
-        };
-        let current_first = !current.is_behind(previous, now);
-        let order = if current_first { [current, previous] } else { [previous, current] };
-        order.map(|version| Arc::clone(&version.material)).to_vec()
-    }
-
-    /// Whether this is news.
-    fn worked(&mut self, generation: u64, now: Instant) -> bool {
-        self.ever_worked = true;
-        let Some(version) = self.version(generation) else { return false };
-        let news = version.is_rejected() || version.worked.is_none();
-        version.worked = Some(now);
-        news
-    }
-
-    /// Whether this is news.
-    fn rejected(&mut self, generation: u64, now: Instant) -> bool {
-        let Some(version) = self.version(generation) else { return false };
-        let news = !version.is_rejected();
-        version.rejected = Some(now);
-        news
-    }
-
-    fn version(&mut self, generation: u64) -> Option<&mut Version> {
-        let versions = [&mut self.current, &mut self.previous];
-        versions.into_iter().flatten().find(|version| version.material.generation() == generation)
-    }
-}
-
-impl Version {
-    /// Whether the server's last word was no.
-    fn is_rejected(&self) -> bool {
-        self.rejected > self.worked
-    }
-
-    fn is_behind(&self, other: &Self, now: Instant) -> bool {
-        self.is_rejected()
-            && other.worked > self.rejected
-            && self.rejected.is_some_and(|when| now.duration_since(when) < REJECTED_FOR)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use zeroize::Zeroizing;
-
-    use super::*;
-
-    fn contents(password: &str) -> Contents {
-        let secret = Secret::new(Zeroizing::new(password.as_bytes().to_vec()));
-        Contents { user: Some("orders".into()), secret: Some(secret), identity: None, file_time: None }
-    }
-
-    fn versions(passwords: &[&str]) -> Versions {
-        let mut versions = Versions::default();
-        for password in passwords {
-            versions.accept(contents(password));
-        }
-        versions
-    }
-
-    fn order(versions: &Versions, now: Instant) -> Vec<u64> {
-        versions.candidates(now).iter().map(|material| material.generation()).collect()
-    }
-
-    #[test]
-    fn equal_content_is_no_new_generation() {
-        let mut versions = versions(&["a"]);
-        assert_eq!(versions.accept(contents("a")), None);
-        assert_eq!(versions.accept(contents("b")), Some(2));
-        assert_eq!(versions.accept(contents("a")), Some(3));
-    }
-
-    #[test]
-    fn only_the_current_and_the_previous_generation_are_kept() {
-        let mut versions = versions(&["a"]);
-        let first = Arc::downgrade(&versions.current.as_ref().expect("a version").material);
-        versions.accept(contents("b"));
-        assert!(first.upgrade().is_some());
-        versions.accept(contents("c"));
-        assert!(first.upgrade().is_none());
-    }
-
-    #[test]
-    fn the_newer_generation_comes_first() {
-        let now = Instant::now();
-        assert_eq!(order(&Versions::default(), now), [0u64; 0]);
-        assert_eq!(order(&versions(&["a"]), now), [1]);
-        assert_eq!(order(&versions(&["a", "b", "c"]), now), [3, 2]);
-    }
-
-    #[test]
-    fn a_rejected_generation_goes_behind_one_that_has_worked_since() {
-        let start = Instant::now();
-        let at = |millis| start + Duration::from_millis(millis);
-        let mut versions = versions(&["a", "b"]);
-        versions.worked(1, at(0));
-        versions.rejected(2, at(10));
-        assert_eq!(order(&versions, at(20)), [2, 1], "the old one has not worked since");
-        versions.worked(1, at(30));
-        assert_eq!(order(&versions, at(40)), [1, 2]);
-        assert_eq!(order(&versions, at(1009)), [1, 2]);
-        assert_eq!(order(&versions, at(1010)), [2, 1], "after a second the new one is tried again");
-        versions.rejected(2, at(1011));
-        versions.worked(1, at(1012));
-        versions.worked(2, at(1013));
-        assert_eq!(order(&versions, at(1014)), [2, 1]);
-    }
-
-    #[test]
-    fn verdicts_are_news_once() {
-        let now = Instant::now();
-        let mut versions = versions(&["a"]);
-        assert!(!versions.ever_worked);
-        assert!(versions.rejected(1, now));
-        assert!(!versions.rejected(1, now));
-        assert!(!versions.ever_worked);
-        assert!(versions.worked(1, now + Duration::from_millis(1)));
-        assert!(!versions.worked(1, now + Duration::from_millis(2)));
-        assert!(versions.ever_worked);
-        assert!(!versions.worked(7, now), "a generation that was let go");
     }
 }

@@ -13,12 +13,13 @@ use tokio::time::timeout;
 
 use super::refusal::notice;
 use super::{Established, Record, Route, interlude};
-use crate::drain::{Drain, Phase, Phases};
+use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
-use crate::net::relay::{Copier, Event};
+use crate::net::relay::{Copier, Event, Until};
 use crate::net::tls;
+use crate::orders::{Ears, Order};
 
 /// A client that has finished sending, and to whom nothing has been sent for this long, is taken for gone.
 const GONE_AFTER: Duration = Duration::from_secs(10);
@@ -35,36 +36,74 @@ pub(super) async fn relay<P: Protocol>(
     record: &mut Record,
 ) -> Result<(), Failure> {
     record.reach(Stage::Relay);
-    let Established { client, server, relay, mut books } = *established;
-    let watch = match relay {
-        Relay::Opaque => None,
-        Relay::Watched(watch) => Some(watch),
+    let opaque = matches!(established.relay, Relay::Opaque);
+    let Some(Carried { links, end, said }) = carry(route, established, drain, record).await else {
+        return Ok(());
     };
-    let opaque = watch.is_none();
-    let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
-    let mut phases = drain.watch();
-    let (end, said) = loop {
-        match copy(&mut copier, &mut phases).await {
-            None => {
-                let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
-                if let Err(failure) = done {
-                    break (End::Failed(failure), None);
-                }
-            }
-            Some(end) => break (end, copier.may_speak().then(|| copier.next_number())),
-        }
-    };
-    (record.to_upstream, record.to_client) = copier.passed();
-    drop(books);
-    Box::pin(part(route, copier.into_links(), &end, said, opaque, record)).await;
+    if let End::Failed(failure) = &end
+        && failure.side == Side::Upstream
+    {
+        // Others may have been lost with it, or the server has made way for another one.
+        route.upstream.health.alarm();
+    }
+    Box::pin(part(route, links, &end, said, opaque, record)).await;
     match end {
         End::Clean(side) => {
             record.ended_by = side;
             Ok(())
         }
-        End::Quiet => Err(Failure::new(Stage::Relay, Side::Attache, Cause::ShuttingDown)),
+        End::Kept => Ok(()),
+        End::Quiet(cause) => Err(Failure::new(Stage::Relay, Side::Attache, cause)),
         End::Failed(failure) => Err(failure),
     }
+}
+
+/// What is left when the copying has ended.
+struct Carried {
+    /// To the client and to the server.
+    links: (Link, Link),
+    end: End,
+    /// The number of the next frame to the client, if there may be one.
+    said: Option<u8>,
+}
+
+/// Copies to the end, and settles the accounts; nothing is left where the link serves another session. Apart from what
+/// comes behind it, which an idle session has no room for.
+async fn carry<P: Protocol>(
+    route: &Route<P>,
+    established: Box<Established<P>>,
+    drain: &Drain,
+    record: &mut Record,
+) -> Option<Carried> {
+    let Established { client, server, relay, mut books, mut lease } = *established;
+    let watch = match relay {
+        Relay::Opaque => None,
+        Relay::Watched(watch) => Some(watch),
+    };
+    let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
+    if lease.is_some() {
+        copier.keep_server();
+    }
+    let mut ears = route.upstream.orders.follow(drain, books.facts());
+    let (end, said) = loop {
+        if let Some(end) = copy(&mut copier, &mut ears).await {
+            break (end, copier.may_speak().then(|| copier.next_number()));
+        }
+        // From now on the link is not what its key says.
+        lease = None;
+        let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
+        if let Err(failure) = done {
+            break (End::Failed(failure), None);
+        }
+        ears.moved(books.facts());
+    };
+    (record.to_upstream, record.to_client) = copier.passed();
+    if let (End::Kept, Some(lease), Some(watch)) = (&end, lease, copier.take_watch()) {
+        let (_, server) = copier.into_links();
+        lease.give_back(route, server, watch, books);
+        return None;
+    }
+    Some(Carried { links: copier.into_links(), end, said })
 }
 
 /// Tells the client what it has to be told, and takes leave of both sides. `number` is that of the next frame to the
@@ -79,12 +118,14 @@ async fn part<P: Protocol>(
 ) {
     match end {
         End::Clean(_) => {}
-        End::Quiet => {
+        // The server has not heard the client's goodbye.
+        End::Kept => route.protocol.farewell(&mut server.output),
+        End::Quiet(cause) => {
             // Words of ours are appended to what the client sent only where that is known to end with a whole
             // frame: they could complete half a statement otherwise.
             route.protocol.farewell(&mut server.output);
             let moment = Moment::Session(number.unwrap_or_default());
-            tell(route, &mut client, Cause::ShuttingDown, moment, record).await;
+            tell(route, &mut client, *cause, moment, record).await;
         }
         // The other side should see what we saw: a cut, and not an orderly end before it.
         End::Failed(_) if opaque => {
@@ -113,28 +154,29 @@ fn meters(metrics: &RouteMetrics) -> [prometheus_client::metrics::counter::Count
 enum End {
     /// As its two sides agreed; this one began.
     Clean(Side),
-    /// By us, at a moment when nobody loses anything.
-    Quiet,
+    /// By the client, at a moment when its link to the server could serve another. The server knows nothing of it.
+    Kept,
+    /// By us, for this cause, at a moment when nobody loses anything.
+    Quiet(Cause),
     Failed(Failure),
 }
 
 /// Copies to the end; `None` is a pause before it.
-async fn copy<W: Watch>(copier: &mut Copier<W>, phases: &mut Phases) -> Option<End> {
-    let mut phase = phases.now();
+async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> {
     let mut client_ended = false;
     Some(loop {
-        if phase == Phase::Cut {
-            break failed(Side::Attache, Cause::ShuttingDown);
-        }
+        let until = match ears.order() {
+            Order::GoOn => Until::End,
+            Order::WhenFree(_) => Until::Free,
+            Order::WhenQuiet(_) => Until::Quiet,
+            Order::Now(cause) => break failed(Side::Attache, cause),
+        };
         let passed = copier.passed();
         let mut gone = patience(client_ended);
         let event = tokio::select! {
             biased;
-            event = poll_fn(|cx| copier.poll(cx, phase == Phase::Closing)) => event,
-            next = poll_fn(|cx| phases.poll_after(cx, phase)) => {
-                phase = next;
-                continue;
-            }
+            event = poll_fn(|cx| copier.poll(cx, until)) => event,
+            _ = poll_fn(|cx| ears.poll_changed(cx)) => continue,
             () = &mut gone => {
                 if copier.passed() == passed {
                     break failed(Side::Client, Cause::ClientLeft);
@@ -144,8 +186,14 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, phases: &mut Phases) -> Option<E
         };
         match event {
             Event::ClientEnded => client_ended = true,
-            Event::Quiet => break End::Quiet,
+            Event::Quiet => match ears.order() {
+                Order::WhenFree(cause) | Order::WhenQuiet(cause) | Order::Now(cause) => {
+                    break End::Quiet(cause);
+                }
+                Order::GoOn => continue,
+            },
             Event::Paused => return None,
+            Event::Kept => break End::Kept,
             Event::Finished => break End::Clean(Side::Client),
             Event::UpstreamClosed | Event::Upstream(_) if copier.client_left() => {
                 break End::Clean(Side::Client);

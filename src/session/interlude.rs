@@ -13,6 +13,7 @@ use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::relay::Copier;
+use crate::orders::Spot;
 use crate::upstream::{Opened, Trail};
 
 /// The two sides, between two stretches of copying.
@@ -82,10 +83,13 @@ impl<P: Protocol> Pause<'_, P> {
     async fn log_in_again(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
         let (route, upstream) = (self.route, &self.route.upstream);
         let material = upstream.likely_material()?;
+        let leave = upstream.leave(material.as_ref())?;
         let terms = upstream.terms_within(material.as_ref(), &self.server);
         let machine = route.protocol.relogin(self.watch, intent, terms);
         let machine = machine.expect("a protocol whose watch pauses logs in again");
         let greeting = within(upstream.settings.connect_timeout, self.server.drive(machine, None)).await;
+        let said = greeting.as_ref().map(|_| ()).map_err(|trouble| trouble.cause);
+        upstream.heard(material.as_ref(), leave, said);
         let greeting = greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))?;
         self.books.link = upstream.count(material.as_ref());
         Ok(greeting)
@@ -99,7 +103,8 @@ impl<P: Protocol> Pause<'_, P> {
     /// Another link in place of this one, with every generation and every endpoint that there is.
     async fn replace(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
         let opened = self.route.upstream.open(intent, None, &mut Trail::default()).await?;
-        let Opened { link, greeting, way, count } = opened;
+        let Opened { link, greeting, way, count, .. } = opened;
+        self.books.at = Spot::of(&way.place);
         self.books.ticket =
             self.route.protocol.ticket(&greeting).map(|key| self.route.errands.issue(key, way));
         self.books.link = count;

@@ -7,6 +7,7 @@
 mod ending;
 mod errand;
 mod interlude;
+mod lease;
 mod record;
 mod refusal;
 mod route;
@@ -20,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use errand::Errands;
 use errand::Ticket;
+use lease::{Held, Lease};
 pub use record::{Ids, Record};
 pub use route::{Route, RouteParts};
 
@@ -28,6 +30,7 @@ use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::listen::Arrival;
+use crate::orders::{Facts, Spot};
 use crate::upstream::{LinkCount, Met, Opened};
 
 /// How much a client may send ahead while its upstream is being opened, in octets.
@@ -41,7 +44,7 @@ pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: D
     let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
         Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
         Ok(Begun::Errand) => Ok(()),
-        Err(failure) => Err(failure),
+        Err(failure) => Err(*failure),
     };
     record.write(&route.metrics, outcome);
 }
@@ -58,13 +61,27 @@ struct Established<P: Protocol> {
     server: Link,
     relay: Relay<P::Watch>,
     books: Books,
+    /// Where the link to the server may serve another session.
+    lease: Option<Box<Lease<P>>>,
 }
+
+/// What a client's session will be made of: the link to the server, how it is relayed, and its accounts.
+type Ready<P> = (Link, Relay<<P as Protocol>::Watch>, Books, Option<Box<Lease<P>>>);
 
 /// Settles a session's accounts when it is dropped.
 struct Books {
     _place: Place,
     ticket: Option<Ticket>,
     link: Option<LinkCount>,
+    /// Where the server is.
+    at: Spot,
+}
+
+impl Books {
+    /// What decides which orders concern the session.
+    fn facts(&self) -> Facts {
+        Facts { generation: self.link.as_ref().map_or(0, LinkCount::generation), spot: self.at }
+    }
 }
 
 /// How far a session had come when its client has to be turned away.
@@ -92,17 +109,17 @@ async fn begin<P: Protocol>(
     route: &Arc<Route<P>>,
     arrival: Arrival,
     record: &mut Record,
-) -> Result<Begun<P>, Failure> {
+) -> Result<Begun<P>, Box<Failure>> {
     let mut client = Link::new(arrival.stream);
     let mut come = if P::FEATURES.server_first { Come::Silence } else { Come::Opening };
     match established(route, &mut client, arrival.uid, &mut come, record).await {
         Ok(None) => Ok(Begun::Errand),
-        Ok(Some((server, relay, books))) => {
-            Ok(Begun::Session(Box::new(Established { client, server, relay, books })))
+        Ok(Some((server, relay, books, lease))) => {
+            Ok(Begun::Session(Box::new(Established { client, server, relay, books, lease })))
         }
         Err(failure) => {
             ending::turn_away(route, client, &failure, come.moment(), record).await;
-            Err(failure)
+            Err(Box::new(failure))
         }
     }
 }
@@ -114,7 +131,7 @@ async fn established<P: Protocol>(
     uid: Option<u32>,
     come: &mut Come<P::Intent>,
     record: &mut Record,
-) -> Result<Option<(Link, Relay<P::Watch>, Books)>, Failure> {
+) -> Result<Option<Ready<P>>, Failure> {
     admit(route, uid)?;
     let mut place = Place::default();
     let mut met = None;
@@ -137,12 +154,14 @@ async fn established<P: Protocol>(
     *come = Come::Waiting(intent);
     let Come::Waiting(intent) = come else { unreachable!("it was just set") };
     place.take(route)?;
-    let opened = unless_gone::<P, _>(client, route.upstream.open(intent, met, &mut record.trail)).await?;
-    let Opened { link, greeting, way, count } = opened;
-    let ticket = route.protocol.ticket(&greeting).map(|key| route.errands.issue(key, way));
-    let relay = route.protocol.relay(intent, &greeting);
+    let opened = unless_gone::<P, _>(client, lease::open(route, intent, met, &mut record.trail)).await?;
+    let Opened { link, greeting, way, origin, count } = opened;
+    let at = Spot::of(&way.place);
+    let Held { greeting, ticket, lease } = lease::hold(route, intent, greeting, way, origin);
+    let mut relay = route.protocol.relay(intent, &greeting);
+    let lease = Lease::prepare(lease, &mut relay);
     welcome(route, client, intent, greeting, record).await?;
-    Ok(Some((link, relay, Books { _place: place, ticket, link: count })))
+    Ok(Some((link, relay, Books { _place: place, ticket, link: count, at }, lease)))
 }
 
 fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure> {

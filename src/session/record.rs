@@ -75,6 +75,7 @@ impl Record {
                     retries = self.trail.retries,
                     to_upstream = self.to_upstream,
                     to_client = self.to_client,
+                    warm = self.trail.warm.then_some(true),
                     login_ms = self.trail.login.map(millis),
                     duration_ms = millis(self.started.elapsed()),
                     "{kind} ended"
@@ -84,7 +85,15 @@ impl Record {
         match failure.as_ref().map(Failure::cause) {
             // Whoever only knocks, as a TCP probe does, is not worth a line.
             Some(Cause::ClientLeft) if stage == Stage::Accept => line!(debug),
-            None | Some(Cause::ClientLeft | Cause::ShuttingDown | Cause::UnknownErrand) => line!(info),
+            None
+            | Some(
+                Cause::ClientLeft
+                | Cause::ShuttingDown
+                | Cause::CredentialRotated
+                | Cause::RouteChanged
+                | Cause::ServerDemoted
+                | Cause::UnknownErrand,
+            ) => line!(info),
             Some(_) => line!(warn),
         }
     }

@@ -8,6 +8,7 @@ use attache_wire::{Notice, Refusal};
 use crate::failure::Cause;
 
 const SOON: &str = "try again in a moment";
+const RECONNECT: &str = "connect again";
 const OPERATOR: &str = "the log of attache tells the cause under this session";
 
 /// The notice for a cause, or `None` where nobody is left to be told.
@@ -60,5 +61,8 @@ fn words(cause: Cause) -> Option<(Refusal, &'static str, &'static str)> {
         Cause::NotAllowed => (Refusal::NotAllowed, "this user may not use the route", OPERATOR),
         Cause::UnknownErrand | Cause::ClientLeft => return None,
         Cause::ShuttingDown => (Refusal::ShuttingDown, "the proxy is being stopped", SOON),
+        Cause::CredentialRotated => (Refusal::ShuttingDown, "the credential was rotated", RECONNECT),
+        Cause::RouteChanged => (Refusal::ShuttingDown, "the proxy was configured anew", RECONNECT),
+        Cause::ServerDemoted => (Refusal::ShuttingDown, "the server is not the primary any more", RECONNECT),
     })
 }

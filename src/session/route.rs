@@ -10,6 +10,7 @@ use super::{Errands, Ids};
 use crate::config::domain;
 use crate::metrics::RouteMetrics;
 use crate::net::resolve::Resolver;
+use crate::orders::Orders;
 use crate::secret::Source;
 use crate::upstream::Upstream;
 
@@ -25,13 +26,15 @@ pub struct Route<P: Protocol> {
     pub ids: Arc<Ids>,
     pub metrics: Arc<RouteMetrics>,
     pub ready: domain::Ready,
+    pub on_rotation: domain::OnRotation,
 }
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, resolver, metrics, ids, errands } = shared;
+        let RouteParts { source, resolver, metrics, ids, errands, orders } = shared;
         let protocol = Arc::new(protocol);
-        let upstream = Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics));
+        let upstream =
+            Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics), orders);
         Self {
             name: config.name.clone(),
             protocol,
@@ -43,6 +46,7 @@ impl<P: Protocol> Route<P> {
             errands,
             metrics,
             ready: config.ready,
+            on_rotation: config.on_rotation,
         }
     }
 
@@ -60,4 +64,6 @@ pub struct RouteParts {
     pub ids: Arc<Ids>,
     /// Where the sessions of this route leave their tickets, also those of an older version of it.
     pub errands: Arc<Errands>,
+    /// Where they hear when to end.
+    pub orders: Orders,
 }

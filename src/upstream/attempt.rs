@@ -10,7 +10,7 @@ use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 
 use super::members::{domain_of, is_of_domain};
-use super::{Course, LinkCount, Met, Opened, Trail, Upstream, Way};
+use super::{Course, LinkCount, Met, Opened, Origin, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
@@ -44,14 +44,32 @@ impl<P: Protocol> Upstream<P> {
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
         let mut progress = self.progress(index, material.map(Arc::as_ref), trail);
+        let leave = self.leave(material)?;
         let target = self.target(index);
         let met = met.take_if(|met| met.index == index);
         let result = self.log_in(index, &target, material, intent, met, &mut progress).await;
-        self.metrics.login_attempt(result.as_ref().err().map_or("ok", |failure| failure.cause().name()));
+        let cause = result.as_ref().err().map(Failure::cause);
+        self.metrics.login_attempt(cause.map_or("ok", Cause::name));
+        self.heard(material, leave, cause.map_or(Ok(()), Err));
         if self.target(index) == target {
-            self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
+            let told = result.as_ref().map(|opened| self.protocol.role(&opened.greeting));
+            if self.health.note(index, told) {
+                let (route, endpoint) = (self.metrics.route(), &*self.names[index]);
+                tracing::info!(route, endpoint, "endpoint is a primary now");
+                self.health.alarm();
+            }
+            self.tell_role(index, result.as_ref().ok());
         }
         result
+    }
+
+    /// Sessions of the route may have to leave a server that has lost its role.
+    fn tell_role(&self, index: usize, opened: Option<&Opened<P>>) {
+        if let Some(opened) = opened
+            && let Some(role) = self.health.counts_as(index)
+        {
+            self.orders.heard_role(&opened.way.place, self.settings.role, role);
+        }
     }
 
     /// An attempt begins.
@@ -100,7 +118,9 @@ impl<P: Protocol> Upstream<P> {
             let stage = progress.trail.stage.expect("an attempt that logs in has reached a stage");
             Failure::new(stage, Side::Upstream, trouble)
         })?;
-        Ok(Opened { link, greeting, way, count: self.count(material) })
+        let generation = material.map(|material| material.generation());
+        let origin = Origin { index, target: target.clone(), at: Instant::now(), generation };
+        Ok(Opened { link, greeting, way, origin, count: self.count(material) })
     }
 
     /// Counts a link that is logged in with this generation.

@@ -4,9 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use attache_wire::ServerRole;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::role::{ASK_AGAIN, Candidate};
+use super::role::{ASK_AGAIN, Candidate, Wanted};
 use crate::config::domain::{self, Role};
 use crate::failure::{Cause, Failure, Stage};
 
@@ -17,6 +18,8 @@ pub struct Health {
     role: Role,
     /// Whether someone finds out when an endpoint is back.
     probed: bool,
+    /// Rung when something happened that the probes should look into.
+    alarm: watch::Sender<()>,
 }
 
 /// One endpoint, as it was seen last.
@@ -39,6 +42,11 @@ pub struct Seen {
     pub role: Option<ServerRole>,
     /// When somebody may ask again whether it still has the wrong role.
     pub(super) ask_at: Option<Instant>,
+    /// Counts the promotions of the route's servers that were seen; that of this one, if it was seen to become a
+    /// primary.
+    pub(super) promoted: u64,
+    /// Whether it calls itself a primary although another one was seen to become one after it.
+    pub superseded: bool,
 }
 
 impl Seen {
@@ -53,7 +61,14 @@ impl Seen {
             version: None,
             role: None,
             ask_at: None,
+            promoted: 0,
+            superseded: false,
         }
+    }
+
+    /// What sessions may take it for.
+    pub(super) fn counts_as(&self) -> Option<ServerRole> {
+        if self.superseded { Some(ServerRole::Replica) } else { self.role }
     }
 
     fn is_up(&self) -> bool {
@@ -77,7 +92,17 @@ impl Health {
             .iter()
             .map(|endpoint| Seen { present: !is_place, ..Seen::new(endpoint.to_string()) });
         let endpoints = Mutex::new(seen.collect());
-        Self { endpoints, role: upstream.role, probed: !upstream.probe_interval.is_zero() }
+        let probed = !upstream.probe_interval.is_zero();
+        Self { endpoints, role: upstream.role, probed, alarm: watch::Sender::default() }
+    }
+
+    /// Something happened that the probes should look into at once.
+    pub fn alarm(&self) {
+        self.alarm.send_replace(());
+    }
+
+    pub(super) fn alarms(&self) -> watch::Receiver<()> {
+        self.alarm.subscribe()
     }
 
     /// As things stand now.
@@ -94,12 +119,13 @@ impl Health {
         self.with(|all| {
             let endpoint = std::mem::take(&mut all[index].endpoint);
             all[index] = Seen { present: member.is_some(), member, ..Seen::new(endpoint) };
+            supersede(all);
         });
     }
 
     /// Whether the last probe of any endpoint that sessions may use succeeded.
     pub fn any_up(&self) -> bool {
-        self.with(|all| all.iter().any(|seen| seen.is_up() && self.role.admits(seen.role)))
+        self.with(|all| all.iter().any(|seen| seen.is_up() && self.role.admits(seen.counts_as())))
     }
 
     /// The order in which a session tries the endpoints: the given one, but what could not be reached last time comes
@@ -108,13 +134,23 @@ impl Health {
         self.with(|all| self.role.candidates(all, order, |seen| seen.reachable || !self.probed))
     }
 
+    /// Whether an endpoint is worth a login that nobody waits for: one that was down is left to sessions and probes.
+    pub(super) fn is_worth_trying(&self, index: usize) -> bool {
+        self.with(|all| all[index].reachable || !self.probed)
+    }
+
+    /// Whether nothing that was learned of an endpoint speaks against its being what is wanted.
+    pub(super) fn may_be(&self, index: usize, wanted: Wanted) -> bool {
+        self.with(|all| all[index].role.is_none_or(|role| wanted.admits(Some(role))))
+    }
+
     /// Whether a session that wants `role` may try this endpoint now. One that did not have it a moment ago is left
     /// to whoever asks it next; the error is what it had.
     pub(super) fn turn(&self, index: usize, role: ServerRole) -> Result<(), Option<ServerRole>> {
         self.with(|all| {
             let seen = &mut all[index];
             let now = Instant::now();
-            if seen.role == Some(role) {
+            if seen.counts_as() == Some(role) {
                 return Ok(());
             }
             if seen.ask_at.is_some_and(|at| now < at) {
@@ -132,17 +168,31 @@ impl Health {
         self.with(|all| all[index].ask_at = Some(Instant::now() + ASK_AGAIN));
     }
 
-    /// Takes note of an attempt, and of the role that the server told.
-    pub(super) fn note(&self, index: usize, outcome: Result<Option<ServerRole>, &Failure>) {
+    /// Takes note of an attempt, and of the role that the server told. Returns whether it was promoted since the last
+    /// one.
+    pub(super) fn note(&self, index: usize, outcome: Result<Option<ServerRole>, &Failure>) -> bool {
         let (reachable, role) = match outcome {
             Ok(role) => (true, role),
             Err(failure) => (has_answered(failure.cause()), None),
         };
         self.with(|all| {
+            let promotions = all.iter().map(|seen| seen.promoted).max().unwrap_or_default();
             let seen = &mut all[index];
+            let was = seen.role;
+            seen.role = role.or(was);
             seen.reachable = reachable;
-            seen.role = role.or(seen.role);
-        });
+            let promoted = (was, role) == (Some(ServerRole::Replica), Some(ServerRole::Primary));
+            if promoted {
+                seen.promoted = promotions + 1;
+            }
+            supersede(all);
+            promoted
+        })
+    }
+
+    /// What sessions may take an endpoint for that has just told its role.
+    pub(super) fn counts_as(&self, index: usize) -> Option<ServerRole> {
+        self.with(|all| all[index].counts_as())
     }
 
     pub(super) fn certificate(&self, index: usize, not_after: u64) {
@@ -167,6 +217,16 @@ impl Health {
     }
 }
 
+/// Of two that call themselves primaries, the one that was seen to become one later is the primary. The other one has
+/// lost touch: what is written there would be lost. Which of two is newer is not known where neither was seen to change.
+fn supersede(all: &mut [Seen]) {
+    let primaries = all.iter().filter(|seen| seen.role == Some(ServerRole::Primary));
+    let newest = primaries.map(|seen| seen.promoted).max().unwrap_or_default();
+    for seen in all {
+        seen.superseded = seen.role == Some(ServerRole::Primary) && seen.promoted < newest;
+    }
+}
+
 /// A server that refuses a login for the credential's or the client's sake is there: a database that does not exist
 /// must not send the next session elsewhere.
 fn has_answered(cause: Cause) -> bool {
@@ -179,7 +239,12 @@ mod tests {
 
     fn health() -> Health {
         let seen = vec![Seen::new("db:5432".to_owned())];
-        Health { endpoints: Mutex::new(seen), role: Role::Primary, probed: true }
+        Health {
+            endpoints: Mutex::new(seen),
+            role: Role::Primary,
+            probed: true,
+            alarm: watch::Sender::default(),
+        }
     }
 
     fn may_try(health: &Health) -> bool {
@@ -224,6 +289,36 @@ mod tests {
         };
         assert!(reachable(Cause::ServerRefused) && reachable(Cause::CredentialRejected));
         assert!(!reachable(Cause::ConnectRefused) && !reachable(Cause::ServerNotReady));
+    }
+
+    #[test]
+    fn an_old_primary_is_not_used_once_a_newer_one_was_seen() {
+        let seen = ["old:5432", "new:5432"].map(|name| Seen::new(name.to_owned())).to_vec();
+        let health = Health { endpoints: Mutex::new(seen), ..health() };
+        let primaries = || {
+            let wanted =
+                |candidate: &Candidate| health.counts_as(candidate.index) == Some(ServerRole::Primary);
+            let all = health.candidates(&[0, 1]);
+            all.iter()
+                .filter(|candidate| wanted(candidate))
+                .map(|candidate| candidate.index)
+                .collect::<Vec<_>>()
+        };
+        let (primary, replica) = (Ok(Some(ServerRole::Primary)), Ok(Some(ServerRole::Replica)));
+        health.note(0, primary);
+        assert!(!health.note(1, primary), "nobody knows since when");
+        assert_eq!(primaries(), [0, 1], "which of them is newer is not known either");
+        health.note(1, replica);
+        assert!(health.note(1, primary), "a promotion");
+        assert_eq!(primaries(), [1]);
+        health
+            .note(1, Err(&Failure::new(Stage::Dial, crate::failure::Side::Upstream, Cause::ConnectRefused)));
+        assert_eq!(primaries(), [1], "that the newer one is down makes the old one no better");
+        health.note(0, replica);
+        assert!(health.note(0, primary), "promoted in turn");
+        assert_eq!(primaries(), [0]);
+        health.note(0, replica);
+        assert_eq!(primaries(), [1]);
     }
 
     #[test]

@@ -8,10 +8,12 @@ mod attempt;
 mod check;
 mod health;
 mod members;
+mod pool;
 mod probe;
 mod reach;
 mod role;
 mod rotation;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,18 +24,21 @@ use tokio::time::{Instant, sleep_until};
 
 pub use check::{Step, Verdict, approximately};
 pub use health::{Health, Seen};
+pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+pub use trial::trial;
 
 use crate::chance;
-use crate::config::domain;
+use crate::config::domain::{self, Endpoint};
 use crate::failure::{Cause, Failure, Stage};
 use crate::metrics::RouteMetrics;
 use crate::net::dial::Place;
 use crate::net::link::Link;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{Certificate, TlsClient};
+use crate::orders::Orders;
 use crate::secret::Source;
 
 /// The first pause after all endpoints have failed; it doubles up to the second.
@@ -50,10 +55,14 @@ pub struct Upstream<P: Protocol> {
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub health: Arc<Health>,
+    /// What is said to the sessions of the route.
+    pub orders: Orders,
+    /// Links that wait for sessions; `None` on a route that keeps none.
+    pub pool: Option<Pool<P>>,
     /// The endpoints' names, for whoever takes note of them.
     names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
-    trials: rotation::Trials,
+    turns: rotation::Turns,
     members: members::Members,
 }
 
@@ -62,8 +71,19 @@ pub struct Opened<P: Protocol> {
     pub link: Link,
     pub greeting: P::Greeting,
     pub way: Way,
+    pub origin: Origin,
     /// Counts the link under its generation; `None` on a route without a credential.
     pub count: Option<LinkCount>,
+}
+
+/// Where and when a link was logged in.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    index: usize,
+    /// Where the endpoint was then: places of a list of servers change hands.
+    target: Endpoint,
+    at: Instant,
+    generation: Option<u64>,
 }
 
 /// What is learned on the way to a link. Nothing is decided from it.
@@ -76,6 +96,8 @@ pub struct Trail {
     pub retries: u32,
     /// From the first attempt to the server's success.
     pub login: Option<Duration>,
+    /// Whether the link was logged in before the session came.
+    pub warm: bool,
     /// The last attempt in detail, for whoever asks for it by putting one here.
     pub course: Option<Box<Course>>,
 }
@@ -116,11 +138,14 @@ impl<P: Protocol> Upstream<P> {
         source: Option<Source>,
         resolver: Resolver,
         metrics: Arc<RouteMetrics>,
+        orders: Orders,
     ) -> Self {
         let health = Arc::new(Health::new(&route.upstream));
         let names = route.upstream.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect();
+        let pool = Pool::of(route.pool, &metrics);
         Self {
             protocol,
+            pool,
             names,
             settings: route.upstream.clone(),
             allow_cleartext: route.allow_cleartext,
@@ -128,8 +153,9 @@ impl<P: Protocol> Upstream<P> {
             resolver,
             metrics,
             health,
+            orders,
             tls: attempt::TlsCache::default(),
-            trials: rotation::Trials::default(),
+            turns: rotation::Turns::default(),
             members: members::Members::default(),
         }
     }
@@ -210,6 +236,7 @@ impl<P: Protocol> Upstream<P> {
                 Ok(opened) => return Ok(opened),
                 Err(failure) if remedy(failure.cause()) == Remedy::Credential => return Err(failure),
                 Err(failure) => {
+                    self.health.alarm();
                     if failure.cause() != Cause::WrongRole {
                         failed.push(candidate.index);
                     }
@@ -277,7 +304,28 @@ fn remedy(cause: Cause) -> Remedy {
         | Cause::NotAllowed
         | Cause::UnknownErrand
         | Cause::ClientLeft
-        | Cause::ShuttingDown => Remedy::None,
+        | Cause::ShuttingDown
+        | Cause::CredentialRotated
+        | Cause::RouteChanged
+        | Cause::ServerDemoted => Remedy::None,
+    }
+}
+
+/// What a link is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// A session uses it.
+    Active,
+    /// It waits for a session.
+    Warm,
+}
+
+impl LinkState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Warm => "warm",
+        }
     }
 }
 
@@ -285,17 +333,31 @@ fn remedy(cause: Cause) -> Remedy {
 pub struct LinkCount {
     gauge: Gauge,
     generation: u64,
+    state: LinkState,
     metrics: Arc<RouteMetrics>,
     source: Source,
 }
 
 impl LinkCount {
-    const STATE: &'static str = "active";
+    /// With which generation the link is logged in.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
 
     fn new(generation: u64, metrics: &Arc<RouteMetrics>, source: &Source) -> Self {
-        let gauge = metrics.links(generation, Self::STATE);
+        Self::counted(generation, LinkState::Active, Arc::clone(metrics), source.clone())
+    }
+
+    fn counted(generation: u64, state: LinkState, metrics: Arc<RouteMetrics>, source: Source) -> Self {
+        let gauge = metrics.links(generation, state.name());
         gauge.inc();
-        Self { gauge, generation, metrics: Arc::clone(metrics), source: source.clone() }
+        Self { gauge, generation, state, metrics, source }
+    }
+
+    /// Counts the link as this from now on.
+    fn turn(&mut self, state: LinkState) {
+        let (metrics, source) = (Arc::clone(&self.metrics), self.source.clone());
+        *self = Self::counted(self.generation, state, metrics, source);
     }
 }
 
@@ -304,7 +366,7 @@ impl Drop for LinkCount {
         let left = self.gauge.dec() - 1;
         let current = self.source.current().is_some_and(|material| material.generation() == self.generation);
         if left == 0 && !current {
-            self.metrics.forget_links(self.generation, Self::STATE);
+            self.metrics.forget_links(self.generation, self.state.name());
         }
     }
 }

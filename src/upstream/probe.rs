@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use attache_wire::Protocol;
-use tokio::io::AsyncWriteExt;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::health::Probe;
 use super::{Opened, Trail, Upstream};
@@ -14,8 +14,10 @@ use crate::failure::Failure;
 
 /// The first pause after a failed probe; it doubles up to the route's interval.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// An endpoint is not probed again sooner than about this, whatever happens.
+const SOONEST: Duration = Duration::from_secs(1);
 /// How long a goodbye may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Probes one endpoint for ever: at the route's interval while it is up, sooner while it is not.
 pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
@@ -24,7 +26,9 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
         return;
     }
     let mut pause = FIRST_PAUSE;
+    let mut alarms = upstream.health.alarms();
     loop {
+        alarms.mark_unchanged();
         let up = match upstream.present().await {
             // Nobody has this place of the list.
             Ok(present) if !present.contains(&index) => true,
@@ -38,8 +42,20 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
             Err(_) => false,
         };
         pause = if up { interval } else { pause.min(interval) };
-        sleep(chance::about(pause)).await;
+        rest(chance::about(pause), &mut alarms).await;
         pause = if up { FIRST_PAUSE } else { pause * 2 };
+    }
+}
+
+/// Waits for the next probe, or for a reason to look sooner. Such a reason is heeded once in a while only: sessions
+/// that wait for a server bring one with each of their attempts.
+async fn rest(pause: Duration, alarms: &mut watch::Receiver<()>) {
+    let (end, soonest) = (Instant::now() + pause, pause.min(chance::about(SOONEST)));
+    sleep(soonest).await;
+    tokio::select! {
+        () = sleep_until(end) => {}
+        // The sender lives as long as the upstream.
+        _ = alarms.changed() => {}
     }
 }
 
@@ -90,10 +106,6 @@ impl<P: Protocol> Opened<P> {
     /// Takes leave of a server that no session uses.
     pub async fn leave(mut self, protocol: &P) {
         protocol.farewell(&mut self.link.output);
-        let _ = timeout(FAREWELL, async {
-            self.link.flush().await?;
-            self.link.stream.shutdown().await
-        })
-        .await;
+        let _ = timeout(FAREWELL, self.link.part()).await;
     }
 }

@@ -48,7 +48,10 @@ impl<P: Protocol> Upstream<P> {
         for candidate in self.health.candidates(&order) {
             match self.meet_one(candidate, trail).await {
                 Ok(met) => return Ok(met),
-                Err(failure) => last = Some(worse(last, failure)),
+                Err(failure) => {
+                    self.health.alarm();
+                    last = Some(worse(last, failure));
+                }
             }
         }
         Err(last.expect("a checked configuration has an endpoint"))

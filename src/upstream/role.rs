@@ -31,7 +31,7 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    fn admits(self, role: Option<ServerRole>) -> bool {
+    pub(super) fn admits(self, role: Option<ServerRole>) -> bool {
         match self {
             Self::Anything => true,
             Self::Only(wanted) => role == Some(wanted),
@@ -64,9 +64,9 @@ impl Role {
         let only = |role| {
             let wanted = Wanted::Only(role);
             [
-                pick(wanted, &|seen| up(seen) && seen.role == Some(role)),
-                pick(wanted, &|seen| up(seen) && seen.role.is_none()),
-                pick(wanted, &|seen| up(seen) && seen.role.is_some_and(|known| known != role)),
+                pick(wanted, &|seen| up(seen) && seen.counts_as() == Some(role)),
+                pick(wanted, &|seen| up(seen) && seen.counts_as().is_none()),
+                pick(wanted, &|seen| up(seen) && seen.counts_as().is_some_and(|known| known != role)),
                 pick(wanted, &|seen| !up(seen)),
             ]
             .concat()
@@ -81,8 +81,8 @@ impl Role {
             Self::PreferReplica => {
                 let replica = Wanted::Only(ServerRole::Replica);
                 [
-                    pick(replica, &|seen| up(seen) && seen.role == Some(ServerRole::Replica)),
-                    pick(replica, &|seen| up(seen) && seen.role.is_none()),
+                    pick(replica, &|seen| up(seen) && seen.counts_as() == Some(ServerRole::Replica)),
+                    pick(replica, &|seen| up(seen) && seen.counts_as().is_none()),
                     pick(Wanted::Anything, &|seen| up(seen)),
                     pick(Wanted::Anything, &|seen| !up(seen)),
                 ]
@@ -108,7 +108,8 @@ impl<P: Protocol> Upstream<P> {
         }
         let opened = self.any_generation(index, intent, met, trail).await?;
         let role = self.protocol.role(&opened.greeting);
-        if wanted.admits(role) {
+        let is_old = role == Some(ServerRole::Primary) && self.health.counts_as(index) != role;
+        if wanted.admits(role) && !(is_old && wanted == Wanted::Only(ServerRole::Primary)) {
             return Ok(opened);
         }
         self.health.left(index);
@@ -128,7 +129,13 @@ impl<P: Protocol> Upstream<P> {
 
     fn wrong_role(&self, index: usize, role: Option<ServerRole>) -> Failure {
         let endpoint = &self.names[index];
-        let is = role.map_or("does not tell its role".to_owned(), |role| format!("is a {}", role.name()));
+        let is = match role {
+            None => "does not tell its role".to_owned(),
+            Some(role) if self.health.counts_as(index) != Some(role) => {
+                "calls itself a primary, but another one was promoted after it".to_owned()
+            }
+            Some(role) => format!("is a {}", role.name()),
+        };
         let wanted = self.settings.role.name();
         let detail = format!("{endpoint} {is}; the route wants role: {wanted}");
         Failure::new(Stage::Login, Side::Upstream, Trouble::new(Cause::WrongRole, detail))

@@ -7,41 +7,37 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use attache_wire::Protocol;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Met, Opened, Trail, Upstream};
-use crate::failure::{Cause, Failure, Side, Stage};
-use crate::secret::{Material, Source};
+use crate::failure::{Cause, Failure, Side, Stage, Trouble};
+use crate::secret::{Leave, Material, REJECTED_A_MINUTE, Source};
 
-/// While sessions wait for a credential to be accepted, one of them tries this often: account locks count
-/// rejected logins.
-const TRIAL_INTERVAL: Duration = Duration::from_secs(1);
+/// While sessions wait for a credential to be accepted, one of them tries this often at most.
+const TURN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What waiting sessions share.
-pub(super) struct Trials {
-    next: Mutex<Instant>,
-    /// Counts logins that were accepted after one was rejected: all who wait may go.
-    accepted: watch::Sender<u64>,
-}
+/// What waiting sessions share: when the next one may try.
+pub(super) struct Turns(Mutex<Instant>);
 
-impl Default for Trials {
+impl Default for Turns {
     fn default() -> Self {
-        Self { next: Mutex::new(Instant::now()), accepted: watch::Sender::new(0) }
+        Self(Mutex::new(Instant::now()))
     }
 }
 
-impl Trials {
-    /// Waits for this session's turn to try.
-    async fn turn(&self) {
+impl Turns {
+    /// Waits for this session's turn to try, which does not come while the account could be locked for it.
+    async fn next(&self, source: &Source) {
         loop {
             let free_at = {
-                let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-                if *next <= Instant::now() {
-                    *next = Instant::now() + TRIAL_INTERVAL;
+                let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now();
+                let free_at = (*next).max(now + source.locked_out_for());
+                if free_at <= now {
+                    *next = now + TURN_INTERVAL;
                     return;
                 }
-                *next
+                free_at
             };
             sleep_until(free_at).await;
         }
@@ -69,25 +65,48 @@ impl<P: Protocol> Upstream<P> {
             }
             tried.push(material.generation());
             match self.attempt(endpoint, Some(&material), intent, met, trail).await {
-                Ok(opened) => {
-                    self.accepted(source, &material, rejection.is_some());
-                    return Ok(opened);
-                }
                 Err(failure) if failure.cause() == Cause::CredentialRejected => {
-                    source.rejected(material.generation());
+                    // What the server said tells more than what it was not asked.
+                    if rejection.is_none() || failure.side == Side::Upstream {
+                        rejection = Some(failure);
+                    }
                     source.reread().await;
-                    rejection = Some(failure);
                 }
-                Err(failure) => return Err(failure),
+                // An old certificate may have expired before anybody could try the new one.
+                Err(failure) if is_of_certificate(failure.cause()) && source.on_trial().is_some() => {
+                    rejection.get_or_insert(failure);
+                }
+                other => return other,
             }
         }
         Err(rejection.unwrap_or_else(|| Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing)))
     }
 
-    fn accepted(&self, source: &Source, material: &Material, after_rejection: bool) {
-        source.worked(material.generation());
-        if after_rejection {
-            self.trials.accepted.send_modify(|count| *count += 1);
+    /// Asks for leave to log in with a generation.
+    ///
+    /// # Errors
+    /// A rejection that was not fetched from the server, for it could lock the account.
+    pub fn leave(&self, material: Option<&Arc<Material>>) -> Result<Leave, Failure> {
+        let Some((source, material)) = self.source.as_ref().zip(material) else { return Ok(Leave::Free) };
+        source.leave(material.generation()).map_err(|wait| {
+            self.metrics.logins_withheld.inc();
+            let detail = format!(
+                "not sent: the last login with generation {} was rejected, and more than {REJECTED_A_MINUTE} \
+                 rejections a minute could lock the account; the next one is due in {} s",
+                material.generation(),
+                wait.as_secs() + 1
+            );
+            Failure::new(Stage::Login, Side::Attache, Trouble::new(Cause::CredentialRejected, detail))
+        })
+    }
+
+    /// Takes note of what the server said to a generation.
+    pub fn heard(&self, material: Option<&Arc<Material>>, leave: Leave, outcome: Result<(), Cause>) {
+        let Some((source, material)) = self.source.as_ref().zip(material) else { return };
+        match outcome {
+            Ok(()) => source.worked(material.generation()),
+            Err(Cause::CredentialRejected) => source.rejected(material.generation(), leave),
+            Err(_) => {}
         }
     }
 
@@ -97,15 +116,21 @@ impl<P: Protocol> Upstream<P> {
         let Some(source) = self.source.as_ref().filter(|source| source.ever_worked()) else {
             return false;
         };
+        tracing::debug!(route = self.metrics.route(), "waiting for the credential");
         let mut generation = source.subscribe();
-        let mut accepted = self.trials.accepted.subscribe();
+        let mut accepted = source.acceptances();
         tokio::select! {
             _ = generation.changed() => true,
             _ = accepted.changed() => true,
-            () = self.trials.turn() => true,
+            () = self.turns.next(source) => true,
             () = sleep_until(deadline) => false,
         }
     }
+}
+
+/// Whether a server may say so to a client certificate, or for want of one.
+fn is_of_certificate(cause: Cause) -> bool {
+    matches!(cause, Cause::TlsAlert | Cause::CredentialIncomplete)
 }
 
 fn untried(source: &Source, tried: &[u64]) -> Option<Arc<Material>> {

@@ -1,10 +1,10 @@
 //! What the configuration promises to whoever writes it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use attache::config::{self, Config, ListenAddress, Sources, TlsMode};
+use attache::config::{self, Config, Elsewhere, ListenAddress, Sources, TlsMode, load_elsewhere};
 
 use attache::registry::facts;
 
@@ -265,4 +265,43 @@ fn whatever_is_written_never_panics() {
             prop_assert!(complaints.iter().count() > 0);
         }
     });
+}
+
+#[test]
+fn a_configuration_for_another_machine_is_read_without_its_files_and_without_this_environment() {
+    let text = "routes: { a: { protocol: postgres, listen: 127.0.0.1:1, upstream: { endpoints: x, tls: { ca: ca.pem } },
+        credential: { path: secrets/a }, options: { channel_binding: { file: /nowhere } } } }\n";
+    let there = Elsewhere { name: "there.yaml", folder: Path::new("/etc/attache"), text };
+    let config = load_elsewhere(&there, &facts()).unwrap();
+    let route = &config.routes[0];
+    assert_eq!(route.upstream.tls.ca.as_deref(), Some(Path::new("/etc/attache/ca.pem")));
+    assert_eq!(route.credential.as_ref().unwrap().path, Path::new("/etc/attache/secrets/a"));
+    let wrong =
+        load_elsewhere(&Elsewhere { text: "routes: {}\nhealthy: 1\n", ..there }, &facts()).unwrap_err();
+    assert!(wrong.iter().any(|it| it.file.as_deref() == Some("there.yaml") && it.line == Some(2)), "{wrong}");
+}
+
+#[test]
+fn endpoints_of_the_own_zone_come_first() {
+    let text = SMALL.replace(
+        "endpoints: db.example.com",
+        "endpoints: [{ address: db-a, zone: a }, db-x, { address: db-b, zone: b }, { address: \"db-b2:1\", zone: b }]",
+    );
+    let order = |env: &[(&str, &str)]| {
+        let config = load(&[Files::new().write("attache.yaml", &text)], env, &[]);
+        let names = config.routes[0].upstream.endpoints.iter().map(ToString::to_string);
+        names.collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(order(&[]), "db-a:5432 db-x:5432 db-b:5432 db-b2:1");
+    assert_eq!(order(&[("ATTACHE_ZONE", "b")]), "db-b:5432 db-b2:1 db-a:5432 db-x:5432");
+    assert_eq!(order(&[("ATTACHE_ZONE", "c")]), order(&[]));
+    for wrong in [
+        "{ address: db }",
+        "{ address: db, zone: 5 }",
+        "{ address: db, zone: a, weight: 1 }",
+        "{ address: \"::\", zone: a }",
+    ] {
+        let complaints = Files::new().complaints("a.yaml", &text.replace("db-x", wrong));
+        assert!(complaints.contains("routes.orders.upstream.endpoints[1]"), "{complaints}");
+    }
 }

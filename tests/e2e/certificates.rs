@@ -14,7 +14,7 @@ fn entries<'a>(pair: &'a Pair, user: &'a str) -> [(&'a str, &'a str); 3] {
 
 fn second_generation(house: &House) {
     eventually("the second generation", SOON, || {
-        (house.status()["credential"]["generation"] == 2).then_some(())
+        (house.status()["credential"]["generation_in_use"] == 2).then_some(())
     });
 }
 

@@ -91,8 +91,8 @@ fn while_it_waits_for_a_rotation() {
         let since = house.attache.lines();
         let mut client = house.connect();
         client.send(&startup());
-        house.attache.wait_for_since(since, "that the login will be tried again", SOON, |line| {
-            line["message"] == "trying again"
+        house.attache.wait_for_since(since, "that the session waits", SOON, |line| {
+            line["message"] == "waiting for the credential"
         });
         client
     });

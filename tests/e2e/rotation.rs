@@ -243,7 +243,8 @@ fn a_user_is_never_tried_with_another_versions_password() {
     });
     assert!(swaps >= SWAPS);
     let attempts = |result| house.metric("attache_login_attempts_total", &[("result", result)]);
-    assert_eq!(attempts("ok"), f64::from(logins));
+    // The rest are trials.
+    assert!(attempts("ok") >= f64::from(logins));
     assert_eq!(attempts("credential_rejected"), 0.0);
     assert_eq!(rejections(&real.postgres, "pair_"), [""; 0]);
 }

@@ -17,14 +17,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &["failure"]),
     // The data path, from the sockets upwards.
     ("net", &["config", "failure", "secret"]),
-    ("upstream", &["chance", "config", "failure", "metrics", "net", "secret"]),
-    ("session", &["chance", "config", "drain", "failure", "metrics", "net", "secret", "upstream"]),
+    ("orders", &["bell", "chance", "config", "drain", "failure", "net", "secret"]),
+    ("upstream", &["chance", "config", "failure", "metrics", "net", "orders", "secret"]),
+    ("session", &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "upstream"]),
     ("status", &["secret", "upstream"]),
     ("route", &["config", "drain", "metrics", "net", "secret", "session", "status", "upstream"]),
     ("worker", &["drain", "net", "route"]),
     // What puts it together and what shows it.
     ("registry", &["config", "drain", "net", "route", "session"]),
-    ("serving", &["config", "failure", "metrics", "net", "registry", "route", "secret", "session", "worker"]),
+    (
+        "serving",
+        &[
+            "config", "failure", "metrics", "net", "orders", "registry", "route", "secret", "session",
+            "worker",
+        ],
+    ),
     (
         "app",
         &[
@@ -33,12 +40,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["config", "failure", "house", "net", "route", "status", "worker"]),
+    ("inject", &["config", "net", "registry", "secret"]),
     ("house", &["config", "drain", "failure", "metrics", "route", "serving", "status", "worker"]),
     (
         "cli",
         &[
-            "app", "config", "drain", "failure", "log", "metrics", "net", "registry", "route", "secret",
-            "session", "status", "upstream", "worker",
+            "app", "config", "drain", "failure", "inject", "log", "metrics", "net", "orders", "registry",
+            "route", "secret", "session", "status", "upstream", "worker",
         ],
     ),
     ("main", &[]),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Direction, Mounted, Relay, eventually};
+use attache_kit::{Direction, Metrics, Mounted, Relay, eventually};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -24,10 +24,13 @@ pub const LONG: Duration = Duration::from_secs(90);
 /// The one route of a configuration, until it is started.
 pub struct Route {
     endpoint: String,
+    others: Vec<String>,
     tls: String,
     secret: Arc<Mounted>,
     upstream: Vec<String>,
     keys: Vec<String>,
+    on_rotation: String,
+    workers: usize,
     sockets: Option<TempDir>,
 }
 
@@ -41,10 +44,13 @@ impl Route {
     pub fn at(addr: SocketAddr, account: &Account) -> Route {
         Route {
             endpoint: format!("localhost:{}", addr.port()),
+            others: Vec::new(),
             tls: "verify-full".to_owned(),
             secret: Arc::clone(&account.secret),
             upstream: Vec::new(),
             keys: Vec::new(),
+            on_rotation: "{ live: keep }".to_owned(),
+            workers: 1,
             sockets: None,
         }
     }
@@ -52,6 +58,12 @@ impl Route {
     /// Over something that stands between.
     pub fn over(mut self, addr: SocketAddr) -> Route {
         self.endpoint = format!("localhost:{}", addr.port());
+        self
+    }
+
+    /// And to another server, where the first one fails.
+    pub fn also(mut self, addr: SocketAddr) -> Route {
+        self.others.push(format!("localhost:{}", addr.port()));
         self
     }
 
@@ -77,6 +89,16 @@ impl Route {
         self
     }
 
+    /// What becomes of sessions that live when the credential changes.
+    pub fn on_rotation(self, yaml: &str) -> Route {
+        Route { on_rotation: yaml.to_owned(), ..self }
+    }
+
+    /// With so many workers.
+    pub fn workers(self, workers: usize) -> Route {
+        Route { workers, ..self }
+    }
+
     /// Also under a Unix socket of the same number.
     pub fn on_unix_socket(self) -> Route {
         Route { sockets: Some(tempfile::tempdir().unwrap()), ..self }
@@ -94,25 +116,30 @@ impl Route {
             format!(", \"unix:{}/.s.PGSQL.{}\"", folder.path().display(), listen.number())
         });
         let keys: String = self.keys.iter().map(|line| format!("    {line}\n")).collect();
+        let endpoints: Vec<_> =
+            [&self.endpoint].into_iter().chain(&self.others).map(|at| format!("{at:?}")).collect();
         let config = format!(
-            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  db:\n    protocol: postgres\n    \
-             listen: [\"{}\"{unix}]\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
+            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nworkers: {}\nroutes:\n  db:\n    protocol: postgres\n    \
+             listen: [\"{}\"{unix}]\n    credential: {{ path: {}, on_rotation: {} }}\n{keys}    upstream:\n      endpoints: [{}]\n      tls: {}\n{upstream}",
             health.addr(),
             control.addr(),
+            self.workers,
             listen.addr(),
             self.secret.path().display(),
-            self.endpoint,
+            self.on_rotation,
+            endpoints.join(", "),
             self.tls,
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
-        attache.wait_for("listening", SOON, |line| line["message"] == "listening");
+        attache.wait_for("the start", SOON, |line| line["message"] == "started");
         House {
             attache,
             listen,
             said: Mutex::default(),
             sockets: self.sockets,
             _secret: self.secret,
-            _ports: [health, control],
+            health,
+            control,
         }
     }
 }
@@ -124,7 +151,8 @@ pub struct House {
     said: Mutex<String>,
     sockets: Option<TempDir>,
     _secret: Arc<Mounted>,
-    _ports: [Port; 2],
+    pub health: Port,
+    pub control: Port,
 }
 
 impl House {
@@ -134,6 +162,16 @@ impl House {
 
     pub fn port(&self) -> String {
         self.listen.number().to_string()
+    }
+
+    /// The sum of the samples with these labels; nothing is 0.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        Metrics::scrape(self.health.addr()).value(name, labels).unwrap_or_default()
+    }
+
+    /// Where `/status` and the actions answer.
+    pub fn control(&self) -> SocketAddr {
+        self.control.addr()
     }
 
     pub fn socket_dir(&self) -> &Path {

@@ -11,10 +11,15 @@ mod servers;
 
 mod auth;
 mod cancel;
+mod checker;
 mod drivers;
 mod errors;
 mod options;
 mod programs;
 mod reload;
+mod retiring;
+mod reuse;
 mod roles;
+mod rotation;
 mod tls;
+mod warm;

@@ -1,6 +1,7 @@
 //! A configuration that changes while it is in use.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
@@ -41,6 +42,17 @@ impl<'a> Plan<'a> {
             );
         }
         yaml
+    }
+
+    /// With seconds from a reload to the end of the sessions that it concerns.
+    fn with_deadline(&self, seconds: u64, routes: &[(&str, &Port, &str)]) -> String {
+        format!("drain: {{ deadline: {seconds}s }}\n{}", self.config(routes))
+    }
+
+    fn reload(&self, attache: &Process, config: &str) {
+        attache.rewrite_config(config);
+        let answer = http::post(self.control.addr(), "/reload", "").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
     }
 
     fn before(&self) -> String {
@@ -169,4 +181,63 @@ fn a_changed_route_takes_over_the_credential_and_the_cancel_keys() {
     let loads =
         log.iter().filter(|line| line["message"] == "credential loaded" && line["route"] == "changes");
     assert_eq!(loads.count(), 1, "a reload is no rotation");
+}
+
+#[test]
+fn sessions_of_a_route_that_is_gone_or_leads_elsewhere_have_the_time_of_a_drain_to_end() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("route_changed");
+    let plan = Plan::new(db, &account);
+    let attache = plan.start();
+    let sessions = || [plan.log_in(&plan.goes), plan.log_in(&plan.changes)];
+    let (mut idle, mut in_transaction) = (sessions(), sessions());
+    for session in &mut in_transaction {
+        session.query("begin");
+    }
+    let mut untouched = plan.log_in(&plan.stays);
+
+    let start = Instant::now();
+    let routes = [("stays", &plan.stays, ""), ("changes", &plan.changes, "database: postgres")];
+    plan.reload(&attache, &plan.with_deadline(10, &routes));
+    for session in &mut idle {
+        session.query("select 1");
+    }
+    for session in &mut idle {
+        let report = session.last_words();
+        assert_eq!(report.code(), "57P01", "{report:?}");
+        assert!(start.elapsed() >= Duration::from_secs(8), "served on until the last fifth");
+    }
+    for session in &mut in_transaction {
+        let report = session.last_words();
+        assert_eq!(report.code(), "57P01", "{report:?}");
+        assert!(start.elapsed() >= Duration::from_secs(10), "cut at the deadline");
+    }
+    assert_eq!(untouched.value("select 1"), "1");
+    assert_eq!(plan.log_in(&plan.changes).value("select current_database()"), "postgres");
+    let told = |line: &serde_json::Value| line["result"] == "route_changed" && line["ended_by"] == "attache";
+    eventually("a line for each", SOON, || (attache.count(told) == 4).then_some(()));
+}
+
+#[test]
+fn sessions_live_on_where_a_change_does_not_concern_them_and_follow_the_new_policy() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("not_concerned");
+    let plan = Plan::new(db, &account);
+    let attache = plan.start();
+    let mut session = plan.log_in(&plan.changes);
+    let changed = [("changes", &plan.changes, "client: { max_sessions: 7 }\n    ready: upstream")];
+    plan.reload(&attache, &plan.with_deadline(1, &changed));
+    let over = Instant::now() + Duration::from_secs(2);
+    while Instant::now() < over {
+        assert!(session.is_silent());
+    }
+    assert_eq!(session.value("select 1"), "1");
+
+    let cut = plan
+        .with_deadline(1, &changed)
+        .replace(" }\n    upstream", ", on_rotation: { live: cut } }\n    upstream");
+    plan.reload(&attache, &cut);
+    db.server.password(&account.name, "s3cret-of-tomorrow", postgres::Encryption::Scram);
+    account.secret.credential(&account.name, "s3cret-of-tomorrow");
+    assert_eq!(session.last_words().code(), "57P01");
 }

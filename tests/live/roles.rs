@@ -1,5 +1,6 @@
 //! Primary and replica: which server a session ends up on, and what it notices of a promotion.
 
+mod failover;
 mod house;
 mod old;
 

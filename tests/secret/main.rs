@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attache::secret::{Keys, Mount, Source};
+use attache::secret::{Keys, Leave, Mount, Source};
 use attache_kit::Mounted;
 use tokio::time::{sleep, timeout};
 
@@ -56,8 +56,8 @@ async fn each_change_is_logged_once_and_without_the_secret() {
 
     let volume = Mounted::new(&[("username", "user-hunter2"), ("password", "hunter2")]);
     let source = watched(volume.path());
-    source.rejected(1);
-    source.rejected(1);
+    source.rejected(1, Leave::Free);
+    source.rejected(1, Leave::Free);
     source.worked(1);
     source.worked(1);
     volume.break_();

@@ -12,10 +12,12 @@ pub(crate) struct Command {
 /// The form of a reply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// An OK, an error, or results.
+    /// An OK, an error, or results: SQL was run.
     Results,
     /// The same; the rows may stay behind a cursor.
     Executed,
+    /// The same, of a command that runs no SQL.
+    Done,
     /// The same, and the statement's cursor is closed.
     StatementReset,
     /// The same, and the session is as new.
@@ -41,6 +43,7 @@ pub(crate) enum Ask {
 }
 
 const QUIT: u8 = 0x01;
+const QUERY: u8 = 0x03;
 const FIELD_LIST: u8 = 0x04;
 const STATISTICS: u8 = 0x09;
 const BINLOG_DUMP: u8 = 0x12;
@@ -75,8 +78,9 @@ impl Ask {
             STMT_EXECUTE | STMT_BULK_EXECUTE => Reply::Executed,
             STMT_RESET => Reply::StatementReset,
             RESET_CONNECTION => Reply::SessionReset,
-            // COM_QUERY and the rest: what is not known either gets such a reply or an error.
-            _ => Reply::Results,
+            QUERY => Reply::Results,
+            // What is not known gets such a reply too, or an error.
+            _ => Reply::Done,
         };
         Self::Answered(Command { reply, statement })
     }

@@ -56,6 +56,9 @@ enum State {
     /// The end of definitions is to be marked.
     DefinitionsEnd(Block),
     Rows,
+    /// The row of the parameters that a procedure gives back. Another result follows: MySQL says so in front of the
+    /// row and forgets it behind it.
+    OutParameters,
     /// The client sends a file; an empty packet ends it.
     Upload,
     Stream,
@@ -129,13 +132,14 @@ impl Replies {
             | State::Definitions(..)
             | State::DefinitionsEnd(_)
             | State::Rows
+            | State::OutParameters
             | State::Parted
             | State::Lost => {}
         }
         let ask = Ask::of(seen.head);
         match ask {
             Ask::Answered(command) => self.expect(command, seen.sequence.wrapping_add(1)),
-            Ask::CloseStatement(statement) => self.standing.close_cursor(statement),
+            Ask::CloseStatement(statement) => self.standing.close_cursor(self.meant(statement)),
             Ask::Silent | Ask::Quit => {}
         }
         ask
@@ -149,6 +153,7 @@ impl Replies {
             | State::Definitions(..)
             | State::DefinitionsEnd(_)
             | State::Rows
+            | State::OutParameters
             | State::Upload
             | State::Stream => match self.ahead.len() < MAX_AHEAD {
                 true => self.ahead.push_back(command),
@@ -158,8 +163,7 @@ impl Replies {
     }
 
     fn begin(&mut self, command: Command, number: u8) {
-        let last = command.reply == Reply::Executed && command.statement == LAST_PREPARED;
-        let statement = if last { self.prepared } else { command.statement };
+        let statement = self.meant(command.statement);
         self.current = Command { statement, ..command };
         self.number = number;
         self.state = match command.reply {
@@ -170,10 +174,17 @@ impl Replies {
                 self.standing.close_cursor(statement);
                 State::Waiting
             }
-            Reply::Results | Reply::StatementReset | Reply::SessionReset | Reply::Prepared | Reply::Line => {
-                State::Waiting
-            }
+            Reply::Results
+            | Reply::Done
+            | Reply::StatementReset
+            | Reply::SessionReset
+            | Reply::Prepared
+            | Reply::Line => State::Waiting,
         };
+    }
+
+    fn meant(&self, statement: u32) -> u32 {
+        if statement == LAST_PREPARED { self.prepared } else { statement }
     }
 
     /// A payload of the server's is about to go to the client.
@@ -190,7 +201,7 @@ impl Replies {
     fn go_on(&mut self, seen: &Seen<'_>) -> Result<(), Fault> {
         match self.state {
             State::Waiting => return self.first(seen),
-            State::Rows => self.row(seen),
+            State::Rows | State::OutParameters => self.row(seen),
             State::Definitions(left, block) => self.definition(seen, left, block),
             State::DefinitionsEnd(block) => self.definitions_end(seen, block),
             State::Idle if is_error(seen) => self.state = State::Parted,
@@ -277,21 +288,25 @@ impl Replies {
     fn definitions_end(&mut self, seen: &Seen<'_>, block: Block) {
         match block {
             _ if is_error(seen) => self.failed(),
-            Block::Result if self.is_end(seen) && self.stays_behind(seen) => self.ended(seen),
-            _ if self.is_end(seen) => self.defined(block),
+            Block::Result if self.is_end(seen) => self.columns_end(seen),
             // Where definitions are left out, their end may be left out too.
             Block::Result => {
                 self.state = State::Rows;
                 self.row(seen);
             }
+            Block::Parameters(..) | Block::Columns if self.is_end(seen) => self.defined(block),
             Block::Parameters(..) | Block::Columns => self.lose(),
         }
     }
 
-    /// Whether the rows of this result are not sent before they are fetched.
-    fn stays_behind(&self, seen: &Seen<'_>) -> bool {
-        self.current.reply == Reply::Executed
-            && Status::of(seen.head, seen.len).is_some_and(Status::cursor_exists)
+    /// Of a result whose rows are not sent before they are fetched, nothing follows.
+    fn columns_end(&mut self, seen: &Seen<'_>) {
+        let executed = self.current.reply == Reply::Executed;
+        match Status::of(seen.head, seen.len).filter(|_| executed) {
+            Some(status) if status.cursor_exists() => self.ended(seen),
+            Some(status) if status.out_parameters() => self.state = State::OutParameters,
+            Some(_) | None => self.state = State::Rows,
+        }
     }
 
     fn defined(&mut self, block: Block) {
@@ -331,19 +346,22 @@ impl Replies {
             Reply::SessionReset => self.standing.close_all_cursors(),
             Reply::Results
             | Reply::Executed
+            | Reply::Done
             | Reply::Rows
             | Reply::Prepared
             | Reply::Line
             | Reply::Stream => {}
         }
-        if status.more_results() { self.state = State::Waiting } else { self.finish() }
+        let more = status.more_results() || self.state == State::OutParameters;
+        if more { self.state = State::Waiting } else { self.finish() }
     }
 
     /// An error ends a whole reply.
     fn failed(&mut self) {
         match self.current.reply {
             Reply::Results | Reply::Executed => self.standing.not_said(),
-            Reply::StatementReset
+            Reply::Done
+            | Reply::StatementReset
             | Reply::SessionReset
             | Reply::Prepared
             | Reply::Rows

@@ -17,6 +17,7 @@ impl Status {
     const MORE_RESULTS: u16 = 1 << 3;
     const CURSOR_EXISTS: u16 = 1 << 6;
     const LAST_ROW_SENT: u16 = 1 << 7;
+    const OUT_PARAMETERS: u16 = 1 << 12;
     const IN_READ_ONLY_TRANSACTION: u16 = 1 << 13;
 
     /// Of the first octets of an OK, and of an EOF in the form of either: the old one is of one length alone.
@@ -43,6 +44,11 @@ impl Status {
     /// The rows stay on the server until they are fetched.
     pub(crate) fn cursor_exists(self) -> bool {
         self.0 & Self::CURSOR_EXISTS != 0
+    }
+
+    /// The rows are the parameters that a procedure gives back.
+    pub(crate) fn out_parameters(self) -> bool {
+        self.0 & Self::OUT_PARAMETERS != 0
     }
 
     /// A cursor has given its last row, and is closed.

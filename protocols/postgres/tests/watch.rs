@@ -49,6 +49,17 @@ fn a_session_is_quiet_only_outside_of_transactions() {
 }
 
 #[test]
+fn a_session_that_listens_holds_state_until_everything_is_discarded() {
+    let complete = |tag: &[u8]| Server(message(b'C', &[tag, b"\0"].concat()));
+    let holds = |steps: &[From]| watched(steps).holds_state();
+    assert!(!holds(&[query(), complete(b"SELECT 1"), ready(b'I')]));
+    assert!(holds(&[query(), complete(b"LISTEN"), ready(b'I')]));
+    assert!(holds(&[Server(message(b'A', b"\0\0\0\x01news\0\0"))]), "whoever is notified listens");
+    assert!(holds(&[complete(b"LISTEN"), complete(b"UNLISTEN")]), "another channel may be left");
+    assert!(!holds(&[complete(b"LISTEN"), complete(b"DISCARD ALL")]));
+}
+
+#[test]
 fn half_a_frame_in_either_direction_is_not_quiet() {
     let frame = message(b'N', b"notice");
     for end in 1..frame.len() {

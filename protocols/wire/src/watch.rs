@@ -26,6 +26,10 @@ pub enum Passage {
     /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
     /// shows it to the watch again if anything is left of it after the pause.
     Until(usize),
+    /// This many octets are passed on. What follows is the client's goodbye, at a moment when nothing is outstanding:
+    /// the server need not hear it. Only of a watch that was told that its link [may be
+    /// kept](Watch::may_be_kept).
+    Bye(usize),
 }
 
 /// Keeps track of frame boundaries and of what is outstanding.
@@ -51,12 +55,28 @@ pub trait Watch: Send + 'static {
     /// outstanding, no transaction, no half-sent frame in either direction. Doubt answers `false`.
     fn quiet(&self) -> bool;
 
+    /// Whether the session is known to hold something that would be lost with it and that its client would not notice
+    /// or could not make again: a subscription. What hides in statements is not known.
+    fn holds_state(&self) -> bool {
+        false
+    }
+
     /// Whether the server has answered everything that was passed on to it, and nothing is half-sent. A relay that
     /// pauses waits for this, so that what happens in the pause cannot overtake a reply.
     fn answered(&self) -> bool;
 
     /// Whether the client has announced that it is leaving, so that the server closing is no failure.
     fn client_left(&self) -> bool;
+
+    /// The link to the server may serve another client after this one: from now on, whatever a reset will have to
+    /// know is kept in mind.
+    fn may_be_kept(&mut self) {}
+
+    /// Whether the link to the server could be reset now: the session is quiet, and the server thinks that it goes
+    /// on. Doubt answers `false`.
+    fn reusable(&self) -> bool {
+        false
+    }
 
     /// The number that the next frame to the client bears, in protocols that number them.
     fn next_number(&self) -> u8 {

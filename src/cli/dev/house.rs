@@ -19,6 +19,7 @@ use crate::failure::Cause;
 use crate::metrics::Metrics;
 use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
+use crate::orders::Orders;
 use crate::registry;
 use crate::route::Serve;
 use crate::secret::Source;
@@ -73,6 +74,7 @@ impl House {
             metrics: Arc::new(Metrics::new().route(ROUTE, &endpoints)),
             ids: Arc::new(Ids::new()),
             errands: Arc::default(),
+            orders: Orders::default(),
         };
         let route = target.kind.build(route, parts);
         let drain = Drain::default();

@@ -78,14 +78,14 @@ fn session() -> Session {
 
 impl Session {
     async fn event(&mut self) -> Event {
-        poll_fn(|cx| self.copier.poll(cx, false)).await
+        poll_fn(|cx| self.copier.poll(cx, Until::End)).await
     }
 
     /// What the server hears while the session is being copied.
     async fn heard(&mut self, octets: usize) -> String {
         let mut heard = vec![0; octets];
         tokio::select! {
-            event = poll_fn(|cx| self.copier.poll(cx, false)) => panic!("{event:?} instead of words"),
+            event = poll_fn(|cx| self.copier.poll(cx, Until::End)) => panic!("{event:?} instead of words"),
             read = self.server.read_exact(&mut heard) => read.expect("the server reads"),
         };
         String::from_utf8(heard).expect("the words are text")
@@ -115,7 +115,7 @@ async fn what_is_held_goes_on_with_what_comes_behind_it() {
     let mut session = session();
     session.client.write_all(b"o").await.expect("the client writes");
     tokio::select! {
-        event = poll_fn(|cx| session.copier.poll(cx, false)) => panic!("{event:?}"),
+        event = poll_fn(|cx| session.copier.poll(cx, Until::End)) => panic!("{event:?}"),
         ready = session.server.readable() => panic!("it was not to be passed on: {ready:?}"),
         () = tokio::task::yield_now() => {}
     }
@@ -124,7 +124,7 @@ async fn what_is_held_goes_on_with_what_comes_behind_it() {
     session.client.shutdown().await.expect("the client ends");
     let mut rest = Vec::new();
     tokio::select! {
-        event = poll_fn(|cx| session.copier.poll(cx, true)) => assert!(matches!(event, Event::ClientEnded), "{event:?}"),
+        event = poll_fn(|cx| session.copier.poll(cx, Until::Quiet)) => assert!(matches!(event, Event::ClientEnded), "{event:?}"),
         read = session.server.read_to_end(&mut rest) => { read.expect("the server reads"); }
     }
     assert!(rest.is_empty(), "half a head is nobody's");

@@ -1,5 +1,5 @@
 //! What the tests stand on: private database servers, certificates, mounted Secrets, faulty networks,
-//! scripted servers, and the real `attache` process with its log.
+//! scripted servers, containers, an emulation of the kubelet, and the real `attache` process with its log.
 //!
 //! Everything blocks and runs on threads or processes of its own, so a test may call it from anywhere.
 //! Every wait has a deadline and panics with what it saw. Everything stops on drop, and also when the
@@ -7,10 +7,12 @@
 //!
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod container;
 pub mod dns;
 pub mod fault;
 pub mod http;
 mod keeper;
+pub mod kubelet;
 pub mod metrics;
 pub mod mounted;
 pub mod mysql;

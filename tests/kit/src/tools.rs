@@ -98,6 +98,33 @@ pub fn node() -> Result<Command, Missing> {
     Ok(command)
 }
 
+/// kubectl, for what it does without a cluster.
+pub fn kubectl() -> Result<Command, Missing> {
+    kubernetes("kubectl", "bin/kubectl")
+}
+
+/// Helm of a major version: 3 or 4.
+pub fn helm(major: u32) -> Result<Command, Missing> {
+    kubernetes(&format!("Helm {major}"), &format!("bin/helm{major}"))
+}
+
+/// Python with schemas of Kubernetes and an implementation of CEL.
+pub fn kubernetes_python() -> Result<Command, Missing> {
+    kubernetes("the schemas of Kubernetes", "venv/bin/python")
+}
+
+/// Prometheus' own judge of rules.
+pub fn promtool() -> Result<Command, Missing> {
+    existing("promtool", PathBuf::from("/usr/bin/promtool"))
+}
+
+/// Without the caller's clusters, plugins and repositories.
+fn kubernetes(what: &str, program: &str) -> Result<Command, Missing> {
+    let mut command = existing(what, cache().join("kubernetes").join(program))?;
+    command.env("KUBECONFIG", "/nonexistent").env("HOME", "/nonexistent");
+    Ok(command)
+}
+
 fn existing(what: &str, program: PathBuf) -> Result<Command, Missing> {
     if program.exists() { Ok(Command::new(program)) } else { Err(Missing(what.to_string())) }
 }

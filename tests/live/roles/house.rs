@@ -31,6 +31,10 @@ impl House {
         House { attache, health, control, listen }
     }
 
+    pub fn addr(&self) -> std::net::SocketAddr {
+        self.listen.addr()
+    }
+
     pub fn psql(&self, sql: &str) -> Command {
         let mut psql = tools::postgres_tool("psql").unwrap();
         psql.args(["-h", "127.0.0.1", "-U", "nobody", "-d", "postgres"]);

@@ -25,6 +25,8 @@ pub(crate) const OPTIONAL_METADATA: u64 = 1 << 25;
 pub(crate) const ZSTD: u64 = 1 << 26;
 pub(crate) const MULTI_FACTOR: u64 = 1 << 28;
 pub(crate) const CACHE_METADATA: u64 = 1 << 36;
+/// What every server has that is spoken to.
+pub(crate) const BASICS: u64 = PROTOCOL_41 | SECURE | PLUGIN_AUTH | LENENC | CONNECT_WITH_DB;
 pub(crate) const EVERYTHING: u64 = 0x7f_ffff_ffff;
 
 /// What a server says that has these flags, and is MySQL's if it says so.
@@ -83,7 +85,8 @@ pub(crate) fn head(flags: u64) -> Vec<u8> {
 pub(crate) fn response(flags: u64, answer: &[u8], plugin: &str) -> Vec<u8> {
     let flags = flags | PROTOCOL_41 | SECURE | PLUGIN_AUTH | LENENC;
     let answer = [&[answer.len() as u8], answer].concat();
-    packet(1, &[&head(flags), &b"app\0"[..], &answer, plugin.as_bytes(), b"\0"].concat())
+    let database: &[u8] = if flags & CONNECT_WITH_DB != 0 { b"shop\0" } else { b"" };
+    packet(1, &[&head(flags), &b"app\0"[..], &answer, database, plugin.as_bytes(), b"\0"].concat())
 }
 
 pub(crate) fn intent(server: u64, client: u64) -> Intent {
@@ -115,7 +118,7 @@ pub(crate) fn greeted(intent: &Intent, server: u64) -> Greeting {
 
 /// The watch of a session whose links both have these flags.
 pub(crate) fn watch(flags: u64) -> SessionWatch {
-    let server = flags | PROTOCOL_41 | SECURE | PLUGIN_AUTH | LENENC;
+    let server = flags | BASICS;
     let intent = intent(server, flags);
     match mysql(true).relay(&intent, &greeted(&intent, server)) {
         Relay::Watched(watch) => *watch,

@@ -1,0 +1,286 @@
+//! What a session is told about its own end: to go on, to end at a quiet moment, or to end now; and why.
+//!
+//! The process says so when it drains, and a route when its credential was rotated, when a reload has changed or
+//! removed it, or when a server has lost its role. A session hears of it by the [bell](crate::bell) and works out
+//! what it means for itself: until then it pays one atomic read for each wake-up.
+
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use attache_wire::ServerRole;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::bell::{Bell, Listener};
+use crate::chance;
+use crate::config::domain::{self, Live, OnRotation, Role};
+use crate::drain::{Drain, Phase, Phases, moments};
+use crate::failure::Cause;
+use crate::net::dial::Place;
+use crate::secret::Source;
+
+/// The share of `within` over which the ends of sessions are spread. The rest is for those that are busy.
+const SPREAD: (u32, u32) = (3, 4);
+/// So many places of the wrong role are remembered; names whose addresses change could bring any number.
+const MOST_DEMOTED: usize = 64;
+
+/// What a session has to do, from the least urgent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    #[default]
+    GoOn,
+    /// To end at the first moment when nothing is outstanding, and nothing is known that would be lost.
+    WhenFree(Cause),
+    /// To end at the first moment when nothing is outstanding.
+    WhenQuiet(Cause),
+    Now(Cause),
+}
+
+impl Order {
+    fn urgency(self) -> u8 {
+        match self {
+            Self::GoOn => 0,
+            Self::WhenFree(_) => 1,
+            Self::WhenQuiet(_) => 2,
+            Self::Now(_) => 3,
+        }
+    }
+
+    /// The more urgent one.
+    fn or(self, other: Self) -> Self {
+        if other.urgency() > self.urgency() { other } else { self }
+    }
+}
+
+/// What a route says to its sessions, through all its reloads that do not concern them. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Orders(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// Rung after each change.
+    bell: Bell,
+    standing: Mutex<Standing>,
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    rotation: Option<Rotation>,
+    /// Where servers are that have lost the role which the route asks for.
+    demoted: Vec<Spot>,
+    retired: Option<Phase>,
+}
+
+/// Sessions of generations before this one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Rotation {
+    generation: u64,
+    since: Instant,
+    policy: OnRotation,
+}
+
+/// What decides which orders concern a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    /// With which generation it logged in; 0 on a route without a credential.
+    pub generation: u64,
+    pub spot: Spot,
+}
+
+/// Where a server is, as far as sessions have to remember it: a fingerprint of the place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot(u64);
+
+impl Spot {
+    pub fn of(place: &Place) -> Self {
+        let mut hasher = DefaultHasher::new();
+        match place {
+            Place::Tcp(address) => address.hash(&mut hasher),
+            Place::Unix(path) => path.hash(&mut hasher),
+        }
+        Self(hasher.finish())
+    }
+}
+
+impl Orders {
+    /// Follows a credential: once a newer generation is accepted, sessions of older ones end as the policy says.
+    pub async fn follow_rotation(self, source: Source, policy: OnRotation) {
+        let mut verdicts = source.verdicts();
+        loop {
+            verdicts.borrow_and_update();
+            self.rotated(source.proven(), policy);
+            if verdicts.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// This is the newest generation that the server accepts. Where it accepts none, nobody has to leave.
+    fn rotated(&self, proven: Option<u64>, policy: OnRotation) {
+        let mut standing = self.standing();
+        let known = standing.rotation.map(|rotation| (rotation.generation, rotation.policy));
+        let wanted = proven.filter(|_| policy.live != Live::Keep).map(|generation| (generation, policy));
+        if known != wanted {
+            let since = Instant::now();
+            standing.rotation = wanted.map(|(generation, policy)| Rotation { generation, since, policy });
+            drop(standing);
+            self.0.bell.ring();
+        }
+    }
+
+    /// A server has told its role. Sessions of a route that writes do not stay on one that has become a replica.
+    pub fn heard_role(&self, place: &Place, wanted: Role, role: ServerRole) {
+        let spot = Spot::of(place);
+        let mut standing = self.standing();
+        let known = standing.demoted.iter().position(|demoted| *demoted == spot);
+        match (wanted == Role::Primary && role == ServerRole::Replica, known) {
+            (true, None) => {
+                standing.demoted.truncate(MOST_DEMOTED - 1);
+                standing.demoted.insert(0, spot);
+            }
+            (false, Some(at)) => drop(standing.demoted.remove(at)),
+            (true, Some(_)) | (false, None) => return,
+        }
+        drop(standing);
+        self.0.bell.ring();
+    }
+
+    /// A reload has taken the route away from its sessions: they have as long to end as the process would give them.
+    pub async fn retire(self, policy: domain::Drain) {
+        for (moment, phase) in moments(Instant::now(), policy) {
+            sleep_until(moment).await;
+            self.standing().retired = Some(phase);
+            self.0.bell.ring();
+        }
+    }
+
+    /// What concerns a session, and the process's drain.
+    pub fn follow(&self, drain: &Drain, facts: Facts) -> Ears {
+        let mut ears = Ears {
+            process: drain.watch(),
+            route: self.0.bell.listen(),
+            heard: self.0.bell.level(),
+            phase: drain.phase(),
+            orders: self.clone(),
+            facts,
+            alarm: None,
+            order: Order::GoOn,
+        };
+        ears.look();
+        ears
+    }
+
+    fn standing(&self) -> MutexGuard<'_, Standing> {
+        self.0.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a session hears its orders.
+#[derive(Debug)]
+pub struct Ears {
+    process: Phases,
+    route: Listener,
+    heard: u64,
+    phase: Phase,
+    orders: Orders,
+    facts: Facts,
+    /// Rings at the moment that was drawn for this session, where a rotation ends sessions over a while.
+    alarm: Option<Pin<Box<Sleep>>>,
+    order: Order,
+}
+
+impl Ears {
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// The session has moved to another link, or another generation.
+    pub fn moved(&mut self, facts: Facts) {
+        if self.facts != facts {
+            self.facts = facts;
+            self.alarm = None;
+            self.look();
+        }
+    }
+
+    /// Ready once there is another order.
+    pub fn poll_changed(&mut self, cx: &mut Context<'_>) -> Poll<Order> {
+        while self.poll_news(cx).is_ready() {
+            let before = self.order;
+            self.look();
+            if self.order != before {
+                return Poll::Ready(self.order);
+            }
+        }
+        Poll::Pending
+    }
+
+    fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut news = false;
+        if let Poll::Ready(phase) = self.process.poll_after(cx, self.phase) {
+            self.phase = phase;
+            news = true;
+        }
+        if let Poll::Ready(level) = self.route.poll_above(cx, self.heard) {
+            self.heard = level;
+            news = true;
+        }
+        // Once it has rung, the order says so.
+        if let (Some(alarm), Order::GoOn) = (&mut self.alarm, self.order) {
+            news |= alarm.as_mut().poll(cx).is_ready();
+        }
+        if news { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Works out what everything together means.
+    fn look(&mut self) {
+        let orders = self.orders.clone();
+        let standing = orders.standing();
+        let of_process = in_phase(self.phase, Cause::ShuttingDown);
+        let of_reload = standing.retired.map_or(Order::GoOn, |phase| in_phase(phase, Cause::RouteChanged));
+        let demoted = standing.demoted.contains(&self.facts.spot);
+        let of_role = if demoted { Order::WhenQuiet(Cause::ServerDemoted) } else { Order::GoOn };
+        let of_rotation = self.of_rotation(standing.rotation.as_ref());
+        self.order = of_process.or(of_reload).or(of_role).or(of_rotation);
+    }
+
+    fn of_rotation(&mut self, rotation: Option<&Rotation>) -> Order {
+        let own = self.facts.generation;
+        let Some(rotation) = rotation.filter(|rotation| (1..rotation.generation).contains(&own)) else {
+            self.alarm = None;
+            return Order::GoOn;
+        };
+        match rotation.policy.live {
+            Live::Keep => Order::GoOn,
+            Live::Cut => Order::Now(Cause::CredentialRotated),
+            Live::Drain => {
+                let draw = || rotation.since + some_of(rotation.policy.within * SPREAD.0 / SPREAD.1);
+                let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(draw())));
+                match alarm.deadline() <= Instant::now() {
+                    true => Order::WhenFree(Cause::CredentialRotated),
+                    false => Order::GoOn,
+                }
+            }
+        }
+    }
+}
+
+fn in_phase(phase: Phase, cause: Cause) -> Order {
+    match phase {
+        Phase::Serving | Phase::Draining => Order::GoOn,
+        Phase::Closing => Order::WhenQuiet(cause),
+        Phase::Cut => Order::Now(cause),
+    }
+}
+
+/// From nothing to all of it, each as likely as the other.
+fn some_of(duration: Duration) -> Duration {
+    let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+    Duration::from_millis(chance::up_to(millis).into())
+}
+
+#[cfg(test)]
+mod tests;

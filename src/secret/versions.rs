@@ -1,0 +1,295 @@
+//! The versions of a credential that are kept, and how the server took each: which one a login should use.
+//!
+//! A new version is not trusted before the server has accepted it: until then, the last one that the server accepted
+//! goes on. Where that one fails too, nothing is lost by trying the new one at once.
+
+use std::sync::Arc;
+
+use super::material::{Contents, Material};
+
+/// What is known of the versions. Kept are the current one, the one before it, and the last one that worked.
+#[derive(Default)]
+pub(super) struct Versions {
+    /// Newest first.
+    kept: Vec<Version>,
+    /// Counts the server's verdicts, which puts them in order.
+    verdicts: u64,
+    pub(super) ever_worked: bool,
+}
+
+/// One version, and the number of the server's last yes and last no to it.
+struct Version {
+    material: Arc<Material>,
+    worked: Option<u64>,
+    rejected: Option<u64>,
+}
+
+/// How the server takes the current version.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum State {
+    /// There is none.
+    #[default]
+    Missing,
+    /// Nobody knows yet.
+    Untried,
+    /// It was accepted last time.
+    Ok,
+    /// It was rejected, but an older one works.
+    Degraded,
+    /// It was rejected, and no other one works.
+    Rejected,
+}
+
+impl State {
+    /// As status and log call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Untried => "untried",
+            Self::Ok => "ok",
+            Self::Degraded => "degraded",
+            Self::Rejected => "rejected",
+        }
+    }
+}
+
+impl Versions {
+    /// The number of the new generation, if what was read is one.
+    pub(super) fn accept(&mut self, contents: Contents) -> Option<u64> {
+        if self.kept.first().is_some_and(|current| contents.same_as(&current.material)) {
+            return None;
+        }
+        let generation = self.kept.first().map_or(0, Version::generation) + 1;
+        let material = Arc::new(contents.accept(generation));
+        self.kept.insert(0, Version { material, worked: None, rejected: None });
+        let works = self.kept.iter().skip(1).find(|version| version.works()).map(Version::generation);
+        self.kept
+            .retain(|version| version.generation() + 1 >= generation || works == Some(version.generation()));
+        Some(generation)
+    }
+
+    pub(super) fn current(&self) -> Option<&Arc<Material>> {
+        self.kept.first().map(|version| &version.material)
+    }
+
+    /// The next one after the current one that a login may fall back to.
+    pub(super) fn previous(&self) -> Option<&Arc<Material>> {
+        let works = self.kept.iter().skip(1).find(|version| version.works());
+        works.or(self.kept.get(1)).map(|version| &version.material)
+    }
+
+    /// In the order in which a login should try them.
+    pub(super) fn candidates(&self) -> Vec<Arc<Material>> {
+        let mut order: Vec<_> = self.kept.iter().map(|version| Arc::clone(&version.material)).collect();
+        if !order.is_empty() {
+            order[..=self.in_use()].rotate_right(1);
+        }
+        order
+    }
+
+    /// The version that new sessions use.
+    pub(super) fn used(&self) -> Option<&Arc<Material>> {
+        self.kept.get(self.in_use()).map(|version| &version.material)
+    }
+
+    /// The current version, where sessions go on with an older one until somebody has tried it.
+    pub(super) fn on_trial(&self) -> Option<&Arc<Material>> {
+        self.current().filter(|_| self.in_use() > 0)
+    }
+
+    /// The newest generation that the server accepts.
+    pub(super) fn proven(&self) -> Option<u64> {
+        self.kept.iter().find(|version| version.works()).map(Version::generation)
+    }
+
+    pub(super) fn state(&self) -> State {
+        match self.kept.first() {
+            None => State::Missing,
+            Some(current) if current.is_rejected() && self.in_use() > 0 => State::Degraded,
+            Some(current) if current.is_rejected() => State::Rejected,
+            Some(current) if current.works() => State::Ok,
+            Some(_) => State::Untried,
+        }
+    }
+
+    /// Whether the server's last word on this generation was no.
+    pub(super) fn is_rejected(&self, generation: u64) -> bool {
+        self.kept.iter().any(|version| version.generation() == generation && version.is_rejected())
+    }
+
+    /// Takes note of a yes; returns whether this is news.
+    pub(super) fn worked(&mut self, generation: u64) -> bool {
+        self.ever_worked = true;
+        self.verdicts += 1;
+        let verdict = self.verdicts;
+        let Some(version) = self.version(generation) else { return false };
+        let news = !version.works();
+        version.worked = Some(verdict);
+        news
+    }
+
+    /// Takes note of a no; returns whether this is news.
+    pub(super) fn rejected(&mut self, generation: u64) -> bool {
+        self.verdicts += 1;
+        let verdict = self.verdicts;
+        let Some(version) = self.version(generation) else { return false };
+        let (news, worked) = (!version.is_rejected(), version.works());
+        version.rejected = Some(verdict);
+        if worked {
+            // The server has changed its mind: what it said to others before means nothing any more.
+            self.forget_rejections(generation);
+        }
+        news
+    }
+
+    fn forget_rejections(&mut self, but: u64) {
+        let others = self.kept.iter_mut().filter(|version| version.generation() != but);
+        for version in others.filter(|version| version.is_rejected()) {
+            (version.rejected, version.worked) = (None, None);
+        }
+    }
+
+    /// Which of the kept ones comes first: the current one, unless an older one works and is known to be better.
+    fn in_use(&self) -> usize {
+        let Some(current) = self.kept.first().filter(|current| !current.works()) else { return 0 };
+        let older = self.kept.iter().skip(1).position(|version| version.works()).map_or(0, |at| at + 1);
+        let better = current.worked.is_none() || self.kept[older].worked > current.rejected;
+        if better { older } else { 0 }
+    }
+
+    fn version(&mut self, generation: u64) -> Option<&mut Version> {
+        self.kept.iter_mut().find(|version| version.generation() == generation)
+    }
+}
+
+impl Version {
+    fn generation(&self) -> u64 {
+        self.material.generation()
+    }
+
+    /// Whether the server's last word was yes.
+    fn works(&self) -> bool {
+        self.worked > self.rejected
+    }
+
+    /// Whether the server's last word was no.
+    fn is_rejected(&self) -> bool {
+        self.rejected > self.worked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use attache_wire::Secret;
+    use zeroize::Zeroizing;
+
+    use super::*;
+
+    fn contents(password: &str) -> Contents {
+        let secret = Secret::new(Zeroizing::new(password.as_bytes().to_vec()));
+        Contents { user: Some("orders".into()), secret: Some(secret), identity: None, file_time: None }
+    }
+
+    fn versions(passwords: &[&str]) -> Versions {
+        let mut versions = Versions::default();
+        for password in passwords {
+            versions.accept(contents(password));
+        }
+        versions
+    }
+
+    fn order(versions: &Versions) -> Vec<u64> {
+        versions.candidates().iter().map(|material| material.generation()).collect()
+    }
+
+    fn on_trial(versions: &Versions) -> Option<u64> {
+        versions.on_trial().map(|material| material.generation())
+    }
+
+    #[test]
+    fn equal_content_is_no_new_generation() {
+        let mut versions = versions(&["a"]);
+        assert_eq!(versions.accept(contents("a")), None);
+        assert_eq!(versions.accept(contents("b")), Some(2));
+        assert_eq!(versions.accept(contents("a")), Some(3));
+    }
+
+    #[test]
+    fn older_generations_are_let_go_but_not_the_last_one_that_worked() {
+        let mut versions = versions(&["a"]);
+        let first = Arc::downgrade(versions.current().expect("a version"));
+        versions.accept(contents("b"));
+        assert!(first.upgrade().is_some());
+        versions.accept(contents("c"));
+        assert!(first.upgrade().is_none());
+
+        versions.worked(3);
+        for password in ["d", "e", "f"] {
+            versions.accept(contents(password));
+        }
+        assert_eq!(order(&versions), [3, 6, 5]);
+        assert_eq!(versions.previous().map(|material| material.generation()), Some(3));
+    }
+
+    #[test]
+    fn the_newer_generation_comes_first_while_none_has_worked() {
+        assert_eq!(order(&Versions::default()), [0u64; 0]);
+        assert_eq!(order(&versions(&["a"])), [1]);
+        assert_eq!(order(&versions(&["a", "b", "c"])), [3, 2]);
+        assert_eq!(on_trial(&versions(&["a", "b"])), None);
+    }
+
+    #[test]
+    fn a_new_generation_waits_for_its_trial_behind_one_that_works() {
+        let mut versions = versions(&["a"]);
+        versions.worked(1);
+        assert_eq!((versions.state(), versions.proven()), (State::Ok, Some(1)));
+        versions.accept(contents("b"));
+        assert_eq!((order(&versions), versions.state()), (vec![1, 2], State::Untried));
+        assert_eq!(on_trial(&versions), Some(2));
+        versions.worked(2);
+        assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Ok));
+        assert_eq!((on_trial(&versions), versions.proven()), (None, Some(2)));
+    }
+
+    #[test]
+    fn a_rejected_generation_is_kept_aside_while_an_older_one_works() {
+        let mut versions = versions(&["a", "b"]);
+        versions.worked(1);
+        versions.rejected(2);
+        assert_eq!((order(&versions), versions.state()), (vec![1, 2], State::Degraded));
+        assert_eq!(versions.proven(), Some(1));
+        versions.rejected(1);
+        assert!(!versions.is_rejected(2), "it may be what the server has changed to");
+        assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Untried));
+        versions.rejected(2);
+        assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Rejected));
+        assert_eq!((on_trial(&versions), versions.proven()), (None, None));
+        versions.worked(2);
+        assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Ok));
+    }
+
+    #[test]
+    fn an_older_generation_takes_over_from_one_that_stopped_working_once_it_has_worked_again() {
+        let mut versions = versions(&["a", "b"]);
+        versions.worked(1);
+        versions.worked(2);
+        versions.rejected(2);
+        assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Rejected));
+        versions.worked(1);
+        assert_eq!((order(&versions), versions.state()), (vec![1, 2], State::Degraded));
+    }
+
+    #[test]
+    fn verdicts_are_news_once() {
+        let mut versions = versions(&["a"]);
+        assert!(!versions.ever_worked);
+        assert!(versions.rejected(1));
+        assert!(!versions.rejected(1) && versions.is_rejected(1));
+        assert!(!versions.ever_worked);
+        assert!(versions.worked(1));
+        assert!(!versions.worked(1) && !versions.is_rejected(1));
+        assert!(versions.ever_worked);
+        assert!(!versions.worked(7), "a generation that was let go");
+    }
+}

@@ -1,0 +1,168 @@
+//! Sessions of an old password end as the route says, and never where it would hurt.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use attache_kit::postgres::Encryption;
+use attache_kit::*;
+
+use crate::house::*;
+use crate::raw::{self, Raw};
+use crate::servers::{self, Account, Db};
+
+fn rotate(db: &Db, account: &Account) {
+    let new = format!("{SECRET}-2");
+    db.server.password(&account.name, &new, Encryption::Scram);
+    account.secret.credential(&account.name, &new);
+}
+
+fn accepted(house: &House, generation: u64) {
+    house.attache.wait_for("the new generation to be accepted", SOON, |line| {
+        line["message"] == "credential accepted" && line["generation"] == generation
+    });
+}
+
+fn ended_for_rotation(house: &House) -> usize {
+    house.attache.count(|line| line["result"] == "credential_rotated")
+}
+
+/// Links of a generation, as the status page tells them.
+fn links(house: &House, generation: &str) -> i64 {
+    let status = http::get(house.control.addr(), "/status").unwrap().json();
+    status["routes"][0]["links_by_generation"][generation].as_i64().unwrap_or_default()
+}
+
+/// What a client is told between two statements.
+fn told_to_leave(session: &mut Raw) {
+    let report = session.last_words();
+    assert_eq!(report.code(), "57P01", "{report:?}");
+    assert!(report.message().contains("the credential was rotated"), "{report:?}");
+}
+
+/// A client that works in transactions, and comes again where it is sent away before one. Anywhere else it must not be.
+fn transactions(house: &House, account: &Account, over: &AtomicBool, sent_away: &AtomicUsize) -> usize {
+    let mut done = 0;
+    let mut session = house.raw(&account.name);
+    while !over.load(Ordering::Relaxed) {
+        session.send(&raw::query("begin"));
+        let first = session.message().expect("an answer");
+        if first.tag == b'E' {
+            assert_eq!(first.report().code(), "57P01");
+            sent_away.fetch_add(1, Ordering::Relaxed);
+            session = house.raw(&account.name);
+            continue;
+        }
+        session.until(b'Z');
+        session.query("insert into t select 1");
+        session.query("copy t to stdout");
+        session.query("commit");
+        done += 1;
+    }
+    done
+}
+
+#[test]
+fn drain_ends_old_sessions_between_transactions_and_never_within() {
+    for db in servers::each() {
+        let account = db.account("drained");
+        let house = Route::to(db, &account).on_rotation("{ live: drain, within: 4s }").start();
+        house.query(&account.name, "create table t (i int)");
+        accepted(&house, 1);
+        let (over, sent_away) = (AtomicBool::new(false), AtomicUsize::new(0));
+        let done = std::thread::scope(|scope| {
+            let clients: Vec<_> =
+                (0..6).map(|_| scope.spawn(|| transactions(&house, &account, &over, &sent_away))).collect();
+            eventually("all to work", SOON, || (links(&house, "1") >= 6).then_some(()));
+            rotate(db, &account);
+            eventually("all old sessions to leave", SOON, || {
+                (sent_away.load(Ordering::Relaxed) >= 6 && links(&house, "1") == 0).then_some(())
+            });
+            over.store(true, Ordering::Relaxed);
+            clients.into_iter().map(|client| client.join().unwrap()).sum::<usize>()
+        });
+        assert_eq!(sent_away.load(Ordering::Relaxed), 6, "each left once");
+        assert_eq!(house.query(&account.name, "select count(*) from t"), done.to_string());
+        eventually("a line for each", SOON, || (ended_for_rotation(&house) == 6).then_some(()));
+    }
+}
+
+#[test]
+fn drain_waits_for_a_transaction_a_copy_and_half_a_request_and_keeps_who_listens() {
+    for db in servers::each() {
+        let account = db.account("held_back");
+        let house = Route::to(db, &account).on_rotation("{ live: drain, within: 1s }").start();
+        house.query(&account.name, "create table t (i int)");
+        accepted(&house, 1);
+        let session = || house.raw(&account.name);
+        let (mut idle, mut in_transaction, mut in_copy) = (session(), session(), session());
+        let (mut halfway, mut listening, mut stopped) = (session(), session(), session());
+        in_transaction.query("begin");
+        in_copy.send(&raw::query("copy t from stdin"));
+        in_copy.until(b'G');
+        let request = raw::query("select 1");
+        let (first, second) = request.split_at(3);
+        halfway.send(first);
+        listening.query("listen news");
+        stopped.query("listen news");
+        stopped.query("discard all");
+
+        rotate(db, &account);
+        told_to_leave(&mut idle);
+        told_to_leave(&mut stopped);
+        // Longer than the whole window.
+        let window = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < window {
+            assert!(in_transaction.is_silent() && in_copy.is_silent() && halfway.is_silent());
+        }
+        assert_eq!(links(&house, "1"), 4, "those who could not leave are shown");
+
+        in_transaction.query("insert into t select 1");
+        in_transaction.query("commit");
+        told_to_leave(&mut in_transaction);
+        in_copy.send(&[raw::message(b'd', b"2\n"), raw::message(b'c', b"")].concat());
+        in_copy.until(b'Z');
+        told_to_leave(&mut in_copy);
+        halfway.send(second);
+        halfway.until(b'Z');
+        told_to_leave(&mut halfway);
+
+        house.query(&account.name, "notify news");
+        assert_eq!(listening.message().map(|message| message.tag), Some(b'A'));
+        listening.query("select 1");
+        assert_eq!(links(&house, "1"), 1);
+        eventually("a line for each", SOON, || (ended_for_rotation(&house) == 5).then_some(()));
+    }
+}
+
+#[test]
+fn cut_ends_every_old_session_at_once() {
+    for db in servers::each() {
+        let account = db.account("cut_off");
+        let house = Route::to(db, &account).on_rotation("{ live: cut, within: 1h }").start();
+        accepted(&house, 1);
+        let mut idle = house.raw(&account.name);
+        let mut in_transaction = house.raw(&account.name);
+        in_transaction.query("begin");
+        let mut busy = house.raw(&account.name);
+        busy.send(&raw::query("select pg_sleep(600)"));
+        rotate(db, &account);
+        for session in [&mut idle, &mut in_transaction, &mut busy] {
+            told_to_leave(session);
+        }
+        eventually("the server to be left", SOON, || (links(&house, "1") == 0).then_some(()));
+        assert_eq!(house.query(&account.name, "select 1"), "1");
+    }
+}
+
+#[test]
+fn keep_lets_them_live() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("kept");
+    let house = Route::to(db, &account).on_rotation("{ live: keep, within: 0s }").start();
+    let mut session = house.raw(&account.name);
+    rotate(db, &account);
+    accepted(&house, 2);
+    assert!(session.is_silent());
+    assert_eq!(session.value("select 1"), "1");
+    assert_eq!(links(&house, "1"), 1);
+}

@@ -1,0 +1,148 @@
+//! A new password is tried before it is trusted, and a wrong one does not lock the account.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use attache_kit::postgres::Encryption;
+use attache_kit::*;
+use serde_json::Value;
+
+use crate::house::*;
+use crate::servers::{self, Db};
+
+/// Longer than anything that would be saved by chance.
+const GAP: Duration = Duration::from_secs(4);
+
+fn password(number: usize) -> String {
+    format!("{SECRET}-{number}")
+}
+
+fn credential(house: &House) -> Value {
+    http::get(house.control.addr(), "/status").unwrap().json()["routes"][0]["credential"].clone()
+}
+
+fn metric(house: &House, name: &str) -> f64 {
+    Metrics::scrape(house.health.addr()).value(name, &[]).unwrap_or_default()
+}
+
+fn is_in_state(house: &House, state: &str) {
+    eventually(&format!("the state {state}"), SOON, || (credential(house)["state"] == state).then_some(()));
+}
+
+fn no_session_failed(house: &House) {
+    let failed = house.attache.count(|line| line["kind"] == "session" && line["result"] != "ok");
+    assert_eq!(failed, 0, "{}", house.attache.stderr());
+}
+
+/// Rejected logins of a user, by the server's log.
+fn rejections(db: &Db, user: &str) -> usize {
+    let wanted = format!("password authentication failed for user \"{user}\"");
+    db.server.log().lines().filter(|line| line.contains(&wanted)).count()
+}
+
+#[test]
+fn a_secret_that_comes_long_before_the_database_is_kept_aside_until_it_works() {
+    for db in servers::each() {
+        let account = db.account("secret_first");
+        let house = Route::to(db, &account).start();
+        is_in_state(&house, "ok");
+        account.secret.credential(&account.name, &password(2));
+        is_in_state(&house, "degraded");
+        let degraded = credential(&house);
+        assert_eq!((&degraded["generation"], &degraded["generation_in_use"]), (&2.into(), &1.into()));
+        assert_eq!(metric(&house, "attache_credential_degraded"), 1.0);
+        assert_eq!(metric(&house, "attache_credential_generation_in_use"), 1.0);
+
+        let start = Instant::now();
+        while start.elapsed() < GAP {
+            assert_eq!(house.query(&account.name, "select 1"), "1");
+        }
+        let spent = rejections(db, &account.name);
+        assert!(
+            (1..=4).contains(&spent),
+            "the trial alone was rejected, with longer and longer pauses: {spent}"
+        );
+
+        db.server.password(&account.name, &password(2), Encryption::Scram);
+        assert_eq!(house.query(&account.name, "select 1"), "1");
+        is_in_state(&house, "ok");
+        assert_eq!(metric(&house, "attache_credential_degraded"), 0.0);
+        no_session_failed(&house);
+        let told = |message: &str, state: &str| {
+            house
+                .attache
+                .count(|line| line["message"] == message && line["generation"] == 2 && line["state"] == state)
+        };
+        assert_eq!((told("credential rejected", "degraded"), told("credential accepted", "ok")), (1, 1));
+    }
+}
+
+#[test]
+fn sessions_wait_for_a_secret_that_comes_long_after_the_database() {
+    for db in servers::each() {
+        let account = db.account("database_first");
+        let house = Route::to(db, &account).upstream("wait: 30s").start();
+        is_in_state(&house, "ok");
+        db.server.password(&account.name, &password(2), Encryption::Scram);
+        thread::scope(|scope| {
+            let waiting: Vec<_> =
+                (0..4).map(|_| scope.spawn(|| house.query(&account.name, "select 1"))).collect();
+            thread::sleep(GAP);
+            assert!(waiting.iter().all(|session| !session.is_finished()), "they wait");
+            account.secret.credential(&account.name, &password(2));
+            let start = Instant::now();
+            for session in waiting {
+                assert_eq!(session.join().unwrap(), "1");
+            }
+            assert!(start.elapsed() < GAP, "the new generation is tried at once");
+        });
+        no_session_failed(&house);
+    }
+}
+
+#[test]
+fn a_new_generation_that_is_wrong_costs_no_session_anything() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("mistyped");
+    let house = Route::to(db, &account).start();
+    is_in_state(&house, "ok");
+    for number in 2..5 {
+        account.secret.credential(&account.name, &password(number));
+        eventually("the next one", SOON, || {
+            let standing = credential(&house);
+            (standing["generation"] == number && standing["state"] == "degraded").then_some(())
+        });
+        assert_eq!(house.query(&account.name, "select 1"), "1");
+        assert_eq!(credential(&house)["generation_in_use"], 1, "the one that works is never let go");
+    }
+    account.secret.credential(&account.name, SECRET);
+    is_in_state(&house, "ok");
+    no_session_failed(&house);
+}
+
+/// However many sessions ask, the server sees a handful of rejected logins: accounts are locked after a few.
+#[test]
+fn no_more_than_ten_rejected_logins_a_minute_reach_the_server() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("nearly_locked");
+    let house = Route::to(db, &account).upstream("wait: 200ms").unprobed().start();
+    assert_eq!(house.query(&account.name, "select 1"), "1");
+    db.server.password(&account.name, &password(2), Encryption::Scram);
+    let start = Instant::now();
+    let mut refused = 0;
+    while start.elapsed() < Duration::from_secs(15) {
+        let report = house.refusal(&account.name);
+        assert_eq!(report.code(), "28P01");
+        refused += 1;
+    }
+    let sent = rejections(db, &account.name);
+    assert!(refused > 20 && (2..=10).contains(&sent), "{sent} sent for {refused} sessions");
+    let withheld = house.attache.count(|line| {
+        line["result"] == "credential_rejected"
+            && line["detail"].as_str().is_some_and(|text| text.contains("not sent"))
+    });
+    assert!(withheld > 0 && metric(&house, "attache_logins_withheld_total") >= withheld as f64);
+    account.secret.credential(&account.name, &password(2));
+    is_in_state(&house, "untried");
+    assert_eq!(house.query(&account.name, "select 1"), "1", "a new generation is tried at once");
+}
