@@ -188,10 +188,18 @@ fn a_wrong_password_is_told_in_our_words_to_every_client() {
             assert!(why.contains(ours), "{client:?}: {why}");
             assert!(!why.contains("wrong_password"), "the user is not the client's business: {why}");
         }
-        let house = way.house.as_ref().unwrap();
-        let line = house.refuses("wrong_password", REJECTED, "credential_rejected");
+    }
+}
+
+#[test]
+fn a_credential_that_is_put_right_is_used_by_the_next_session() {
+    for db in servers::each() {
+        db.account("put_right");
+        db.server.password("put_right", "another password", db.flavour().plugin());
+        let house = Route::to(db, "put_right").unprobed().start();
+        let line = house.refuses("put_right", REJECTED, "credential_rejected");
         assert_eq!((&line["stage"], &line["ended_by"]), (&"login".into(), &"upstream".into()), "{line}");
-        db.server.password("wrong_password", SECRET, db.flavour().plugin());
-        assert_eq!(way.query(WHO), "wrong_password@%", "the next session is tried anew");
+        db.server.password("put_right", SECRET, db.flavour().plugin());
+        assert_eq!(house.raw("put_right").value(WHO), "put_right@%");
     }
 }

@@ -19,6 +19,7 @@ pub struct Route {
     endpoints: Vec<String>,
     tls: String,
     secret: Arc<Mounted>,
+    credential: String,
     upstream: Vec<String>,
     keys: Vec<String>,
     top: Vec<String>,
@@ -32,10 +33,12 @@ impl Route {
 
     /// By the name `localhost`, which the certificates of the tests carry.
     pub fn at(addr: SocketAddr, account: &str) -> Route {
+        let secret = Arc::new(Mounted::new(&[("username", account), ("password", SECRET)]));
         Route {
             endpoints: vec![format!("localhost:{}", addr.port())],
             tls: "verify-full".to_owned(),
-            secret: Arc::new(Mounted::new(&[("username", account), ("password", SECRET)])),
+            credential: String::new(),
+            secret,
             upstream: Vec::new(),
             keys: Vec::new(),
             top: Vec::new(),
@@ -69,6 +72,11 @@ impl Route {
         Route { secret: Arc::clone(secret), ..self }
     }
 
+    /// What becomes of sessions whose generation is not the newest any more.
+    pub fn on_rotation(self, yaml: &str) -> Route {
+        Route { credential: format!(", on_rotation: {yaml}"), ..self }
+    }
+
     /// A further key of `upstream`.
     pub fn upstream(mut self, yaml: &str) -> Route {
         self.upstream.push(yaml.to_owned());
@@ -99,12 +107,13 @@ impl Route {
         };
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\n{}routes:\n  db:\n    protocol: mysql\n    \
-             listen: {}\n    credential: {{ path: {} }}\n{}    upstream:\n      endpoints: {:?}\n      tls: {}\n{}",
+             listen: {}\n    credential: {{ path: {}{} }}\n{}    upstream:\n      endpoints: {:?}\n      tls: {}\n{}",
             health.addr(),
             control.addr(),
             lines(&self.top, ""),
             listen.addr(),
             self.secret.path().display(),
+            self.credential,
             lines(&self.keys, "    "),
             self.endpoints,
             self.tls,

@@ -64,13 +64,19 @@ fn sessions_follow_read_only_while_it_changes() {
         };
         places([&pair.one, &pair.other, &pair.other]);
         let mut stays = primary.raw("app");
+        assert_eq!(stays.value(WHERE), port(&pair.one));
         pair.swap(&pair.other, &pair.one);
         places([&pair.other, &pair.one, &pair.one]);
-        assert_eq!(stays.value(WHERE), port(&pair.one), "a session that lives is left in peace");
-        let lines = primary.attache.log();
-        let failed: Vec<_> =
-            lines.iter().filter(|line| line["kind"] == "session" && line["result"] != "ok").collect();
-        assert!(failed.is_empty(), "{failed:?}");
+        let report = stays.last_words();
+        assert_eq!(report.code(), (1053, "08S01"), "its server takes no writes any more: {report:?}");
+        assert_eq!(primary.ended(report.session())["result"], "server_demoted");
+        for house in [&primary, &replica, &prefer] {
+            let ended = |line: &Value| line["kind"] == "session" && line["result"].is_string();
+            let lines = house.attache.log().into_iter().filter(ended);
+            let failed: Vec<_> =
+                lines.filter(|line| line["result"] != "ok" && line["result"] != "server_demoted").collect();
+            assert!(failed.is_empty(), "{failed:?}");
+        }
     }
 }
 

@@ -200,3 +200,34 @@ fn mysql_keeps_two_passwords_while_the_secret_changes() {
     let retries = house.metric("attache_login_retries_total", &[]).unwrap_or_default();
     assert_eq!(retries, 0.0, "nothing had to be tried twice");
 }
+
+#[test]
+fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once() {
+    for db in servers::each() {
+        for (live, name) in [("drain, within: 3s", "rotated_drain"), ("cut", "rotated_cut")] {
+            db.account(name);
+            db.server.password(name, &password(1), db.flavour().plugin());
+            let (route, secret) = route(db, name);
+            let house = route.on_rotation(&format!("{{ live: {live} }}")).start();
+            let mut idle = house.raw(name);
+            idle.value("create table line (n int)");
+            let mut busy = house.raw(name);
+            busy.query("begin");
+            assert!(busy.query("insert into line values (1)").1);
+            accepted(&house, 1);
+            db.server.password(name, &password(2), db.flavour().plugin());
+            assert!(secret.credential(name, &password(2)));
+
+            let report = idle.last_words();
+            assert_eq!(report.code(), (1053, "08S01"), "{live}: {report:?}");
+            assert_eq!(house.ended(report.session())["result"], "credential_rotated", "{live}");
+            if live != "cut" {
+                assert!(!busy.query("commit").1, "a transaction is finished");
+            }
+            assert_eq!(busy.last_words().code(), (1053, "08S01"), "{live}");
+            let kept = if live == "cut" { "0" } else { "1" };
+            assert_eq!(house.raw(name).value("select count(*) from line"), kept);
+            forgotten(&house, 1);
+        }
+    }
+}
