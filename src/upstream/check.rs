@@ -145,7 +145,7 @@ impl<P: Protocol> Found<'_, P> {
         let (verdict, detail) = match told {
             None => (Verdict::Skipped, "not reached".to_owned()),
             Some(None) if wanted == Role::Any => {
-                (Verdict::Skipped, "the server does not report it".to_owned())
+                (Verdict::Skipped, "the server does not tell it unasked, and the route takes any".to_owned())
             }
             Some(None) => (Verdict::Skipped, "the server does not tell it".to_owned()),
             Some(Some(role)) if wanted.admits(Some(role)) => (Verdict::Passed, role.name().to_owned()),

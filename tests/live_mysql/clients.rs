@@ -83,6 +83,7 @@ impl Client {
             Client::Mysqlclient => script(tools::python().unwrap(), way, MYSQLCLIENT),
             Client::Mysql2 => script(tools::node().unwrap(), way, MYSQL2),
         };
+        let ran = way.heard(ran);
         if ran.status.success() { Ok(ran.stdout.trim().to_owned()) } else { Err(ran.stderr) }
     }
 
@@ -96,7 +97,7 @@ impl Client {
         Ok(())
     }
 
-    fn program(self, way: &Way) -> Result<Command, StartError> {
+    pub fn program(self, way: &Way) -> Result<Command, StartError> {
         match self {
             Client::MariaDb => Ok(on_the_way(tools::mariadb_tool("mariadb")?, Flavour::MariaDb, way)),
             Client::MySql => Ok(on_the_way(tools::mysql_tool("mysql")?, Flavour::MySql, way)),
@@ -125,14 +126,19 @@ impl Way {
 
     /// What a statement returns.
     pub fn query(&self, sql: &str) -> String {
-        tools::run(self.program().args(["-e", sql]), b"", LONG).ok().trim_end().to_owned()
+        self.run(self.program().args(["-e", sql]), b"").ok().trim_end().to_owned()
+    }
+
+    /// A program on this way, to its end.
+    pub fn run(&self, program: &mut Command, input: &[u8]) -> Ran {
+        self.heard(tools::run(program, input, LONG))
     }
 
     /// A script of `clients/`, to its end.
     pub fn run_script(&self, mut command: Command, name: &str) -> Ran {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/live_mysql/clients");
         command.arg(folder.join(name)).env("WAY", self.json().to_string());
-        tools::run(command.env("PYTHONDONTWRITEBYTECODE", "1"), b"", LONG)
+        self.run(command.env("PYTHONDONTWRITEBYTECODE", "1"), b"")
     }
 }
 

@@ -5,7 +5,7 @@ use attache_kit::*;
 
 use crate::clients::{Client, SOON};
 use crate::servers::{self, Db, SECRET};
-use crate::ways::{self, Way};
+use crate::ways::{self, Files, Way};
 
 /// The account `name` by this plugin, as clients come to it over TLS.
 fn over_tls(db: &'static Db, name: &str, plugin: Plugin, require: Require) -> Way {
@@ -22,6 +22,22 @@ fn every_client_logs_in_on_every_way() {
             }
             let account = client.log_in(&way).unwrap_or_else(|why| panic!("{client:?}, {}: {why}", way.name));
             assert_eq!(account, format!("{}@%", way.account), "{client:?}, {}", way.name);
+        }
+    }
+}
+
+/// An application that was never told to leave it out still sends the one it had.
+#[test]
+fn whatever_password_a_client_has_does_not_matter_to_attache() {
+    for db in servers::each() {
+        let way = Way::through(db, "some_password", Files::Refused);
+        let way = Way { password: Some("of last year".to_owned()), ..way };
+        for client in Client::ALL {
+            if available(client.is_installed()).is_none() {
+                continue;
+            }
+            let account = client.log_in(&way).unwrap_or_else(|why| panic!("{client:?}, {}: {why}", way.name));
+            assert_eq!(account, "some_password_through@%", "{client:?}, {}", way.name);
         }
     }
 }

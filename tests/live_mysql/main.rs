@@ -6,12 +6,23 @@
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
 mod clients;
+mod house;
+mod raw;
+mod script;
 mod servers;
 mod ways;
 
+mod auth;
+mod commands;
 mod drivers;
+mod endings;
+mod errors;
 mod interrupts;
 mod logins;
 mod mysql_async;
 mod programs;
+mod roles;
+mod rotation;
+mod scripted;
 mod sqlx;
+mod tls;

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use attache_kit::Flavour;
+use attache_kit::tools::Ran;
 use serde_json::{Value, json};
 
 use crate::clients::Client;
+use crate::house::{House, Route};
 use crate::servers::{self, Db, SECRET};
 
 /// Everything that a client is told, and the server that is behind it.
@@ -25,16 +28,31 @@ pub struct Way {
     pub tls: Option<PathBuf>,
     /// Whether the server may ask a client for a file that the client's statement named.
     pub local_infile: bool,
+    /// What stands between.
+    pub house: Option<Arc<House>>,
+}
+
+/// Whether a route lets a server ask for files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Files {
+    Allowed,
+    Refused,
 }
 
 /// Every way to every server, each with an account and a database for this test alone.
 pub fn each(test: &str) -> Vec<Way> {
-    servers::each().map(|db| Way::direct(db, test)).collect()
+    Flavour::ALL.into_iter().flat_map(|flavour| to(flavour, test)).collect()
 }
 
-/// The ways to the servers of one flavour.
+/// The ways to the servers of one flavour. Drivers meet a route that allows files with MariaDB behind it, and one that
+/// does not with MySQL.
 pub fn to(flavour: Flavour, test: &str) -> Vec<Way> {
-    servers::of(flavour).map(|db| Way::direct(db, test)).into_iter().collect()
+    let files = match flavour {
+        Flavour::MariaDb => Files::Allowed,
+        Flavour::MySql => Files::Refused,
+    };
+    let ways = |db| [Way::direct(db, test), Way::through(db, test, files)];
+    servers::of(flavour).map(ways).into_iter().flatten().collect()
 }
 
 impl Way {
@@ -61,6 +79,37 @@ impl Way {
             database: account.to_owned(),
             tls: None,
             local_infile: true,
+            house: None,
+        }
+    }
+
+    /// Through Attaché, which speaks TLS to the server: as nobody, and without a password.
+    pub fn through(db: &'static Db, test: &str, files: Files) -> Way {
+        let account = format!("{test}_through");
+        db.account(&account);
+        let allowed = files == Files::Allowed;
+        let route = Route::to(db, &account).key(&format!("options: {{ allow_local_infile: {allowed} }}"));
+        Way { local_infile: allowed, ..Way::of(db, &account, route.start()) }
+    }
+
+    /// Through a house that logs in with this account.
+    pub fn of(db: &'static Db, account: &str, house: House) -> Way {
+        Way {
+            name: format!("{:?}, through Attaché", db.flavour()),
+            addr: house.addr(),
+            user: "nobody".to_owned(),
+            password: None,
+            local_infile: false,
+            house: Some(Arc::new(house)),
+            ..Way::directly_as(db, account)
+        }
+    }
+
+    /// What a program was told on this way.
+    pub fn heard(&self, ran: Ran) -> Ran {
+        match &self.house {
+            Some(house) => house.heard_of(ran),
+            None => ran,
         }
     }
 

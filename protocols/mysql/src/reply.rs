@@ -22,6 +22,8 @@ const MAX_AHEAD: usize = 1024;
 const EOF_MOST: usize = 9;
 /// In place of a statement's number: the one that was prepared last (MariaDB's "COM_STMT_EXECUTE").
 const LAST_PREPARED: u32 = u32::MAX;
+/// What the first packet of a reply bears: a command bears 0.
+const FIRST_OF_REPLY: u8 = 1;
 
 /// The first octets of an OK, of the end of rows or definitions, of a LOCAL INFILE Request, of an error.
 const OK: u8 = 0x00;
@@ -108,9 +110,10 @@ impl Replies {
         !matches!(self.state, State::Upload | State::Parted | State::Lost)
     }
 
-    /// What the next packet to the client bears. One that nobody asked for begins to count.
+    /// What the next packet to the client bears. One that nobody asked for is found in place of the reply to the next
+    /// command, and drivers believe it only under that number: PyMySQL takes 0 for a lost connection.
     pub(crate) fn number(&self) -> u8 {
-        if self.is_idle() { 0 } else { self.number }
+        if self.is_idle() { FIRST_OF_REPLY } else { self.number }
     }
 
     /// A payload of the client's has gone to the server. Says whether it took leave.

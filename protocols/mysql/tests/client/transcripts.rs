@@ -80,7 +80,7 @@ fn check(watch: &SessionWatch, mark: &str, context: &str) {
     };
     assert_eq!(found, expected, "{context}: {mark}");
     if found.0 {
-        assert_eq!(watch.next_number(), 0, "{context}: nothing is waited for");
+        assert_eq!(watch.next_number(), 1, "{context}: it will be read behind the next command");
     }
 }
 
