@@ -23,6 +23,9 @@ pub enum Passage {
     /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
     /// the watch has not seen it.
     Until(usize),
+    /// This many octets are passed on. What follows does not tell yet what becomes of it: it is kept, and shown
+    /// again, unchanged and in front of what comes next. The watch bounds how much that can be.
+    Hold(usize),
 }
 
 /// Keeps track of frame boundaries and of what is outstanding.
