@@ -14,6 +14,8 @@ pub(crate) struct Arguments {
     ends: Vec<usize>,
     /// How many there will be.
     count: usize,
+    /// How many have been judged before, and have not decided anything.
+    judged: usize,
 }
 
 /// What a command means for the session, once it is passed on.
@@ -88,6 +90,7 @@ impl Arguments {
         self.bytes.clear();
         self.ends.clear();
         self.count = 0;
+        self.judged = 0;
     }
 
     pub(crate) fn expect(&mut self, count: usize) {
@@ -130,6 +133,16 @@ impl Arguments {
     /// An argument in lower case, if it is known.
     pub(crate) fn lower(&self, index: usize) -> Option<Vec<u8>> {
         self.get(index).map(<[u8]>::to_ascii_lowercase)
+    }
+
+    /// What is known now need not be looked for again.
+    pub(crate) fn set_judged(&mut self) {
+        self.judged = self.known();
+    }
+
+    /// The known arguments from there on that have not been judged before, with their places.
+    pub(crate) fn new_from(&self, index: usize) -> impl Iterator<Item = (usize, &[u8])> {
+        (index.max(self.judged)..self.known()).filter_map(|index| Some((index, self.get(index)?)))
     }
 
     /// The known arguments from there on.

@@ -84,9 +84,13 @@ pub(crate) fn acl(args: &Arguments) -> Finding {
 pub(crate) fn config(args: &Arguments) -> Finding {
     match args.lower(1).as_deref() {
         None => unknown(args),
-        Some(b"get") if args.from(2).any(is_pattern_of_a_password) => Finding::Guarded(Guarded::ConfigGet),
+        Some(b"get") if args.new_from(2).any(|(_, pattern)| is_pattern_of_a_password(pattern)) => {
+            Finding::Guarded(Guarded::ConfigGet)
+        }
         // Names and values take turns.
-        Some(b"set") if args.from(2).step_by(2).any(is_password) => Finding::Guarded(Guarded::ConfigSet),
+        Some(b"set") if args.new_from(2).any(|(index, name)| index % 2 == 0 && is_password(name)) => {
+            Finding::Guarded(Guarded::ConfigSet)
+        }
         Some(b"get" | b"set") => unknown(args),
         Some(_) => Finding::Harmless,
     }
@@ -94,7 +98,7 @@ pub(crate) fn config(args: &Arguments) -> Finding {
 
 /// Behind KEYS stand keys, which may have any name.
 pub(crate) fn migrate(args: &Arguments) -> Finding {
-    for option in args.from(MIGRATE_OPTIONS) {
+    for (_, option) in args.new_from(MIGRATE_OPTIONS) {
         if option.eq_ignore_ascii_case(b"auth") || option.eq_ignore_ascii_case(b"auth2") {
             return Finding::Guarded(Guarded::Migrate);
         }

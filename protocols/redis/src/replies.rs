@@ -153,7 +153,7 @@ impl Replies {
             _ => State::Lost,
         };
         match kind {
-            b'.' if self.around.is_empty() => self.state = State::Lost,
+            b'.' | b';' if self.around.is_empty() => self.state = State::Lost,
             b'.' => self.end_of_stream(),
             b';' => {}
             _ if self.is_outermost() => self.seen = Seen { kind, values: 1, ..Seen::default() },
@@ -229,8 +229,8 @@ impl Replies {
             }
             b'$' | b'!' | b'=' if value < 0 => self.owed -= 1,
             b'$' | b'!' | b'=' => self.state = body(count, Worth::Value),
-            b';' if value > 0 && !self.around.is_empty() => self.state = body(count, Worth::Part),
-            b';' if value == 0 && !self.around.is_empty() => self.end_of_stream(),
+            b';' if value > 0 => self.state = body(count, Worth::Part),
+            b';' if value == 0 => self.end_of_stream(),
             b'*' | b'~' | b'>' => self.aggregate(count, 1, 1),
             b'%' => self.aggregate(count, 2, 1),
             // An attribute is no value: what it belongs to is still to come.
@@ -296,3 +296,6 @@ fn body(len: u64, worth: Worth) -> State {
     const LINE_END: u64 = 2;
     len.checked_add(LINE_END).map_or(State::Lost, |left| State::Body(left, worth))
 }
+
+#[cfg(test)]
+mod tests;

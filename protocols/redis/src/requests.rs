@@ -108,7 +108,8 @@ impl Requests {
                 }
                 Some(Verdict::Stop) => return Ok(self.stop(at)),
                 Some(Verdict::More) | None if self.held() > MAX_HELD_LEN => return Ok(self.stop(at)),
-                Some(Verdict::More) | None => {}
+                Some(Verdict::More) => self.args.set_judged(),
+                None => {}
             }
         }
         Ok(match self.held() {
@@ -292,3 +293,6 @@ impl Requests {
 }
 
 pub(crate) const UNBALANCED: Fault = Fault::Malformed("an inline command with unbalanced quotes");
+
+#[cfg(test)]
+mod tests;
