@@ -5,6 +5,7 @@ use std::fmt;
 use attache_wire::ServerRole;
 use bytes::Bytes;
 
+use crate::command::Effect;
 use crate::subscriptions::Form;
 
 /// What became of a login.
@@ -63,6 +64,8 @@ pub(crate) enum Outcome {
     Reset,
     /// Messages come in this form.
     Speaks(Form),
+    /// What the client's own command does, to which the reply is still to come.
+    Did(Effect),
 }
 
 /// Shows how long it was, and nothing of what was said.

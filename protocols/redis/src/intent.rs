@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use attache_wire::Fault;
+use bytes::Bytes;
 
-use crate::command::{Arguments, Verdict, judge, refused};
+use crate::command::{Arguments, Effect, Verdict, judge, refused};
 use crate::options::Rules;
 use crate::subscriptions::Form;
 
@@ -21,8 +21,17 @@ pub enum Intent {
     Reset,
     /// A command that the route does not allow, by its name.
     Refused(&'static str),
+    /// A command that only had to wait.
+    Delayed(Delayed),
     /// Nothing: the session goes on with a new password.
     Renewal,
+}
+
+/// A command as the client sent it, and what it does.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Delayed {
+    pub(crate) command: Bytes,
+    pub(crate) effect: Effect,
 }
 
 /// The arguments of HELLO.
@@ -40,19 +49,19 @@ enum Word {
 }
 
 impl Intent {
-    /// What a command stands for that a watch has stopped in front of.
-    pub(crate) fn of(args: &Arguments, rules: Rules) -> Result<Self, Fault> {
-        if judge(args, rules) != Verdict::Stop {
-            return Err(Fault::Unsupported("a command that is too long to tell what it is"));
+    /// What a complete command stands for that a watch has stopped in front of.
+    pub(crate) fn of(command: Bytes, args: &Arguments, rules: Rules) -> Self {
+        if let Verdict::Pass(effect) = judge(args, rules) {
+            return Self::Delayed(Delayed { command, effect });
         }
         if let Some(command) = refused(args, rules) {
-            return Ok(Self::Refused(command));
+            return Self::Refused(command);
         }
-        Ok(match args.lower(0).as_deref() {
+        match args.lower(0).as_deref() {
             Some(b"hello") => Self::Hello(Hello::parse(args)),
             Some(b"reset") => Self::Reset,
             _ => Self::Auth,
-        })
+        }
     }
 }
 
@@ -102,6 +111,13 @@ impl Hello {
             Some(Word::Given(version)) if version == b"3" => Form::Pushes,
             Some(Word::Given(_) | Word::Login) | None => Form::Arrays,
         }
+    }
+}
+
+/// What the command says is the client's business.
+impl fmt::Debug for Delayed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delayed").field("effect", &self.effect).finish_non_exhaustive()
     }
 }
 

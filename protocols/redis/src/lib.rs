@@ -60,13 +60,14 @@ pub use accept::Accept;
 pub use frame::MAX_REPLY_LEN;
 pub use greeting::{Answer, Facts, Greeting};
 pub use guard::Guarded;
-pub use intent::{Hello, Intent};
+pub use intent::{Delayed, Hello, Intent};
 pub use login::Login;
 pub use options::{Cluster, Options, Reset};
 pub use relogin::MAX_AHEAD_LEN;
 pub use requests::MAX_HELD_LEN;
 pub use watch::SessionWatch;
 
+use command::Effect;
 use greeting::{Outcome, Replied};
 use options::Rules;
 
@@ -152,15 +153,16 @@ impl Protocol for Redis {
         watch.heard(&before);
         out.extend_from_slice(&before);
         match (reply, outcome) {
-            (Replied::Unasked, _) => {}
+            (_, Outcome::Did(effect)) => watch.asked(effect),
+            (Replied::Unasked, Outcome::Same | Outcome::Reset | Outcome::Speaks(_)) => {}
             (Replied::Silence, Outcome::Reset) => watch.reset(),
             (Replied::Told { told, .. }, Outcome::Reset) => {
                 watch.reset();
                 out.extend_from_slice(&told);
             }
-            (Replied::Silence, Outcome::Same | Outcome::Speaks(_)) => watch.asked(),
+            (Replied::Silence, Outcome::Same | Outcome::Speaks(_)) => watch.asked(Effect::Plain),
             (Replied::Told { said, told }, Outcome::Same | Outcome::Speaks(_)) => {
-                watch.asked();
+                watch.asked(Effect::Plain);
                 watch.heard(&said);
                 out.extend_from_slice(&told);
             }

@@ -48,11 +48,18 @@ impl Relogin {
         let login = match &self.intent {
             Intent::Auth | Intent::Renewal => Login::of(&self.terms, turn.tls)?,
             Intent::Hello(hello) if hello.logs_in() => Login::of(&self.terms, turn.tls)?,
-            Intent::Session | Intent::Hello(_) | Intent::Reset | Intent::Refused(_) => None,
+            Intent::Session | Intent::Hello(_) | Intent::Reset | Intent::Refused(_) | Intent::Delayed(_) => {
+                None
+            }
         };
         match (&self.intent, login) {
             (Intent::Session, _) | (Intent::Renewal, None) => {
                 return Ok(Some(self.answer(Replied::Unasked, Outcome::Same)));
+            }
+            (Intent::Delayed(delayed), _) => {
+                turn.output.extend_from_slice(&delayed.command);
+                let outcome = Outcome::Did(delayed.effect);
+                return Ok(Some(self.answer(Replied::Unasked, outcome)));
             }
             (Intent::Auth | Intent::Renewal, Some(login)) => login.put_auth(turn.output),
             // Without a password there is nothing to do but to say yes, in its place.
@@ -75,7 +82,7 @@ impl Relogin {
         let told = reply_shown(reply, credential);
         let outcome = match (&self.intent, reply.error()) {
             (Intent::Renewal, Some(text)) => return Err(rejection(text, credential)),
-            (Intent::Renewal | Intent::Session, _) => {
+            (Intent::Renewal | Intent::Session | Intent::Delayed(_), _) => {
                 return Ok(Some(self.answer(Replied::Unasked, Outcome::Same)));
             }
             (Intent::Reset, None) => return self.log_in(replied(reply, told), turn),

@@ -33,9 +33,9 @@ impl Machine for Reopen {
         if !is_end {
             return Ok(Step::Read);
         }
-        let intent = Intent::of(&arguments(&turn.input[..self.looked_at])?, self.rules)?;
-        let _ = turn.input.split_to(self.looked_at);
-        Ok(Step::Done(intent))
+        let args = arguments(&turn.input[..self.looked_at])?;
+        let command = turn.input.split_to(self.looked_at).freeze();
+        Ok(Step::Done(Intent::of(command, &args, self.rules)))
     }
 
     /// What can be held back, and as much again where a command began in front of it.

@@ -63,6 +63,13 @@ impl Default for Stage {
     }
 }
 
+/// Whether a command is passed on now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ruling {
+    Pass,
+    Stop,
+}
+
 /// What a turn of the loop came to.
 enum Turn {
     Nothing,
@@ -85,13 +92,13 @@ impl Requests {
         self.at_boundary() || self.is_undecided()
     }
 
-    /// Takes in what the client sent, behind what was held back before. Reports what each command that is passed on
-    /// does.
+    /// Takes in what the client sent, behind what was held back before. Asks of each command that could be passed on
+    /// whether it is.
     pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
         rules: Rules,
-        mut passed: impl FnMut(Effect),
+        mut pass: impl FnMut(Effect) -> Ruling,
     ) -> Result<Passage, Fault> {
         let mut at = self.held();
         while at < bytes.len() {
@@ -102,10 +109,10 @@ impl Requests {
             at += used;
             self.hold(used);
             match self.verdict(&turn, rules) {
-                Some(Verdict::Pass(effect)) => {
-                    self.decide();
-                    passed(effect);
-                }
+                Some(Verdict::Pass(effect)) => match pass(effect) {
+                    Ruling::Pass => self.decide(),
+                    Ruling::Stop => return Ok(self.stop(at)),
+                },
                 Some(Verdict::Stop) => return Ok(self.stop(at)),
                 Some(Verdict::More) | None if self.held() > MAX_HELD_LEN => return Ok(self.stop(at)),
                 Some(Verdict::More) => self.args.set_judged(),

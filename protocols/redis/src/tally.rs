@@ -31,8 +31,6 @@ struct Run {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owed {
     Reply,
-    /// The reply to a MULTI that opens a transaction.
-    Multi,
     /// The reply to MONITOR.
     Monitor,
     /// So many confirmations, or one error.
@@ -151,14 +149,26 @@ impl Tally {
         }
     }
 
+    /// Whether nobody can say what a command will do until the server has confirmed more: a subscriber of RESP2 may not
+    /// send it, and gets an error in place of what it does.
+    pub(crate) fn must_wait(&self, effect: Effect) -> bool {
+        let subscribing = |run: &Run| matches!(run.what, Owed::Confirmations(..) | Owed::Farewells(_));
+        self.footing == Footing::Counted
+            && is_denied_to_subscribers(effect)
+            && self.owed.iter().any(subscribing)
+    }
+
     /// A command goes to the server.
     pub(crate) fn ask(&mut self, effect: Effect) {
         if self.footing != Footing::Counted {
             return;
         }
         let queued = matches!(self.transaction, Transaction::Open | Transaction::Unclear);
-        let effect = if queued { self.queue(effect) } else { effect };
-        let before = self.transaction;
+        let effect = match effect {
+            effect if queued => self.queue(effect),
+            effect if self.is_restricted() && is_denied_to_subscribers(effect) => Effect::Plain,
+            effect => effect,
+        };
         self.transact(effect);
         let answered = self.is_answered(effect);
         match (effect, answered) {
@@ -169,11 +179,10 @@ impl Tally {
             // Whether there will be anything to see of it is not known.
             (Effect::Monitor, false) => self.monitor = Monitor::On,
             (Effect::Monitor, true) => self.owe(Owed::Monitor),
-            (Effect::Multi, true) if matches!(before, Transaction::None | Transaction::Watching) => {
-                self.owe(Owed::Multi);
-            }
             (Effect::Subscription(verb, count), true) => self.owe(Owed::Confirmations(verb, count)),
             (Effect::UnsubscribeAll(kind), true) => self.owe(Owed::Farewells(kind)),
+            // Some versions of the server confirm it all the same.
+            (Effect::Subscription(..) | Effect::UnsubscribeAll(_), false) => self.lose(),
             (_, true) => self.owe(Owed::Reply),
             (_, false) => {}
         }
@@ -278,10 +287,7 @@ impl Tally {
                 }
             }
             // A server may also cancel by itself, and confirms what was asked for while replies were off.
-            Some(
-                Owed::Reply | Owed::Multi | Owed::Monitor | Owed::Confirmations(..) | Owed::Farewells(_),
-            )
-            | None => {}
+            Some(Owed::Reply | Owed::Monitor | Owed::Confirmations(..) | Owed::Farewells(_)) | None => {}
         }
     }
 
@@ -297,8 +303,6 @@ impl Tally {
         match (self.next(), frame.is_error()) {
             (None, _) | (Some(Owed::Confirmations(..) | Owed::Farewells(_)), false) => return self.lose(),
             (Some(Owed::Monitor), false) => self.monitor = Monitor::On,
-            // It was not opened after all, unless it is over already.
-            (Some(Owed::Multi), true) => self.transaction = Transaction::None,
             (Some(_), _) => {}
         }
         self.paid();
@@ -315,5 +319,27 @@ impl Tally {
             // An idle session keeps no room for what is over.
             self.owed = VecDeque::new();
         }
+    }
+}
+
+/// What a subscriber of RESP2 gets an error for (`processCommand` in the server's `server.c`), and would change the
+/// session otherwise.
+fn is_denied_to_subscribers(effect: Effect) -> bool {
+    match effect {
+        Effect::Multi
+        | Effect::Exec
+        | Effect::Discard
+        | Effect::Watch
+        | Effect::Unwatch
+        | Effect::Monitor
+        | Effect::Replicate
+        | Effect::ReplyOn
+        | Effect::ReplyOff
+        | Effect::ReplySkip => true,
+        Effect::Nothing
+        | Effect::Plain
+        | Effect::Quit
+        | Effect::Subscription(..)
+        | Effect::UnsubscribeAll(_) => false,
     }
 }

@@ -9,7 +9,7 @@ use attache_wire::{Fault, Passage, Watch};
 use crate::command::Effect;
 use crate::options::Rules;
 use crate::replies::Replies;
-use crate::requests::Requests;
+use crate::requests::{Requests, Ruling};
 use crate::subscriptions::Form;
 use crate::tally::{Replying, Tally};
 
@@ -77,9 +77,9 @@ impl SessionWatch {
         self.server_at_boundary() && self.requests.passed_whole() && self.tally.takes_a_login()
     }
 
-    /// In the pause, a command went to the server in place of the client's.
-    pub(crate) fn asked(&mut self) {
-        self.tally.ask(Effect::Plain);
+    /// In the pause, a command went to the server that does this.
+    pub(crate) fn asked(&mut self, effect: Effect) {
+        self.tally.ask(effect);
     }
 
     /// In the pause, the server said this.
@@ -110,10 +110,14 @@ impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         let Self { requests, tally, client_end, .. } = self;
         let passage = requests.feed(bytes, self.rules, |effect| {
+            if tally.must_wait(effect) {
+                return Ruling::Stop;
+            }
             if effect == Effect::Quit {
                 *client_end = ClientEnd::Quit;
             }
             tally.ask(effect);
+            Ruling::Pass
         })?;
         match passage {
             Passage::Until(_) if !tally.is_counted() => Err(Fault::Unsupported(

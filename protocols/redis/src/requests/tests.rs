@@ -32,7 +32,10 @@ fn fed(bytes: &[u8], size: usize) -> Outcome {
     while seen < bytes.len() {
         seen = (seen + size).min(bytes.len());
         let shown = &bytes[passed..seen];
-        match requests.feed(shown, rules(), |effect| effects.push(effect)) {
+        match requests.feed(shown, rules(), |effect| {
+            effects.push(effect);
+            Ruling::Pass
+        }) {
             Ok(Passage::All) => passed = seen,
             Ok(Passage::Hold(octets)) => {
                 assert!(octets < shown.len() && shown.len() - octets <= MAX_HELD_LEN);
@@ -196,8 +199,14 @@ fn a_huge_command_in_small_reads_is_looked_at_once() {
     const ARGUMENTS: u64 = 500_000;
     let argument = [&b"$1024\r\n"[..], &[b'x'; 1024], b"\r\n"].concat();
     let (mut requests, mut reads) = (Requests::default(), 0);
-    let mut feed =
-        |bytes: &[u8]| requests.feed(bytes, rules(), |effect| assert_eq!(effect, Effect::Plain)).unwrap();
+    let mut feed = |bytes: &[u8]| {
+        requests
+            .feed(bytes, rules(), |effect| {
+                assert_eq!(effect, Effect::Plain);
+                Ruling::Pass
+            })
+            .unwrap()
+    };
     assert_eq!(feed(format!("*{}\r\n$5\r\nRPUSH\r\n", ARGUMENTS + 1).as_bytes()), Passage::All);
     for _ in 0..ARGUMENTS {
         for piece in argument.chunks(700) {
