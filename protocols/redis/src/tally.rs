@@ -191,6 +191,7 @@ impl Tally {
     /// Inside of a transaction a command only waits its turn. Of some nobody can say what EXEC will answer then.
     fn queue(&mut self, effect: Effect) -> Effect {
         match effect {
+            Effect::ReplyOn if self.replies == Replying::On => Effect::Plain,
             Effect::Monitor
             | Effect::Subscription(_, _)
             | Effect::UnsubscribeAll(_)
