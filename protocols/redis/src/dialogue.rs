@@ -9,7 +9,7 @@ use crate::auth::Login;
 use crate::frame::{self, Reader, Reply};
 use crate::greeting::{Facts, Mode};
 use crate::options::Cluster;
-use crate::rejection::{kind, rejection};
+use crate::rejection::{kind, rejection, shows_secret};
 use crate::role;
 
 /// What is to be found out, beyond whether the login is accepted.
@@ -105,6 +105,8 @@ impl Dialogue {
                 Err(Fault::Malformed("a reply to AUTH or SELECT other than OK"))
             }
             Question::Ping => Ok(()),
+            // Only a server that is up to something says the secret aloud: what it says is left out.
+            Question::Hello if shows_secret(credential, &reply.bytes) => Ok(()),
             Question::Hello => self.hear_hello(reply),
             Question::Role => {
                 self.facts.role = reply.elements().and_then(|it| role::role_reply(&it)).or(self.facts.role);

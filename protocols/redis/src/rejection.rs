@@ -36,9 +36,10 @@ pub(crate) fn shown(text: &[u8], credential: Option<&Credential>) -> Bytes {
     frame.freeze()
 }
 
-/// What a client hears in place of a reply that is an error.
+/// What a client hears of a reply to our login. Only a server that is up to something says the secret aloud.
 pub(crate) fn reply_shown(reply: &Reply, credential: Option<&Credential>) -> Bytes {
     match reply.error() {
+        None if shows_secret(credential, &reply.bytes) => shown(&reply.bytes, credential),
         Some(text) if shows_secret(credential, text) || shows_user(credential, text) => {
             shown(text, credential)
         }

@@ -82,6 +82,11 @@ impl House {
 
     pub(crate) fn tries(&mut self, client: &[u8], server: &[u8]) -> Result<Pause, Fault> {
         assert_eq!(self.watch.from_client(client), Ok(Passage::Until(0)), "{}", client.escape_ascii());
+        self.paused(client, server)
+    }
+
+    /// The pause itself, once everything before it is answered.
+    pub(crate) fn paused(&mut self, client: &[u8], server: &[u8]) -> Result<Pause, Fault> {
         assert!(self.watch.answered());
         let reopened = run(self.protocol.reopen(&self.watch, [7; 24]).unwrap(), &[client], &[], None);
         assert!(reopened.unread.is_empty() && reopened.output.is_empty());
