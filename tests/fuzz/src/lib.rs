@@ -3,6 +3,7 @@
 //! The fuzz targets call these functions, and so does the test that replays the corpora. A machine
 //! must come to the same end however its input is split, keep its bounds, and never panic.
 
+mod redis;
 mod split;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use attache_wire::testing::{Run, run};
 use attache_wire::{Credential, Nonce, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart, Watch};
 use bytes::BytesMut;
 
+pub use redis::{redis_login, redis_relogin, redis_watch};
 use split::same_at_any_split;
 
 const NONCE: Nonce = [7; 24];
@@ -22,12 +24,15 @@ const NONCE: Nonce = [7; 24];
 pub type Harness = (&'static str, fn(&[u8]));
 
 /// Every harness.
-pub const HARNESSES: [Harness; 6] = [
+pub const HARNESSES: [Harness; 9] = [
     ("tcp", tcp),
     ("pg_accept", pg_accept),
     ("pg_login", pg_login),
     ("pg_cancel", pg_cancel),
     ("pg_watch", pg_watch),
+    ("redis_login", redis_login),
+    ("redis_relogin", redis_relogin),
+    ("redis_watch", redis_watch),
     ("scram_client", scram_client),
 ];
 
