@@ -1,11 +1,11 @@
 # Thin names over cargo and tests/scripts; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint fuzz
+.PHONY: help setup demo test bench lint fuzz image
 
 help: ## list these names
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: ## install what the tests need (Debian packages, PostgreSQL 18, drivers)
+setup: ## install what the tests need (Debian packages, PostgreSQL 18, MySQL, drivers)
 	@tests/scripts/setup test
 
 demo: ## a private PostgreSQL behind Attaché, its password rotated under load
@@ -26,3 +26,7 @@ lint: ## format, clippy and shell scripts, as CI checks them
 fuzz: ## explore every protocol machine; SECONDS_EACH=60 for longer
 	@tests/scripts/setup fuzz
 	@tests/scripts/fuzz $(SECONDS_EACH)
+
+image: ## the container image localhost/attache, with its size and start; ARGS=--twice proves that it is reproducible
+	@tests/scripts/setup image
+	@deploy/image/build $(ARGS)

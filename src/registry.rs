@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use attache_mysql::Mysql;
 use attache_postgres::Postgres;
 use attache_tcp::Tcp;
 use attache_wire::{Access, Directions, Protocol, UrlParameter};
@@ -14,7 +15,7 @@ use crate::session::{Route, RouteParts};
 
 /// Every protocol that a route can speak.
 pub fn protocols() -> Vec<Kind> {
-    vec![kind::<Tcp>(), kind::<Postgres>()]
+    vec![kind::<Tcp>(), kind::<Postgres>(), kind::<Mysql>()]
 }
 
 /// One protocol, with its types rubbed out.
@@ -93,6 +94,7 @@ mod tests {
             size_of::<F>()
         }
         assert!(size(crate::session::serve::<Postgres>) <= IDLE_SESSION_OCTETS);
+        assert!(size(crate::session::serve::<Mysql>) <= IDLE_SESSION_OCTETS);
         assert!(size(crate::session::serve::<Tcp>) <= IDLE_SESSION_OCTETS);
     }
 }

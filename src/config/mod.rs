@@ -23,6 +23,7 @@ mod address;
 mod complaint;
 mod document;
 pub mod domain;
+mod file_text;
 mod keys;
 mod kind;
 mod layer;

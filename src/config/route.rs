@@ -11,6 +11,7 @@ use super::domain::{
     Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Role, Route, Tls, TlsMode,
     Upstream,
 };
+use super::file_text::read_files;
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
@@ -340,7 +341,7 @@ fn pool(route: &Section<'_, '_>) {
 
 fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
     let means = "The protocol's own settings.";
-    let options = route
+    let mut options = route
         .key("options", means)
         .example("{}")
         .optional(&any_map())
@@ -350,6 +351,8 @@ fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
     if let Some(secret) = secret {
         let reason = format!("a secret does not belong into the configuration (key {})", quote(secret));
         route.complain("options", reason, NO_SECRETS);
+    } else if let Err(reason) = read_files(&mut options) {
+        route.complain("options", reason, "");
     } else if let Err(reason) = (protocol.check_options)(&options) {
         route.complain("options", format!("not accepted by {}: {reason}", protocol.name), "");
     }

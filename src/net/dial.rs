@@ -34,6 +34,13 @@ pub enum Place {
     Unix(PathBuf),
 }
 
+impl Place {
+    /// Whether what crosses a connection to it never leaves the machine, and only its two ends can read it.
+    pub fn is_private(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

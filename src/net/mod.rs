@@ -6,6 +6,7 @@
 pub mod dial;
 pub mod link;
 pub mod listen;
+mod pump;
 pub mod relay;
 pub mod resolve;
 pub mod stream;

@@ -22,6 +22,16 @@ pub enum Stream {
 }
 
 impl Stream {
+    /// Whether only its two ends can read what crosses it, even without TLS.
+    pub fn is_private(&self) -> bool {
+        matches!(self, Self::Unix(_))
+    }
+
+    /// Whether what crosses it is protected by TLS.
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
     /// Makes the peer see a reset instead of an orderly end when this stream is dropped.
     pub fn abort(&self) {
         let socket = match self {

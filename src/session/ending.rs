@@ -7,12 +7,12 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::time::Duration;
 
-use attache_wire::{Fault, Protocol, RejectionKind, Relay};
+use attache_wire::{Fault, Moment, Protocol, Rejection, RejectionKind, Relay, Watch};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::refusal::notice;
-use super::{Established, Record, Route};
+use super::{Established, Record, Route, interlude};
 use crate::drain::{Drain, Phase, Phases};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::metrics::RouteMetrics;
@@ -30,22 +30,33 @@ const UNHEARD: usize = 64 * 1024;
 /// Copies until the session ends, tells the client why if it has to be told, and closes both links.
 pub(super) async fn relay<P: Protocol>(
     route: &Route<P>,
-    established: Box<Established>,
+    established: Box<Established<P>>,
     drain: &Drain,
     record: &mut Record,
 ) -> Result<(), Failure> {
     record.reach(Stage::Relay);
-    let Established { client, server, relay, books } = *established;
+    let Established { client, server, relay, mut books } = *established;
     let watch = match relay {
         Relay::Opaque => None,
         Relay::Watched(watch) => Some(watch),
     };
     let opaque = watch.is_none();
     let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
-    let (end, may_speak) = copy(&mut copier, drain.watch()).await;
+    let mut phases = drain.watch();
+    let (end, said) = loop {
+        match copy(&mut copier, &mut phases).await {
+            None => {
+                let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
+                if let Err(failure) = done {
+                    break (End::Failed(failure), None);
+                }
+            }
+            Some(end) => break (end, copier.may_speak().then(|| copier.next_number())),
+        }
+    };
     (record.to_upstream, record.to_client) = copier.passed();
     drop(books);
-    Box::pin(part(route, copier.into_links(), &end, may_speak, opaque, record)).await;
+    Box::pin(part(route, copier.into_links(), &end, said, opaque, record)).await;
     match end {
         End::Clean(side) => {
             record.ended_by = side;
@@ -56,12 +67,13 @@ pub(super) async fn relay<P: Protocol>(
     }
 }
 
-/// Tells the client what it has to be told, and takes leave of both sides.
+/// Tells the client what it has to be told, and takes leave of both sides. `number` is that of the next frame to the
+/// client, if there may be one.
 async fn part<P: Protocol>(
     route: &Route<P>,
     (mut client, mut server): (Link, Link),
     end: &End,
-    may_speak: bool,
+    number: Option<u8>,
     opaque: bool,
     record: &Record,
 ) {
@@ -71,16 +83,20 @@ async fn part<P: Protocol>(
             // Words of ours are appended to what the client sent only where that is known to end with a whole
             // frame: they could complete half a statement otherwise.
             route.protocol.farewell(&mut server.output);
-            tell(route, &mut client, Cause::ShuttingDown, record).await;
+            let moment = Moment::Session(number.unwrap_or_default());
+            tell(route, &mut client, Cause::ShuttingDown, moment, record).await;
         }
-        End::Failed(failure) if may_speak => tell(route, &mut client, failure.cause(), record).await,
         // The other side should see what we saw: a cut, and not an orderly end before it.
         End::Failed(_) if opaque => {
             client.stream.abort();
             server.stream.abort();
             return;
         }
-        End::Failed(_) => {}
+        End::Failed(failure) => {
+            if let Some(number) = number {
+                tell(route, &mut client, failure.cause(), Moment::Session(number), record).await;
+            }
+        }
     }
     let _ = timeout(LAST_WORDS, async {
         server.flush().await?;
@@ -102,11 +118,11 @@ enum End {
     Failed(Failure),
 }
 
-/// Copies to the end. Also says whether the client may still be told something.
-async fn copy(copier: &mut Copier, mut phases: Phases) -> (End, bool) {
+/// Copies to the end; `None` is a pause before it.
+async fn copy<W: Watch>(copier: &mut Copier<W>, phases: &mut Phases) -> Option<End> {
     let mut phase = phases.now();
     let mut client_ended = false;
-    let end = loop {
+    Some(loop {
         if phase == Phase::Cut {
             break failed(Side::Attache, Cause::ShuttingDown);
         }
@@ -129,6 +145,7 @@ async fn copy(copier: &mut Copier, mut phases: Phases) -> (End, bool) {
         match event {
             Event::ClientEnded => client_ended = true,
             Event::Quiet => break End::Quiet,
+            Event::Paused => return None,
             Event::Finished => break End::Clean(Side::Client),
             Event::UpstreamClosed | Event::Upstream(_) if copier.client_left() => {
                 break End::Clean(Side::Client);
@@ -141,9 +158,14 @@ async fn copy(copier: &mut Copier, mut phases: Phases) -> (End, bool) {
                 let trouble = Trouble::new(Cause::ClientLeft, error.to_string());
                 break End::Failed(Failure::new(Stage::Relay, Side::Client, trouble));
             }
+            Event::ClientFault(fault) => {
+                break End::Failed(Failure::new(Stage::Relay, Side::Client, fault));
+            }
+            Event::UpstreamFault(fault) => {
+                break End::Failed(Failure::new(Stage::Relay, Side::Upstream, fault));
+            }
         }
-    };
-    (end, copier.may_speak())
+    })
 }
 
 /// Boxed, for it is needed at the very end of few sessions.
@@ -160,27 +182,28 @@ pub(super) async fn turn_away<P: Protocol>(
     route: &Route<P>,
     mut client: Link,
     failure: &Failure,
+    moment: Moment<'_, P::Intent>,
     record: &Record,
 ) {
     if record.errand {
         return;
     }
     match verbatim(failure) {
-        Some(frame) => {
-            client.output.extend_from_slice(frame);
+        Some(rejection) => {
+            route.protocol.repeat(rejection, moment, &mut client.output);
             last_words(&mut client).await;
         }
-        None => tell(route, &mut client, failure.cause(), record).await,
+        None => tell(route, &mut client, failure.cause(), moment, record).await,
     }
 }
 
 /// The server's own words, where its refusal is between it and the client: a database that does not exist, too
 /// many connections. A rejected credential is not: the client knows nothing of that user.
-fn verbatim(failure: &Failure) -> Option<&[u8]> {
+fn verbatim(failure: &Failure) -> Option<&Rejection> {
     match failure.trouble.fault.as_ref()? {
         Fault::Rejected(rejection) => match rejection.kind {
             RejectionKind::Credential => None,
-            RejectionKind::NotNow | RejectionKind::Other => Some(&rejection.frame),
+            RejectionKind::NotNow | RejectionKind::Other => Some(rejection),
         },
         Fault::Malformed(_)
         | Fault::Unsupported(_)
@@ -191,10 +214,16 @@ fn verbatim(failure: &Failure) -> Option<&[u8]> {
     }
 }
 
-async fn tell<P: Protocol>(route: &Route<P>, client: &mut Link, cause: Cause, record: &Record) {
+async fn tell<P: Protocol>(
+    route: &Route<P>,
+    client: &mut Link,
+    cause: Cause,
+    moment: Moment<'_, P::Intent>,
+    record: &Record,
+) {
     let session = record.id.to_string();
     if let Some(notice) = notice(cause, &session) {
-        route.protocol.refuse(&notice, &mut client.output);
+        route.protocol.refuse(&notice, moment, &mut client.output);
         last_words(client).await;
     }
 }

@@ -1,10 +1,12 @@
 //! One session: the stages, strictly forward.
 //!
-//! Accept the client's first words, open the upstream, welcome the client, copy, end. A client hears success only
-//! when the database has said it, and the only retries are inside `open`, before anything was promised.
+//! Accept the client's first words, open the upstream, welcome the client, copy, end. Where servers speak first, one
+//! is met before the client is greeted. A client hears success only when the database has said it, and the only
+//! retries are inside `meet` and `open`, before anything was promised.
 
 mod ending;
 mod errand;
+mod interlude;
 mod record;
 mod refusal;
 mod route;
@@ -12,7 +14,7 @@ mod route;
 use std::sync::Arc;
 use std::time::Instant;
 
-use attache_wire::{Opening, Protocol, Relay};
+use attache_wire::{Moment, Opening, Protocol, Relay};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -21,11 +23,12 @@ use errand::Ticket;
 pub use record::{Ids, Record};
 pub use route::{Route, RouteParts};
 
+use crate::chance;
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::listen::Arrival;
-use crate::upstream::{LinkCount, Opened};
+use crate::upstream::{LinkCount, Met, Opened};
 
 /// How much a client may send ahead while its upstream is being opened, in octets.
 const SENT_AHEAD: usize = 64 * 1024;
@@ -43,26 +46,45 @@ pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: D
     record.write(&route.metrics, outcome);
 }
 
-enum Begun {
-    Session(Box<Established>),
+enum Begun<P: Protocol> {
+    Session(Box<Established<P>>),
     /// An errand, delivered.
     Errand,
 }
 
 /// A session that is logged in and welcomed.
-struct Established {
+struct Established<P: Protocol> {
     client: Link,
     server: Link,
-    relay: Relay,
+    relay: Relay<P::Watch>,
     books: Books,
 }
 
 /// Settles a session's accounts when it is dropped.
 struct Books {
-    _permit: OwnedSemaphorePermit,
-    _active: Active,
-    _ticket: Option<Ticket>,
-    _link: Option<LinkCount>,
+    _place: Place,
+    ticket: Option<Ticket>,
+    link: Option<LinkCount>,
+}
+
+/// How far a session had come when its client has to be turned away.
+enum Come<I> {
+    /// Nobody has said anything.
+    Silence,
+    /// The client has been greeted, or is expected to speak.
+    Opening,
+    /// It waits for its welcome.
+    Waiting(I),
+}
+
+impl<I> Come<I> {
+    fn moment(&self) -> Moment<'_, I> {
+        match self {
+            Self::Silence => Moment::Silence,
+            Self::Opening => Moment::Opening,
+            Self::Waiting(intent) => Moment::Waiting(intent),
+        }
+    }
 }
 
 /// Everything up to the welcome. A client that does not get there has been told why.
@@ -70,15 +92,16 @@ async fn begin<P: Protocol>(
     route: &Arc<Route<P>>,
     arrival: Arrival,
     record: &mut Record,
-) -> Result<Begun, Failure> {
+) -> Result<Begun<P>, Failure> {
     let mut client = Link::new(arrival.stream);
-    match established(route, &mut client, arrival.uid, record).await {
+    let mut come = if P::FEATURES.server_first { Come::Silence } else { Come::Opening };
+    match established(route, &mut client, arrival.uid, &mut come, record).await {
         Ok(None) => Ok(Begun::Errand),
         Ok(Some((server, relay, books))) => {
             Ok(Begun::Session(Box::new(Established { client, server, relay, books })))
         }
         Err(failure) => {
-            ending::turn_away(route, client, &failure, record).await;
+            ending::turn_away(route, client, &failure, come.moment(), record).await;
             Err(failure)
         }
     }
@@ -89,25 +112,37 @@ async fn established<P: Protocol>(
     route: &Arc<Route<P>>,
     client: &mut Link,
     uid: Option<u32>,
+    come: &mut Come<P::Intent>,
     record: &mut Record,
-) -> Result<Option<(Link, Relay, Books)>, Failure> {
+) -> Result<Option<(Link, Relay<P::Watch>, Books)>, Failure> {
     admit(route, uid)?;
-    let intent = match accept(route, client, record).await? {
-        Opening::Session(intent) => intent,
-        Opening::Errand(errand) => {
+    let mut place = Place::default();
+    let mut met = None;
+    if P::FEATURES.server_first {
+        place.take(route)?;
+        met = Some(unless_gone::<P, _>(client, route.upstream.meet(&mut record.trail)).await?);
+        *come = Come::Opening;
+    }
+    let intent = match accept(route, client, met.as_ref(), record).await {
+        Ok(Opening::Session(intent)) => intent,
+        Ok(Opening::Errand(errand)) => {
             record.errand = true;
             return route.errands.run(route, errand, record).await.map(|()| None);
         }
+        Err(failure) => {
+            dismiss(route, met, place);
+            return Err(failure);
+        }
     };
-    let permit = Arc::clone(&route.sessions).try_acquire_owned();
-    let permit = permit.map_err(|_| Failure::new(Stage::Accept, Side::Attache, Cause::TooManySessions))?;
-    let active = Active::new(&route.metrics.sessions_active);
-    let Opened { link, greeting, way, count } = open(route, client, &intent, record).await?;
+    *come = Come::Waiting(intent);
+    let Come::Waiting(intent) = come else { unreachable!("it was just set") };
+    place.take(route)?;
+    let opened = unless_gone::<P, _>(client, route.upstream.open(intent, met, &mut record.trail)).await?;
+    let Opened { link, greeting, way, count } = opened;
     let ticket = route.protocol.ticket(&greeting).map(|key| route.errands.issue(key, way));
-    let relay = route.protocol.relay(&intent, &greeting);
-    welcome(route, client, &intent, greeting, record).await?;
-    let books = Books { _permit: permit, _active: active, _ticket: ticket, _link: count };
-    Ok(Some((link, relay, books)))
+    let relay = route.protocol.relay(intent, &greeting);
+    welcome(route, client, intent, greeting, record).await?;
+    Ok(Some((link, relay, Books { _place: place, ticket, link: count })))
 }
 
 fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure> {
@@ -123,12 +158,13 @@ fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure>
 async fn accept<P: Protocol>(
     route: &Route<P>,
     client: &mut Link,
+    met: Option<&Met<P>>,
     record: &mut Record,
 ) -> Result<Opening<P::Intent, P::Errand>, Failure> {
     let start = Instant::now();
     record.reach(Stage::Accept);
-    let accepted =
-        tokio::time::timeout(route.login_timeout, client.drive(route.protocol.accept(), None)).await;
+    let machine = route.protocol.accept(met.and_then(|met| met.hello.as_ref()), chance::bytes());
+    let accepted = tokio::time::timeout(route.login_timeout, client.drive(machine, None)).await;
     let accepted =
         accepted.unwrap_or_else(|_| Err(Trouble::new(Cause::TimedOut, "the client said nothing usable")));
     let opening =
@@ -145,18 +181,27 @@ fn of_client(mut trouble: Trouble) -> Trouble {
     trouble
 }
 
-/// Opens the upstream, unless the client gives up first.
-async fn open<P: Protocol>(
-    route: &Route<P>,
+/// Work on the upstream, unless the client gives up first.
+async fn unless_gone<P: Protocol, T>(
     client: &mut Link,
-    intent: &P::Intent,
-    record: &mut Record,
-) -> Result<Opened<P>, Failure> {
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
     tokio::select! {
-        opened = route.upstream.open(intent, &mut record.trail) => opened,
+        done = work => done,
         () = client.gone(SENT_AHEAD), if !P::FEATURES.half_open_clients => {
             Err(Failure::new(Stage::Login, Side::Client, Cause::ClientLeft))
         }
+    }
+}
+
+/// Lets go of a server that was met for nothing. The session keeps its place until that is done.
+fn dismiss<P: Protocol>(route: &Arc<Route<P>>, met: Option<Met<P>>, place: Place) {
+    if let Some(met) = met {
+        let upstream = Arc::clone(&route.upstream);
+        tokio::spawn(async move {
+            upstream.dismiss(met).await;
+            drop(place);
+        });
     }
 }
 
@@ -174,18 +219,30 @@ async fn welcome<P: Protocol>(
     flushed.map_err(|trouble| Failure::new(Stage::Welcome, Side::Client, of_client(trouble)))
 }
 
-/// Counts a session in its route's gauge for as long as it is kept.
-struct Active(Gauge);
+/// One of the sessions that a route may have at once, from the moment when it costs the server something.
+#[derive(Default)]
+struct Place {
+    permit: Option<OwnedSemaphorePermit>,
+    gauge: Option<Gauge>,
+}
 
-impl Active {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
+impl Place {
+    fn take<P: Protocol>(&mut self, route: &Route<P>) -> Result<(), Failure> {
+        if self.permit.is_none() {
+            let permit = Arc::clone(&route.sessions).try_acquire_owned();
+            let full = |_| Failure::new(Stage::Accept, Side::Attache, Cause::TooManySessions);
+            self.permit = Some(permit.map_err(full)?);
+            route.metrics.sessions_active.inc();
+            self.gauge = Some(route.metrics.sessions_active.clone());
+        }
+        Ok(())
     }
 }
 
-impl Drop for Active {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.dec();
+        if let Some(gauge) = &self.gauge {
+            gauge.dec();
+        }
     }
 }

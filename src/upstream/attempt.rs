@@ -10,11 +10,10 @@ use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 
 use super::members::{domain_of, is_of_domain};
-use super::{Course, LinkCount, Opened, Trail, Upstream, Way};
+use super::{Course, LinkCount, Met, Opened, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
-use crate::net::dial;
 use crate::net::link::Link;
 use crate::net::tls::{self, TlsClient};
 use crate::secret::Material;
@@ -34,28 +33,41 @@ struct Cached {
 }
 
 impl<P: Protocol> Upstream<P> {
-    /// Dials an endpoint and logs in with one generation, within the route's `connect_timeout`.
+    /// Dials an endpoint and logs in with one generation, within the route's `connect_timeout`. What was met there
+    /// already is used up first.
     pub(super) async fn attempt(
         &self,
         index: usize,
         material: Option<&Arc<Material>>,
         intent: &P::Intent,
+        met: &mut Option<Met<P>>,
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
-        trail.endpoint = Some(Arc::clone(&self.names[index]));
-        trail.generation = material.map(|material| material.generation());
-        trail.stage = None;
-        if let Some(course) = &mut trail.course {
-            **course = Course::default();
-        }
-        let mut progress = Progress { deadline: Instant::now() + self.settings.connect_timeout, trail };
+        let mut progress = self.progress(index, material.map(Arc::as_ref), trail);
         let target = self.target(index);
-        let result = self.log_in(index, &target, material, intent, &mut progress).await;
+        let met = met.take_if(|met| met.index == index);
+        let result = self.log_in(index, &target, material, intent, met, &mut progress).await;
         self.metrics.login_attempt(result.as_ref().err().map_or("ok", |failure| failure.cause().name()));
         if self.target(index) == target {
             self.health.note(index, result.as_ref().map(|opened| self.protocol.role(&opened.greeting)));
         }
         result
+    }
+
+    /// An attempt begins.
+    pub(super) fn progress<'a>(
+        &self,
+        index: usize,
+        material: Option<&Material>,
+        trail: &'a mut Trail,
+    ) -> Progress<'a> {
+        trail.endpoint = Some(Arc::clone(&self.names[index]));
+        trail.generation = material.map(Material::generation);
+        trail.stage = None;
+        if let Some(course) = &mut trail.course {
+            **course = Course::default();
+        }
+        Progress { deadline: Instant::now() + self.settings.connect_timeout, trail }
     }
 
     async fn log_in(
@@ -64,18 +76,16 @@ impl<P: Protocol> Upstream<P> {
         target: &Endpoint,
         material: Option<&Arc<Material>>,
         intent: &P::Intent,
+        met: Option<Met<P>>,
         progress: &mut Progress<'_>,
     ) -> Result<Opened<P>, Failure> {
-        let tls = self
-            .tls_for(target, material)
-            .map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))?;
-        let places = self.timed(progress, Stage::Resolve, dial::find(target, &self.resolver)).await?;
-        progress.note(|course| course.places.clone_from(&places.first));
-        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(places)).await?;
-        let endpoint = Arc::clone(&self.names[index]);
-        let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
-        let mut link = Link::new(stream);
-        let machine = self.protocol.login(intent, self.terms(material, way.start()));
+        let met = match met {
+            // Its client certificate is that of the generation which logs in.
+            Some(met) => Met { way: Way { tls: self.tls_of(target, material)?, ..met.way }, ..met },
+            None => self.reach(index, target, material, progress).await?,
+        };
+        let Met { mut link, way, hello, .. } = met;
+        let machine = self.protocol.login(intent, hello, self.terms(material, &way));
         let start = Instant::now();
         let login = timeout_at(progress.deadline, link.drive(machine, way.tls.as_ref())).await;
         let login = login.unwrap_or_else(|_| Err(self.too_slow(Stage::Login)));
@@ -90,14 +100,17 @@ impl<P: Protocol> Upstream<P> {
             let stage = progress.trail.stage.expect("an attempt that logs in has reached a stage");
             Failure::new(stage, Side::Upstream, trouble)
         })?;
-        let count = material
-            .zip(self.source.as_ref())
-            .map(|(material, source)| LinkCount::new(material.generation(), &self.metrics, source));
-        Ok(Opened { link, greeting, way, count })
+        Ok(Opened { link, greeting, way, count: self.count(material) })
+    }
+
+    /// Counts a link that is logged in with this generation.
+    pub fn count(&self, material: Option<&Arc<Material>>) -> Option<LinkCount> {
+        let (material, source) = material.zip(self.source.as_ref())?;
+        Some(LinkCount::new(material.generation(), &self.metrics, source))
     }
 
     /// One stage before there is a link.
-    async fn timed<T>(
+    pub(super) async fn timed<T>(
         &self,
         progress: &mut Progress<'_>,
         stage: Stage,
@@ -128,7 +141,7 @@ impl<P: Protocol> Upstream<P> {
         progress.note(|course| course.certificate = link.certificate);
     }
 
-    fn passed(&self, progress: &mut Progress<'_>, stage: Stage, took: Duration, ok: bool) {
+    pub(super) fn passed(&self, progress: &mut Progress<'_>, stage: Stage, took: Duration, ok: bool) {
         progress.trail.stage = Some(stage);
         progress.note(|course| course.took.push((stage, took)));
         if ok {
@@ -136,7 +149,7 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
-    fn too_slow(&self, stage: Stage) -> Trouble {
+    pub(super) fn too_slow(&self, stage: Stage) -> Trouble {
         let cause = match stage {
             Stage::Resolve => Cause::NameServerSilent,
             Stage::Dial => Cause::ConnectTimedOut,
@@ -145,14 +158,35 @@ impl<P: Protocol> Upstream<P> {
         Trouble::new(cause, format!("not done within {:?}", self.settings.connect_timeout))
     }
 
-    fn terms(&self, material: Option<&Arc<Material>>, tls: TlsStart) -> Terms {
+    /// The conditions of a login over this way.
+    fn terms(&self, material: Option<&Arc<Material>>, way: &Way) -> Terms {
+        self.terms_on(material, way.start(), way.place.is_private())
+    }
+
+    /// The conditions of another login on a link that has one behind it.
+    pub fn terms_within(&self, material: Option<&Arc<Material>>, link: &Link) -> Terms {
+        let tls = if link.stream.is_encrypted() { TlsStart::Direct } else { TlsStart::Off };
+        self.terms_on(material, tls, link.stream.is_private())
+    }
+
+    fn terms_on(&self, material: Option<&Arc<Material>>, tls: TlsStart, private: bool) -> Terms {
         Terms {
             credential: material.map(|material| Arc::clone(&material.credential)),
             tls,
+            private,
             allow_cleartext: self.allow_cleartext,
             ask_role: self.settings.role != Role::Any,
             nonce: chance::bytes(),
         }
+    }
+
+    pub(super) fn tls_of(
+        &self,
+        target: &Endpoint,
+        material: Option<&Arc<Material>>,
+    ) -> Result<Option<TlsClient>, Failure> {
+        let tls = self.tls_for(target, material);
+        tls.map_err(|trouble| Failure::new(Stage::Tls, Side::Attache, trouble))
     }
 
     fn tls_for(
@@ -207,13 +241,13 @@ impl<P: Protocol> Upstream<P> {
 }
 
 /// How far an attempt has come, and until when it may go on.
-struct Progress<'a> {
-    deadline: Instant,
-    trail: &'a mut Trail,
+pub(super) struct Progress<'a> {
+    pub(super) deadline: Instant,
+    pub(super) trail: &'a mut Trail,
 }
 
 impl Progress<'_> {
-    fn note(&mut self, write: impl FnOnce(&mut Course)) {
+    pub(super) fn note(&mut self, write: impl FnOnce(&mut Course)) {
         if let Some(course) = &mut self.trail.course {
             write(course);
         }

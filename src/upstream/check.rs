@@ -114,9 +114,9 @@ impl<P: Protocol> Upstream<P> {
     async fn try_once(&self, index: usize, trail: &mut Trail) -> Result<Opened<P>, Failure> {
         let intent = self.protocol.probe_intent();
         if !self.lacks_credential() {
-            return self.any_generation(index, &intent, trail).await;
+            return self.any_generation(index, &intent, &mut None, trail).await;
         }
-        let opened = self.attempt(index, None, &intent, trail).await?;
+        let opened = self.attempt(index, None, &intent, &mut None, trail).await?;
         opened.leave(&self.protocol).await;
         Err(Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing))
     }

@@ -9,6 +9,7 @@ mod check;
 mod health;
 mod members;
 mod probe;
+mod reach;
 mod role;
 mod rotation;
 
@@ -22,6 +23,8 @@ use tokio::time::{Instant, sleep_until};
 pub use check::{Step, Verdict, approximately};
 pub use health::{Health, Seen};
 pub use probe::probe;
+pub use reach::Met;
+use reach::Patience;
 
 use crate::chance;
 use crate::config::domain;
@@ -131,52 +134,79 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
-    /// Opens a link for what a client intends, and logs in.
+    /// Opens a link for what a client intends, and logs in: on the link that was met for this session, if there
+    /// is one, and on others where that fails.
     ///
     /// # Errors
     /// What stood in the way, once trying again is pointless or the route's `wait` is over.
-    pub async fn open(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
+    pub async fn open(
+        &self,
+        intent: &P::Intent,
+        mut met: Option<Met<P>>,
+        trail: &mut Trail,
+    ) -> Result<Opened<P>, Failure> {
         let start = Instant::now();
-        let deadline = start + self.settings.wait;
-        let mut pause = FIRST_PAUSE;
+        let mut patience = self.patience();
         loop {
-            let failure = match self.round(intent, trail).await {
+            match self.round(intent, &mut met, trail).await {
                 Ok(opened) => {
                     trail.login = Some(start.elapsed());
                     return Ok(opened);
                 }
-                Err(failure) => failure,
-            };
-            let again = match remedy(failure.cause()) {
-                Remedy::None => false,
-                Remedy::Time => {
-                    sleep_until((Instant::now() + chance::about(pause)).min(deadline)).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                    Instant::now() < deadline
-                }
-                Remedy::Credential => self.other_credential(deadline).await,
-            };
-            if !again {
-                return Err(failure);
+                Err(failure) => self.again(&mut patience, failure, trail).await?,
             }
-            trail.retries += 1;
-            self.metrics.login_retry(failure.cause().name());
-            tracing::debug!(%failure, "trying again");
         }
+    }
+
+    /// Waits for what may make the next attempt succeed.
+    ///
+    /// # Errors
+    /// The failure, where nothing may.
+    async fn again(
+        &self,
+        patience: &mut Patience,
+        failure: Failure,
+        trail: &mut Trail,
+    ) -> Result<(), Failure> {
+        let deadline = patience.deadline;
+        let again = match remedy(failure.cause()) {
+            Remedy::None => false,
+            Remedy::Time => {
+                sleep_until((Instant::now() + chance::about(patience.pause)).min(deadline)).await;
+                patience.pause = (patience.pause * 2).min(LONGEST_PAUSE);
+                Instant::now() < deadline
+            }
+            Remedy::Credential => self.other_credential(deadline).await,
+        };
+        if !again {
+            return Err(failure);
+        }
+        trail.retries += 1;
+        self.metrics.login_retry(failure.cause().name());
+        tracing::debug!(%failure, "trying again");
+        Ok(())
     }
 
     /// Every endpoint once, in order. A credential that one of them rejects is not tried on the next: they are
     /// one database.
-    async fn round(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
+    async fn round(
+        &self,
+        intent: &P::Intent,
+        met: &mut Option<Met<P>>,
+        trail: &mut Trail,
+    ) -> Result<Opened<P>, Failure> {
         let mut last = None;
         let mut failed = Vec::new();
         let order = self.order(trail).await?;
-        for candidate in self.health.candidates(&order) {
+        let mut candidates = self.health.candidates(&order);
+        // What was met for this session comes first.
+        candidates.sort_by_key(|candidate| met.as_ref().is_none_or(|met| met.index != candidate.index));
+        for candidate in candidates {
             // A second look at an endpoint is for those that can be reached.
             if failed.contains(&candidate.index) {
                 continue;
             }
-            match self.candidate(candidate, intent, trail).await {
+            match self.candidate(candidate, intent, met, trail).await {
                 Ok(opened) => return Ok(opened),
                 Err(failure) if remedy(failure.cause()) == Remedy::Credential => return Err(failure),
                 Err(failure) => {

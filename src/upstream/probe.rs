@@ -50,7 +50,8 @@ impl<P: Protocol> Upstream<P> {
     /// What stood in the way.
     pub async fn probe_once(&self, index: usize) -> Result<Opened<P>, Failure> {
         let (start, target) = (Instant::now(), self.target(index));
-        let result = self.any_generation(index, &self.protocol.probe_intent(), &mut Trail::default()).await;
+        let (intent, mut trail) = (self.protocol.probe_intent(), Trail::default());
+        let result = self.any_generation(index, &intent, &mut None, &mut trail).await;
         // Another server has taken the place meanwhile: nothing was learned of it.
         if self.target(index) != target {
             return result;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use attache_wire::{Protocol, ServerRole};
 
 use super::health::Seen;
-use super::{Opened, Trail, Upstream};
+use super::{Met, Opened, Trail, Upstream};
 use crate::config::domain::Role;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 
@@ -98,15 +98,15 @@ impl<P: Protocol> Upstream<P> {
         &self,
         Candidate { index, wanted }: Candidate,
         intent: &P::Intent,
+        met: &mut Option<Met<P>>,
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
         if let Wanted::Only(role) = wanted
-            && let Err(known) = self.health.turn(index, role)
+            && met.as_ref().is_none_or(|met| met.index != index)
         {
-            trail.endpoint = Some(Arc::clone(&self.names[index]));
-            return Err(self.wrong_role(index, known));
+            self.take_turn(index, role, trail)?;
         }
-        let opened = self.any_generation(index, intent, trail).await?;
+        let opened = self.any_generation(index, intent, met, trail).await?;
         let role = self.protocol.role(&opened.greeting);
         if wanted.admits(role) {
             return Ok(opened);
@@ -116,6 +116,14 @@ impl<P: Protocol> Upstream<P> {
         let protocol = Arc::clone(&self.protocol);
         tokio::spawn(async move { opened.leave(&protocol).await });
         Err(self.wrong_role(index, role))
+    }
+
+    /// Asking an endpoint again and again whether it still has the wrong role helps nobody.
+    pub(super) fn take_turn(&self, index: usize, role: ServerRole, trail: &mut Trail) -> Result<(), Failure> {
+        self.health.turn(index, role).map_err(|known| {
+            trail.endpoint = Some(Arc::clone(&self.names[index]));
+            self.wrong_role(index, known)
+        })
     }
 
     fn wrong_role(&self, index: usize, role: Option<ServerRole>) -> Failure {

@@ -10,7 +10,7 @@ use attache_wire::Protocol;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Opened, Trail, Upstream};
+use super::{Met, Opened, Trail, Upstream};
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::secret::{Material, Source};
 
@@ -54,10 +54,11 @@ impl<P: Protocol> Upstream<P> {
         &self,
         endpoint: usize,
         intent: &P::Intent,
+        met: &mut Option<Met<P>>,
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
         let Some(source) = &self.source else {
-            return self.attempt(endpoint, None, intent, trail).await;
+            return self.attempt(endpoint, None, intent, met, trail).await;
         };
         let mut tried = Vec::new();
         let mut rejection = None;
@@ -67,7 +68,7 @@ impl<P: Protocol> Upstream<P> {
                 self.metrics.login_retry("other_generation");
             }
             tried.push(material.generation());
-            match self.attempt(endpoint, Some(&material), intent, trail).await {
+            match self.attempt(endpoint, Some(&material), intent, met, trail).await {
                 Ok(opened) => {
                     self.accepted(source, &material, rejection.is_some());
                     return Ok(opened);

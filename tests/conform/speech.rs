@@ -8,6 +8,8 @@ use attache_kit::script::Peer;
 #[derive(Clone, Copy)]
 pub struct Speech {
     pub protocol: &'static str,
+    /// Whether a server is met before its client is greeted.
+    pub server_first: bool,
     /// A client's first words, which ask for a session.
     pub hello: &'static [u8],
     /// Logs any client in, as the simplest server does. What comes behind is sent back.
@@ -21,9 +23,18 @@ pub struct Speech {
 }
 
 const SPEECHES: &[Speech] = &[
-    Speech { protocol: "tcp", hello: b"", welcome: |_| Ok(()), welcomed: b"", word: b"hello", refused: None },
+    Speech {
+        protocol: "tcp",
+        server_first: false,
+        hello: b"",
+        welcome: |_| Ok(()),
+        welcomed: b"",
+        word: b"hello",
+        refused: None,
+    },
     Speech {
         protocol: "postgres",
+        server_first: false,
         hello: b"\0\0\0\x15\0\x03\0\0user\0nobody\0\0",
         welcome: |peer| {
             peer.read_startup()?;
@@ -34,6 +45,25 @@ const SPEECHES: &[Speech] = &[
         // A notice: whoever sends one, it asks for nothing.
         word: b"N\0\0\0\x05\0",
         refused: Some((b"SFATAL\0", b"C53300\0")),
+    },
+    Speech {
+        protocol: "mysql",
+        server_first: true,
+        // Protocol 4.1, caching_sha2_password, the user "nobody" and an empty answer.
+        hello: b"\x3e\0\0\x01\x01\xa2\x08\0\0\0\0\x01\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\
+                 nobody\0\0caching_sha2_password\0",
+        welcome: |peer| {
+            peer.send(
+                b"\x53\0\0\0\x0a8.0-of-a-script\0\x07\0\0\0abcdefgh\0\x09\xa2\x2d\x02\0\x08\0\x15\0\0\0\0\0\0\0\0\0\0\
+                  ijklmnopqrst\0mysql_native_password\0",
+            )?;
+            peer.read_some()?;
+            peer.send(b"\x07\0\0\x02\0\0\0\x02\0\0\0")
+        },
+        welcomed: b"\0\0\0\x02\0\0\0",
+        // A command that asks for nothing; sent back, it is an OK.
+        word: b"\x07\0\0\0\0\0\0\x02\0\0\0",
+        refused: Some((b"attache: ", b"\xff\x10\x04")),
     },
 ];
 

@@ -136,7 +136,7 @@ fn wrong_arguments_are_2_and_a_password_in_the_url_is_not_repeated() {
         &["postgres://app@d b"],
         &["tcp://db"],
         &["tcp://db:1", "--password-file", "/dev/null"],
-        &["mysql://app@db"],
+        &["mongodb://app@db"],
         &["db"],
         &[],
     ] {

@@ -15,6 +15,7 @@ const PURE: &[&str] = &[
     "aws-lc-rs",
     "base64",
     "bytes",
+    "ed25519-dalek",
     "hmac",
     "md-5",
     "pbkdf2",

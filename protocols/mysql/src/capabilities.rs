@@ -7,6 +7,7 @@ use std::ops::{BitAnd, BitOr, Sub};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities(pub(crate) u64);
 
+#[allow(dead_code, reason = "the list is that of the manual")]
 impl Capabilities {
     pub(crate) const NONE: Self = Self(0);
     /// Also named CLIENT_MYSQL; its absence tells MariaDB's extended flags to be there.
@@ -42,6 +43,8 @@ impl Capabilities {
     pub(crate) const CAPABILITY_EXTENSION: Self = Self(1 << 29);
     pub(crate) const VERIFY_SERVER_CERTIFICATE: Self = Self(1 << 30);
     pub(crate) const REMEMBER_OPTIONS: Self = Self(1 << 31);
+    /// MariaDB's: whether columns are described may be told behind their number.
+    pub(crate) const CACHE_METADATA: Self = Self(1 << 36);
     /// MariaDB's extended flags (progress, bulk operations, extended metadata, cached metadata …).
     pub(crate) const EXTENDED: Self = Self(0xffff_ffff << 32);
 

@@ -1,6 +1,10 @@
 //! What a client wants of its session (manual, "Protocol::HandshakeResponse41", "COM_CHANGE_USER").
 
+use bytes::BytesMut;
+
 use crate::capabilities::Capabilities;
+use crate::field::put_text;
+use crate::plugin::Plugin;
 
 /// The part of a client's first packet that goes to the server: everything but who it says it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,4 +21,38 @@ pub struct Intent {
     pub(crate) attributes: Vec<u8>,
     /// The sequence number that the answer to the client bears.
     pub(crate) sequence: u8,
+    /// What comes in front of the OK.
+    pub(crate) prelude: Prelude,
+    /// The authentication method that the client was greeted with; none for a probe.
+    pub(crate) offered: Option<Plugin>,
+}
+
+/// What a client waits for before it takes an OK.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Prelude {
+    #[default]
+    Nothing,
+    /// That its `caching_sha2_password` answer was right (manual, "Caching_sha2_password information":
+    /// fast_auth_success). An OK without it is an error for libmysqlclient.
+    FastAuth,
+}
+
+/// The longest packet that a probe takes, in octets.
+const PROBE_MAX_PACKET: u32 = 1 << 24;
+/// utf8mb4_general_ci: both MySQL and MariaDB know it by this number.
+const PROBE_COLLATION: u16 = 45;
+
+impl Intent {
+    /// What a probe asks for: nothing that a server could lack.
+    pub(crate) fn probe(program: &str) -> Self {
+        let mut attributes = BytesMut::new();
+        put_text(&mut attributes, b"program_name");
+        put_text(&mut attributes, program.as_bytes());
+        Self {
+            max_packet: PROBE_MAX_PACKET,
+            collation: PROBE_COLLATION,
+            attributes: attributes.to_vec(),
+            ..Self::default()
+        }
+    }
 }

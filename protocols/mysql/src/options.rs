@@ -1,7 +1,11 @@
 //! The route's `options` for MySQL and MariaDB.
 
+use attache_wire::Text;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::public_key::PublicKey;
 
 /// Settings of the protocol itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -14,6 +18,18 @@ pub struct Options {
     /// (`caching_sha2_password`, `sha256_password`). Someone in between can put a key of theirs in its place.
     pub allow_public_key_retrieval: bool,
     /// The server's public RSA key (PEM, `-----BEGIN PUBLIC KEY-----`), with which the password is encrypted on an
-    /// unencrypted link. Public, so that it may stand here.
-    pub server_public_key: Option<String>,
+    /// unencrypted link. Public, so that it may stand here, or in a file: `{ file: PATH }`.
+    #[serde(deserialize_with = "public_key")]
+    pub server_public_key: Option<Text>,
+}
+
+/// A key that is none is better noticed before anybody needs it.
+fn public_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Text>, D::Error> {
+    let text = Option::<Text>::deserialize(deserializer)?;
+    match &text {
+        Some(Text(pem)) if PublicKey::from_pem(pem.as_bytes()).is_none() => {
+            Err(D::Error::custom("not an RSA public key in PEM (-----BEGIN PUBLIC KEY-----)"))
+        }
+        Some(_) | None => Ok(text),
+    }
 }

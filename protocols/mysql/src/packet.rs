@@ -20,9 +20,15 @@ pub(crate) struct Packet {
 }
 
 /// Takes the next packet off the input, or nothing while it is not complete.
+pub(crate) fn next(input: &mut BytesMut, most: usize) -> Result<Option<Packet>, Fault> {
+    let taken = take(input, most)?;
+    Ok(taken.map(|(sequence, payload)| Packet { sequence, payload: payload.freeze() }))
+}
+
+/// The same for whoever wipes the payload afterwards: its sequence number, and the payload.
 ///
 /// The length is checked as soon as it is there: a packet that is too long is never waited for.
-pub(crate) fn next(input: &mut BytesMut, most: usize) -> Result<Option<Packet>, Fault> {
+pub(crate) fn take(input: &mut BytesMut, most: usize) -> Result<Option<(u8, BytesMut)>, Fault> {
     let Some(header) = input.first_chunk::<HEADER_LEN>() else {
         return Ok(None);
     };
@@ -34,8 +40,8 @@ pub(crate) fn next(input: &mut BytesMut, most: usize) -> Result<Option<Packet>, 
     if input.len() < len {
         return Ok(None);
     }
-    let mut packet = input.split_to(len).freeze();
-    Ok(Some(Packet { sequence, payload: packet.split_off(HEADER_LEN) }))
+    let mut packet = input.split_to(len);
+    Ok(Some((sequence, packet.split_off(HEADER_LEN))))
 }
 
 /// Appends a packet whose payload is these parts, without copying them anywhere else first.

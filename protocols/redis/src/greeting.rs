@@ -6,7 +6,9 @@ use attache_wire::ServerRole;
 use bytes::Bytes;
 
 use crate::command::Effect;
+use crate::intent::Intent;
 use crate::subscriptions::Form;
+use crate::tally::Replying;
 
 /// What became of a login.
 #[derive(PartialEq, Eq)]
@@ -42,6 +44,29 @@ pub struct Answer {
     pub(crate) before: Bytes,
     pub(crate) reply: Replied,
     pub(crate) outcome: Outcome,
+}
+
+impl Answer {
+    /// What a client hears whose RESET has been answered by another link in place of its own.
+    pub(crate) fn of_another_link(intent: &Intent, replying: Replying) -> Self {
+        const RESET: Bytes = Bytes::from_static(b"+RESET\r\n");
+        let (reply, outcome) = match (intent, replying) {
+            (Intent::Reset, Replying::Skip) => (Replied::Silence, Outcome::Reset),
+            (Intent::Reset, Replying::On | Replying::Off) => {
+                (Replied::Told { said: RESET, told: RESET }, Outcome::Reset)
+            }
+            (
+                Intent::Session
+                | Intent::Auth
+                | Intent::Hello(_)
+                | Intent::Refused(_)
+                | Intent::Delayed(_)
+                | Intent::Renewal,
+                _,
+            ) => (Replied::Unasked, Outcome::Same),
+        };
+        Self { before: Bytes::new(), reply, outcome }
+    }
 }
 
 /// The reply to such a command.

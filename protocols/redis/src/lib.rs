@@ -148,8 +148,16 @@ impl Protocol for Redis {
         watch.takes_a_login().then_some(Intent::Renewal)
     }
 
-    fn rewelcome(&self, watch: &mut SessionWatch, _intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
-        let Greeting::Answered(Answer { before, reply, outcome }) = greeting else { return };
+    /// After RESET a connection is as new.
+    fn starts_anew(&self, intent: &Intent) -> bool {
+        matches!(intent, Intent::Reset)
+    }
+
+    fn rewelcome(&self, watch: &mut SessionWatch, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
+        let Answer { before, reply, outcome } = match greeting {
+            Greeting::Answered(answer) => answer,
+            Greeting::Ready(_) => Answer::of_another_link(intent, watch.manner().replying),
+        };
         watch.heard(&before);
         out.extend_from_slice(&before);
         match (reply, outcome) {

@@ -97,6 +97,20 @@ fn reset_is_followed_by_a_login_that_the_client_does_not_see() {
 }
 
 #[test]
+fn reset_may_be_answered_by_another_link() {
+    let mut house = House::new("{}");
+    house.passes(&commands(&["MULTI", "PING"]), b"+OK\r\n+QUEUED\r\n");
+    assert!(house.protocol.starts_anew(&Intent::Reset) && !house.protocol.starts_anew(&Intent::Auth));
+    let login = house.protocol.login(&Intent::Reset, None, house.terms.clone());
+    let greeting =
+        attache_wire::testing::run(login, &[b"+OK\r\n*0\r\n+PONG\r\n"], &[], None).end.unwrap().unwrap();
+    let mut out = bytes::BytesMut::new();
+    house.protocol.rewelcome(&mut house.watch, &Intent::Reset, greeting, &mut out);
+    assert_eq!(&out[..], b"+RESET\r\n");
+    assert!(house.watch.quiet());
+}
+
+#[test]
 fn reset_ends_what_it_ends() {
     let mut house = House::new("{}");
     house.passes(&command("MONITOR"), b"+OK\r\n+1700000000.1 [0 127.0.0.1:1] \"PING\"\r\n");

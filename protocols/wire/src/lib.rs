@@ -10,6 +10,7 @@
 //! | [`machine`] | [`Machine`], [`Turn`], [`Step`]: one side of one exchange |
 //! | [`fault`] | [`Fault`]: everything that can go wrong inside a machine |
 //! | [`protocol`] | [`Protocol`]: what a route is built from |
+//! | [`options`] | what its settings are made of |
 //! | [`access`] | what a URL means, and how clients find a listener |
 //! | [`credential`] | [`Credential`], [`Secret`]: what is injected |
 //! | [`refusal`] | [`Refusal`], [`Notice`]: what a client may be told |
@@ -21,6 +22,7 @@ pub mod access;
 pub mod credential;
 pub mod fault;
 pub mod machine;
+pub mod options;
 pub mod protocol;
 pub mod refusal;
 pub mod scram;
@@ -31,6 +33,7 @@ pub use access::{Access, At, Directions, TlsWish, UrlParameter};
 pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
+pub use options::Text;
 pub use protocol::{Features, Never, Nonce, Opening, Ping, Protocol, ServerRole, Terms, TlsStart};
 pub use refusal::{Moment, Notice, Refusal};
 pub use watch::{Passage, Relay, Watch};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::access::{Access, Directions, UrlParameter};
 use crate::credential::Credential;
-use crate::fault::Fault;
+use crate::fault::{Fault, Rejection};
 use crate::machine::{Boxed, Machine, Step, Turn};
 use crate::refusal::{Moment, Notice};
 use crate::watch::{Passage, Relay, Watch};
@@ -75,6 +75,12 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// Tells a client why it is turned away.
     fn refuse(&self, notice: &Notice<'_>, moment: Moment<'_, Self::Intent>, out: &mut BytesMut);
 
+    /// Tells a client the server's own refusal, where that is between it and the client.
+    fn repeat(&self, rejection: &Rejection, moment: Moment<'_, Self::Intent>, out: &mut BytesMut) {
+        let _ = moment;
+        out.extend_from_slice(&rejection.frame);
+    }
+
     /// Takes leave of the server on a link that no session uses.
     fn farewell(&self, out: &mut BytesMut);
 
@@ -98,6 +104,13 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     ) -> Option<Boxed<Self::Greeting>> {
         let _ = (watch, intent, terms);
         None
+    }
+
+    /// Whether what the client wants now leaves nothing of its session as it was, so that another link would do as
+    /// well where this one cannot log in again.
+    fn starts_anew(&self, intent: &Self::Intent) -> bool {
+        let _ = intent;
+        false
     }
 
     /// What to log in again for where the credential has changed, so that a session outlives the old one. `None`

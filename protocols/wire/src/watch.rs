@@ -20,12 +20,12 @@ pub enum Relay<W> {
 pub enum Passage {
     /// All of them are passed on.
     All,
-    /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
-    /// the watch has not seen it.
-    Until(usize),
-    /// This many octets are passed on. What follows does not tell yet what becomes of it: it is kept, and shown
-    /// again, unchanged and in front of what comes next. The watch bounds how much that can be.
+    /// This many octets are passed on. What follows is too little to tell what it is: it is shown again, in front of
+    /// what comes behind it, and dropped if nothing comes.
     Hold(usize),
+    /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
+    /// shows it to the watch again if anything is left of it after the pause.
+    Until(usize),
 }
 
 /// Keeps track of frame boundaries and of what is outstanding.

@@ -3,6 +3,8 @@
 //! The fuzz targets call these functions, and so does the test that replays the corpora. A machine
 //! must come to the same end however its input is split, keep its bounds, and never panic.
 
+mod mysql_client;
+mod mysql_server;
 mod redis;
 mod split;
 
@@ -15,6 +17,8 @@ use attache_wire::testing::{Run, run};
 use attache_wire::{Credential, Nonce, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart, Watch};
 use bytes::BytesMut;
 
+pub use mysql_client::{my_accept, my_reopen, my_watch};
+pub use mysql_server::{my_hello, my_login, my_relogin};
 pub use redis::{redis_login, redis_relogin, redis_watch};
 use split::same_at_any_split;
 
@@ -24,12 +28,18 @@ const NONCE: Nonce = [7; 24];
 pub type Harness = (&'static str, fn(&[u8]));
 
 /// Every harness.
-pub const HARNESSES: [Harness; 9] = [
+pub const HARNESSES: [Harness; 15] = [
     ("tcp", tcp),
     ("pg_accept", pg_accept),
     ("pg_login", pg_login),
     ("pg_cancel", pg_cancel),
     ("pg_watch", pg_watch),
+    ("my_hello", my_hello),
+    ("my_login", my_login),
+    ("my_relogin", my_relogin),
+    ("my_accept", my_accept),
+    ("my_reopen", my_reopen),
+    ("my_watch", my_watch),
     ("redis_login", redis_login),
     ("redis_relogin", redis_relogin),
     ("redis_watch", redis_watch),

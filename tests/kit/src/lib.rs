@@ -1,5 +1,5 @@
 //! What the tests stand on: private database servers, certificates, mounted Secrets, faulty networks,
-//! scripted servers, and the real `attache` process with its log.
+//! scripted servers, containers, an emulation of the kubelet, and the real `attache` process with its log.
 //!
 //! Everything blocks and runs on threads or processes of its own, so a test may call it from anywhere.
 //! Every wait has a deadline and panics with what it saw. Everything stops on drop, and also when the
@@ -7,12 +7,15 @@
 //!
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod container;
 pub mod dns;
 pub mod fault;
 pub mod http;
 mod keeper;
+pub mod kubelet;
 pub mod metrics;
 pub mod mounted;
+pub mod mysql;
 pub mod namespace;
 pub mod pki;
 pub mod ports;
@@ -22,16 +25,18 @@ pub mod rendered;
 mod scratch;
 pub mod script;
 pub mod skip;
+mod template;
 pub mod tools;
 pub mod wait;
 
 pub use fault::{Direction, Fault, Relay};
 pub use metrics::Metrics;
 pub use mounted::Mounted;
+pub use mysql::{Flavour, Mysql, Plugin, Require};
 pub use pki::{Algorithm, Leaf, Pair, Pki};
 pub use postgres::{Encryption, Postgres, Setup, Stop, Version};
 pub use process::{Launch, Process, Signal};
 pub use rendered::{Rendered, SubPath};
 pub use script::{Peer, Script, ServerTls};
-pub use skip::{Missing, NotPermitted, StartError, available};
+pub use skip::{Missing, NotPermitted, StartError, Unavailable, available};
 pub use wait::eventually;

@@ -1,5 +1,5 @@
 //! What happens to a test whose server is not installed: it is skipped aloud, and in CI it fails. What a machine does
-//! not permit is skipped aloud everywhere: nothing that could be installed would help.
+//! not permit, or what `make setup` tried to get and could not, is skipped aloud everywhere.
 
 use std::env;
 use std::fmt;
@@ -13,11 +13,16 @@ pub struct Missing(pub String);
 #[derive(Debug, Clone)]
 pub struct NotPermitted(pub String);
 
+/// Something that `make setup` could not get on this machine, and why.
+#[derive(Debug, Clone)]
+pub struct Unavailable(pub String);
+
 /// Why a server of the kit could not be had.
 #[derive(Debug)]
 pub enum StartError {
     Missing(Missing),
     NotPermitted(NotPermitted),
+    Unavailable(Unavailable),
     Failed(String),
 }
 
@@ -30,6 +35,12 @@ impl fmt::Display for Missing {
 impl From<NotPermitted> for StartError {
     fn from(refused: NotPermitted) -> Self {
         StartError::NotPermitted(refused)
+    }
+}
+
+impl From<Unavailable> for StartError {
+    fn from(unavailable: Unavailable) -> Self {
+        StartError::Unavailable(unavailable)
     }
 }
 
@@ -52,6 +63,7 @@ pub fn available<T>(result: Result<T, impl Into<StartError>>) -> Option<T> {
         Err(StartError::Missing(missing)) if required() => panic!("{missing}"),
         Err(StartError::Missing(missing)) => skip(&missing.to_string()),
         Err(StartError::NotPermitted(refused)) => skip(&format!("{} is not permitted here", refused.0)),
+        Err(StartError::Unavailable(nowhere)) => skip(&format!("{} cannot be had here", nowhere.0)),
     }
 }
 

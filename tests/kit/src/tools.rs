@@ -1,6 +1,7 @@
-//! The programs that `make setup` installs, ready to be started: PostgreSQL's own tools, Python, Node.
+//! The programs that `make setup` installs, ready to be started: the databases' own tools, Python, Node.
 
 use std::env;
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::skip::Missing;
+use crate::skip::{Missing, StartError, Unavailable};
 use crate::wait::within;
 
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql/15/bin";
@@ -35,15 +36,92 @@ pub fn postgres_tool(name: &str) -> Result<Command, Missing> {
     Ok(command)
 }
 
-/// Python with psycopg 3 and asyncpg.
+/// `mariadb`, `mariadb-dump`, `mariadb-binlog` … of Debian's MariaDB 10.11, without the developer's option files.
+pub fn mariadb_tool(name: &str) -> Result<Command, Missing> {
+    let mut command = existing("mariadb-client", Path::new("/usr/bin").join(name))?;
+    // The option files' switch must be the first argument of all.
+    without_settings(&mut command).arg("--no-defaults");
+    Ok(command)
+}
+
+/// `mysql`, `mysqldump`, `mysqlbinlog` … of MySQL 9, without the developer's option files.
+pub fn mysql_tool(name: &str) -> Result<Command, StartError> {
+    let mysql = MysqlPrograms::find()?;
+    let mut command = mysql.command(name, Command::new);
+    without_settings(&mut command).arg("--no-defaults");
+    // It logs in by older methods with a plugin.
+    command.arg(format!("--plugin-dir={}", mysql.0.join("plugin").display()));
+    Ok(command)
+}
+
+fn without_settings(command: &mut Command) -> &mut Command {
+    for (variable, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MYSQL")) {
+        command.env_remove(variable);
+    }
+    command.env("HOME", "/nonexistent")
+}
+
+/// The programs of MySQL 9, which run with the C library of their own Debian beside the machine's.
+#[derive(Debug, Clone)]
+pub(crate) struct MysqlPrograms(pub(crate) PathBuf);
+
+impl MysqlPrograms {
+    pub(crate) fn find() -> Result<MysqlPrograms, StartError> {
+        let folder = cache().join("mysql");
+        if folder.join("bin/mysqld").exists() {
+            return Ok(MysqlPrograms(folder));
+        }
+        match fs::read_to_string(cache().join("mysql.absent")) {
+            Ok(why) => Err(Unavailable(format!("MySQL 9 ({})", why.trim())).into()),
+            Err(_) => Err(Missing("MySQL 9".to_string()).into()),
+        }
+    }
+
+    /// `start` makes the command of a program: it may decide as whom.
+    pub(crate) fn command(&self, name: &str, start: impl FnOnce(PathBuf) -> Command) -> Command {
+        let libraries = self.0.join("lib");
+        let mut command = start(libraries.join("ld.so"));
+        command.arg("--library-path").arg(&libraries).arg(self.0.join("bin").join(name));
+        command
+    }
+}
+
+/// Python with psycopg 3, asyncpg, PyMySQL and mysqlclient.
 pub fn python() -> Result<Command, Missing> {
     existing("the Python of the tests", cache().join("venv/bin/python"))
 }
 
-/// Node with the `pg` package.
+/// Node with the packages `pg` and `mysql2`.
 pub fn node() -> Result<Command, Missing> {
     let mut command = existing("the Node of the tests", cache().join("venv/bin/node"))?;
     command.env("NODE_PATH", cache().join("node/node_modules"));
+    Ok(command)
+}
+
+/// kubectl, for what it does without a cluster.
+pub fn kubectl() -> Result<Command, Missing> {
+    kubernetes("kubectl", "bin/kubectl")
+}
+
+/// Helm of a major version: 3 or 4.
+pub fn helm(major: u32) -> Result<Command, Missing> {
+    kubernetes(&format!("Helm {major}"), &format!("bin/helm{major}"))
+}
+
+/// Python with schemas of Kubernetes and an implementation of CEL.
+pub fn kubernetes_python() -> Result<Command, Missing> {
+    kubernetes("the schemas of Kubernetes", "venv/bin/python")
+}
+
+/// Prometheus' own judge of rules.
+pub fn promtool() -> Result<Command, Missing> {
+    existing("promtool", PathBuf::from("/usr/bin/promtool"))
+}
+
+/// Without the caller's clusters, plugins and repositories.
+fn kubernetes(what: &str, program: &str) -> Result<Command, Missing> {
+    let mut command = existing(what, cache().join("kubernetes").join(program))?;
+    command.env("KUBECONFIG", "/nonexistent").env("HOME", "/nonexistent");
     Ok(command)
 }
 

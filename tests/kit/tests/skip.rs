@@ -7,14 +7,18 @@ use std::process::Command;
 use std::time::Duration;
 
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Missing, StartError, available};
+use attache_kit::{Missing, StartError, Unavailable, available};
 
 const DEADLINE: Duration = Duration::from_secs(10);
+const MISSING: &str = "ATTACHE_KIT_MISSING";
+const UNAVAILABLE: &str = "ATTACHE_KIT_UNAVAILABLE";
 
 /// Runs in a process of its own, whose environment the tests below decide.
 #[test]
 fn helper_asks_for_something_missing() {
-    if env::var_os("ATTACHE_KIT_MISSING").is_some() {
+    if env::var_os(UNAVAILABLE).is_some() {
+        assert!(available::<()>(Err(Unavailable("a database (no mirror has it)".to_string()))).is_none());
+    } else if env::var_os(MISSING).is_some() {
         assert!(available::<()>(Err(Missing("a database".to_string()))).is_none());
     }
 }
@@ -25,7 +29,7 @@ fn ask(variables: &[(&str, &str)]) -> Ran {
         .args(["--exact", "helper_asks_for_something_missing"])
         .env_remove("CI")
         .env_remove("ATTACHE_REQUIRE_SERVERS")
-        .env("ATTACHE_KIT_MISSING", "1")
+        .env(MISSING, "1")
         .envs(variables.iter().copied());
     tools::run(&mut helper, b"", DEADLINE)
 }
@@ -44,6 +48,13 @@ fn in_ci_nothing_is_skipped() {
         assert!(!ran.status.success(), "{variable:?}");
         assert!(ran.stdout.contains("a database is not installed"), "{}", ran.stdout);
     }
+}
+
+#[test]
+fn what_setup_could_not_get_is_skipped_in_ci_too() {
+    let ran = ask(&[("CI", "true"), (UNAVAILABLE, "1")]);
+    assert!(ran.status.success(), "{}", ran.stdout);
+    assert_eq!(ran.stderr, "SKIPPED: a database (no mirror has it) cannot be had here\n");
 }
 
 #[test]

@@ -1,13 +1,11 @@
 //! Where the binaries of a version are, and a fresh cluster made by them.
 //!
-//! An initdb takes over a second, so its result is kept in the cache and copied. Test processes that come
-//! at the same time may each make one; the first to rename it into place wins.
+//! An initdb takes over a second, so its result is kept in the cache and copied.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,7 +13,7 @@ use tempfile::TempDir;
 use super::Version;
 use crate::scratch::{self, Owner};
 use crate::skip::{Missing, StartError};
-use crate::tools;
+use crate::{template, tools};
 
 /// Counts the changes to `INITDB`, so that an older template is not taken for a newer one.
 const TEMPLATE_FORMAT: u32 = 1;
@@ -75,18 +73,7 @@ impl Install {
 
     /// Nothing where the cache belongs to somebody else: then each server costs an initdb.
     fn template(&self) -> Result<Option<PathBuf>, String> {
-        // One at a time: the tests of a process all start at once.
-        static ONE: Mutex<()> = Mutex::new(());
-        let _one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-
-        let template = tools::cache().join("templates").join(self.template_name());
-        if template.exists() {
-            return Ok(Some(template));
-        }
-        let workshop = scratch::folder("initdb");
-        let data = workshop.path().join("data");
-        self.initdb(&data)?;
-        Ok(install_template(&data, &template).is_ok().then_some(template))
+        template::kept(&self.template_name(), |data| self.initdb(data))
     }
 
     /// By user, because a cluster can be read by nobody else.
@@ -109,30 +96,13 @@ impl Install {
     }
 }
 
-fn install_template(data: &Path, template: &Path) -> io::Result<()> {
-    let shelf = template.parent().expect("a template lies in the folder of templates");
-    fs::create_dir_all(shelf)?;
-    let staging = tempfile::tempdir_in(shelf)?;
-    let copy = staging.path().join("data");
-    scratch::copy_tree(data, &copy)?;
-    match fs::rename(&copy, template) {
-        Err(_) if template.exists() => Ok(()),
-        outcome => outcome,
-    }
-}
-
 /// A checkout under `/root` cannot be entered by the server's user: it gets a copy for this process.
 fn reachable_copy(binaries: &Path, owner: Owner) -> Result<PathBuf, StartError> {
     static COPY: OnceLock<Result<TempDir, String>> = OnceLock::new();
-    let copy = COPY.get_or_init(|| {
-        let folder = scratch::folder("binaries");
-        let native = binaries.parent().expect("binaries lie in a folder of the installation");
-        scratch::copy_tree(native, &folder.path().join("native")).map_err(|error| error.to_string())?;
-        owner.give(folder.path()).map_err(|error| error.to_string())?;
-        Ok(folder)
-    });
+    let native = binaries.parent().expect("binaries lie in a folder of the installation");
+    let copy = COPY.get_or_init(|| template::reachable_copy(native, owner));
     match copy {
-        Ok(folder) => Ok(folder.path().join("native/bin")),
+        Ok(folder) => Ok(folder.path().join("copy/bin")),
         Err(why) => Err(StartError::Failed(format!("could not copy {binaries:?}: {why}"))),
     }
 }

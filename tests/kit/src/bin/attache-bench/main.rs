@@ -4,11 +4,13 @@
 //! to the direct connection in the same pass, and passes alternate their order. CPU time and memory are absolute.
 #![expect(clippy::print_stdout, reason = "its report is what it is for")]
 
+mod beside;
 mod house;
 mod idle;
 mod lanes;
 mod load;
 mod machine;
+mod mysql;
 mod options;
 mod passes;
 mod recipe;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
     let passes = passes::run(&house, &lanes, &options);
 
     report::rates(&passes);
+    mysql::run(&options);
     report::memory(&idle, options.idle);
     report::starts(&starts);
     report::targets(&passes, &idle);

@@ -121,7 +121,7 @@ fn verdict(what: &str, met: bool) {
 }
 
 /// Columns as wide as they need to be: names to the left, figures to the right.
-fn table<const COLUMNS: usize>(rows: impl Iterator<Item = [String; COLUMNS]>) {
+pub(crate) fn table<const COLUMNS: usize>(rows: impl Iterator<Item = [String; COLUMNS]>) {
     let rows: Vec<_> = rows.collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
     let widths: [usize; COLUMNS] = std::array::from_fn(width);

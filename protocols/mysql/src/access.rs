@@ -1,0 +1,185 @@
+//! What a `mysql://` URL says, and how a client's environment leads it to us.
+//!
+//! No two drivers call their parameters alike: names are compared without case and hyphens (MySQL Shell and
+//! libmysqlclient: `ssl-mode`; Connector/J: `sslMode`; Go: `tls`). The environment is that of MySQL's and MariaDB's own
+//! clients (manual, "Environment Variables"). The URL itself is read by the house.
+
+use attache_wire::{Access, At, Directions, TlsWish, UrlParameter};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+/// Parameters that decide who is connected to, or how a login is protected: that is ours to do, and a URL of ours
+/// cannot say it.
+const OURS: [&str; 16] = [
+    "allowcleartextpasswords",
+    "allowpublickeyretrieval",
+    "authmethod",
+    "compress",
+    "compression",
+    "database",
+    "db",
+    "defaultauth",
+    "getserverpublickey",
+    "host",
+    "port",
+    "protocol",
+    "serverpublickeypath",
+    "serverrsapublickeyfile",
+    "socket",
+    "unixsocket",
+];
+
+/// A password is not needed here, and would be sent for nothing. A client that is led to a port should not find a
+/// socket, nor the other way round.
+const CLEAR_ON_TCP: [&str; 2] = ["MYSQL_PWD", "MYSQL_UNIX_PORT"];
+const CLEAR_ON_UNIX: [&str; 2] = ["MYSQL_PWD", "MYSQL_TCP_PORT"];
+
+pub(crate) fn parameter(name: &str, value: &str) -> UrlParameter {
+    match plain(name).as_str() {
+        "sslmode" => ssl_mode(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
+        "tls" => tls(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
+        "sslca" => UrlParameter::Authorities(Some(value.to_owned())),
+        "password" | "passwd" | "pwd" | "password1" | "sslpassword" => UrlParameter::Secret,
+        "user" | "username" => UrlParameter::Unknown,
+        name if OURS.contains(&name) || name.starts_with("ssl") || name.starts_with("tls") => {
+            UrlParameter::Unknown
+        }
+        _ => UrlParameter::Client,
+    }
+}
+
+/// Lower case, without what separates words.
+fn plain(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '-' | '_')).map(|c| c.to_ascii_lowercase()).collect()
+}
+
+/// The modes of MySQL's clients, and those of MariaDB's Connector/J.
+fn ssl_mode(mode: &str) -> Option<TlsWish> {
+    Some(match plain(mode).as_str() {
+        "disabled" | "disable" => TlsWish::Off,
+        "preferred" | "prefer" | "required" | "require" | "trust" => TlsWish::Unverified,
+        "verifyca" => TlsWish::VerifyCa,
+        "verifyidentity" | "verifyfull" => TlsWish::VerifyFull,
+        _ => return None,
+    })
+}
+
+/// Those of Go's driver.
+fn tls(mode: &str) -> Option<TlsWish> {
+    Some(match mode {
+        "false" => TlsWish::Off,
+        "preferred" | "skip-verify" => TlsWish::Unverified,
+        "true" => TlsWish::VerifyFull,
+        _ => return None,
+    })
+}
+
+pub(crate) fn directions(access: &Access<'_>) -> Result<Directions, String> {
+    let mut env = Vec::new();
+    let mut example = vec!["mysql".to_owned()];
+    let clear = match access.at {
+        At::Tcp { host, port } => {
+            env.extend([("MYSQL_HOST", host.to_owned()), ("MYSQL_TCP_PORT", port.to_string())]);
+            // Without it, some of them look for a socket if the host is called localhost.
+            example.extend(["--protocol=tcp", "-h", host, "-P", &port.to_string()].map(str::to_owned));
+            &CLEAR_ON_TCP[..]
+        }
+        At::Unix(path) => {
+            env.extend([("MYSQL_HOST", "localhost".to_owned()), ("MYSQL_UNIX_PORT", path.to_owned())]);
+            example.extend(["-S", path].map(str::to_owned));
+            &CLEAR_ON_UNIX[..]
+        }
+    };
+    env.push(("DATABASE_URL", url(access)));
+    // MariaDB's clients insist on TLS from 11.4 on; MySQL's have no option of this name, and say so in a warning.
+    example.push("--loose-skip-ssl".to_owned());
+    example.extend(access.user.into_iter().flat_map(|user| ["-u".to_owned(), user.to_owned()]));
+    example.extend(access.database.map(str::to_owned));
+    Ok(Directions { env, clear, example })
+}
+
+fn url(access: &Access<'_>) -> String {
+    let user = access.user.map(|user| encoded(user) + "@").unwrap_or_default();
+    let database = access.database.map(encoded).unwrap_or_default();
+    let (authority, socket) = match access.at {
+        At::Tcp { host, port } if host.contains(':') => (format!("[{host}]:{port}"), None),
+        At::Tcp { host, port } => (format!("{host}:{port}"), None),
+        At::Unix(path) => ("localhost".to_owned(), Some(format!("socket={}", encoded(path)))),
+    };
+    let parameters =
+        access.parameters.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    let parameters: Vec<String> = socket.into_iter().chain(parameters).collect();
+    let mark = if parameters.is_empty() { "" } else { "?" };
+    format!("mysql://{user}{authority}/{database}{mark}{}", parameters.join("&"))
+}
+
+fn encoded(text: &str) -> String {
+    // Plain names should stay readable; everything else may mean something inside a URL.
+    match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+        true => text.to_owned(),
+        false => utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_understood_in_the_words_of_every_driver() {
+        for (name, value, wish) in [
+            ("ssl-mode", "DISABLED", TlsWish::Off),
+            ("sslMode", "disable", TlsWish::Off),
+            ("ssl_mode", "REQUIRED", TlsWish::Unverified),
+            ("ssl-mode", "preferred", TlsWish::Unverified),
+            ("sslmode", "VERIFY_CA", TlsWish::VerifyCa),
+            ("sslMode", "verify-ca", TlsWish::VerifyCa),
+            ("sslMode", "VERIFY_IDENTITY", TlsWish::VerifyFull),
+            ("sslMode", "verify-full", TlsWish::VerifyFull),
+            ("tls", "true", TlsWish::VerifyFull),
+            ("tls", "skip-verify", TlsWish::Unverified),
+            ("tls", "false", TlsWish::Off),
+        ] {
+            assert_eq!(parameter(name, value), UrlParameter::Tls(wish), "{name}={value}");
+        }
+        for (name, value) in [("ssl-mode", "maybe"), ("tls", "my-config"), ("sslCert", "x"), ("ssl", "true")]
+        {
+            assert_eq!(parameter(name, value), UrlParameter::Unknown, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn what_is_ours_cannot_be_said_in_a_url() {
+        for name in ["host", "socket", "defaultAuth", "allowPublicKeyRetrieval", "user", "compress"] {
+            assert_eq!(parameter(name, "x"), UrlParameter::Unknown, "{name}");
+        }
+        assert_eq!(parameter("password", "x"), UrlParameter::Secret);
+        assert_eq!(parameter("ssl-ca", "/ca.pem"), UrlParameter::Authorities(Some("/ca.pem".to_owned())));
+        assert_eq!(parameter("charset", "utf8mb4"), UrlParameter::Client);
+    }
+
+    #[test]
+    fn a_client_is_led_to_a_port_or_to_a_socket() {
+        let parameters = [("charset".to_owned(), "utf8 mb4".to_owned())];
+        let at = At::Tcp { host: "::1", port: 3307 };
+        let access = Access { at, user: Some("o@x"), database: Some("orders"), parameters: &parameters };
+        let found = directions(&access).unwrap();
+        let url = "mysql://o%40x@[::1]:3307/orders?charset=utf8%20mb4";
+        let expected = [("MYSQL_HOST", "::1"), ("MYSQL_TCP_PORT", "3307"), ("DATABASE_URL", url)];
+        assert_eq!(found.env, expected.map(|(name, value)| (name, value.to_owned())));
+        let example = "mysql --protocol=tcp -h ::1 -P 3307 --loose-skip-ssl -u o@x orders";
+        assert_eq!(found.example.join(" "), example);
+        assert!(found.clear.contains(&"MYSQL_UNIX_PORT"));
+
+        let at = At::Unix("/run/attache/mysql.sock");
+        let found = directions(&Access { at, user: None, database: None, parameters: &[] }).unwrap();
+        let url = "mysql://localhost/?socket=%2Frun%2Fattache%2Fmysql%2Esock";
+        let expected = [
+            ("MYSQL_HOST", "localhost"),
+            ("MYSQL_UNIX_PORT", "/run/attache/mysql.sock"),
+            ("DATABASE_URL", url),
+        ];
+        assert_eq!(found.env, expected.map(|(name, value)| (name, value.to_owned())));
+        assert_eq!(found.example.join(" "), "mysql -S /run/attache/mysql.sock --loose-skip-ssl");
+        assert!(found.clear.contains(&"MYSQL_TCP_PORT"));
+    }
+}

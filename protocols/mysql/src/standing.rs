@@ -1,0 +1,98 @@
+//! What a session would lose if it ended now: a transaction, and rows that wait behind a cursor.
+//!
+//! What SQL text did to it is not seen: a session may still hold temporary tables, locks by name, variables or prepared
+//! statements. Ending it loses those, as a restart of the server would.
+
+use crate::status::Status;
+
+/// The most cursors of one session that are told apart. Drivers open one for each result that they read in parts.
+const MAX_CURSORS: usize = 64;
+
+/// What the server holds for the session.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    transaction: Transaction,
+    cursors: Cursors,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    #[default]
+    No,
+    Open,
+    /// An error does not say. A procedure may have begun a transaction before it failed.
+    Unknown,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Cursors {
+    /// The statements that have one.
+    Of(Vec<u32>),
+    /// There were too many to follow.
+    Unknown,
+}
+
+impl Default for Cursors {
+    fn default() -> Self {
+        Self::Of(Vec::new())
+    }
+}
+
+impl Standing {
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.transaction == Transaction::No && self.cursors == Cursors::Of(Vec::new())
+    }
+
+    pub(crate) fn said(&mut self, status: Status) {
+        self.transaction = if status.in_transaction() { Transaction::Open } else { Transaction::No };
+    }
+
+    /// The server said nothing of it.
+    pub(crate) fn not_said(&mut self) {
+        if self.transaction == Transaction::No {
+            self.transaction = Transaction::Unknown;
+        }
+    }
+
+    pub(crate) fn open_cursor(&mut self, statement: u32) {
+        let Cursors::Of(open) = &mut self.cursors else { return };
+        if open.contains(&statement) {
+            return;
+        }
+        if open.len() < MAX_CURSORS {
+            open.push(statement);
+        } else {
+            self.cursors = Cursors::Unknown;
+        }
+    }
+
+    pub(crate) fn close_cursor(&mut self, statement: u32) {
+        if let Cursors::Of(open) = &mut self.cursors {
+            open.retain(|it| *it != statement);
+        }
+    }
+
+    pub(crate) fn close_all_cursors(&mut self) {
+        self.cursors = Cursors::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_told_apart_up_to_a_bound() {
+        let mut standing = Standing::default();
+        (0..MAX_CURSORS as u32).chain([0, 1]).for_each(|statement| standing.open_cursor(statement));
+        (1..MAX_CURSORS as u32).for_each(|statement| standing.close_cursor(statement));
+        assert!(!standing.is_nothing());
+        standing.close_cursor(0);
+        assert!(standing.is_nothing());
+        (0..=MAX_CURSORS as u32).for_each(|statement| standing.open_cursor(statement));
+        (0..=MAX_CURSORS as u32).for_each(|statement| standing.close_cursor(statement));
+        assert!(!standing.is_nothing(), "it is not known any more");
+        standing.close_all_cursors();
+        assert!(standing.is_nothing());
+    }
+}

@@ -1,0 +1,213 @@
+//! One direction of a relay: reads from one stream, and writes to the other what a watch lets pass.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use attache_wire::{Fault, Passage};
+use bytes::{Buf, BytesMut};
+use prometheus_client::metrics::counter::Counter;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::stream::Stream;
+
+/// What one read takes at most, in octets: large enough for bulk, small enough to stay in the cache.
+const SCRATCH: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
+}
+
+/// One direction.
+pub(super) struct Pump {
+    /// Read, and not yet taken by the other side.
+    spill: BytesMut,
+    /// Read, and not yet to be passed on.
+    held: BytesMut,
+    pub(super) state: State,
+    /// Bytes may wait inside the writer (TLS).
+    unflushed: bool,
+    /// Whether the destination hears of the source's end by a half-close, or by whoever polls.
+    pub(super) passes_end: bool,
+    meter: Counter,
+    pub(super) passed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Open,
+    /// What comes next is not for the destination; nothing is read.
+    Paused,
+    /// The source has ended; the destination is to be told once the spill is empty.
+    Ending,
+    Ended,
+    /// The destination takes nothing any more; the other direction goes on.
+    Broken(io::ErrorKind),
+}
+
+/// Where a pump broke.
+pub(super) enum Broken {
+    Source(io::Error),
+    Destination(io::Error),
+    /// The source said what it must not say.
+    Rule(Fault),
+}
+
+impl Pump {
+    pub(super) fn new(meter: Counter, passes_end: bool) -> Self {
+        let (spill, held) = (BytesMut::new(), BytesMut::new());
+        Self { spill, held, state: State::Open, unflushed: false, passes_end, meter, passed: 0 }
+    }
+
+    /// Whether everything that may be passed on has been.
+    pub(super) fn settled(&self) -> bool {
+        self.spill.is_empty() && !self.unflushed
+    }
+
+    /// Bytes that were read before. They are passed on first.
+    pub(super) fn admit(
+        &mut self,
+        bytes: &[u8],
+        seen: impl FnOnce(&[u8]) -> Result<Passage, Fault>,
+    ) -> Result<(), Broken> {
+        if !bytes.is_empty() {
+            let passing = self.sort(bytes, seen)?;
+            self.spill.extend_from_slice(passing);
+        }
+        Ok(())
+    }
+
+    /// Goes on after a pause, of which what was held is given back.
+    pub(super) fn resume(&mut self) {
+        if self.state == State::Paused {
+            self.state = State::Open;
+        }
+    }
+
+    /// What was held, if anything, for whoever acts in the pause.
+    pub(super) fn take_held(&mut self) -> BytesMut {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Moves what can be moved. `Ok` means that nothing more can be done now.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        destination: &mut Stream,
+        mut seen: impl FnMut(&[u8]) -> Result<Passage, Fault>,
+    ) -> Result<(), Broken> {
+        loop {
+            match self.turn(cx, source, destination, &mut seen) {
+                Poll::Pending | Poll::Ready(Ok(false)) => return Ok(()),
+                Poll::Ready(Ok(true)) => {}
+                Poll::Ready(Err(Broken::Destination(error))) => {
+                    self.state = State::Broken(error.kind());
+                    self.spill = BytesMut::new();
+                    return Err(Broken::Destination(error));
+                }
+                Poll::Ready(Err(broken)) => return Err(broken),
+            }
+        }
+    }
+
+    /// One read and one write at most. `true` asks for another turn.
+    fn turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        destination: &mut Stream,
+        seen: &mut impl FnMut(&[u8]) -> Result<Passage, Fault>,
+    ) -> Poll<Result<bool, Broken>> {
+        ready!(self.drain(cx, destination)).map_err(Broken::Destination)?;
+        match self.state {
+            State::Open => ready!(self.carry(cx, source, destination, seen))?,
+            State::Ending if !self.passes_end => return Poll::Ready(Ok(false)),
+            State::Ending => {
+                ready!(Pin::new(destination).poll_shutdown(cx)).map_err(Broken::Destination)?;
+                self.state = State::Ended;
+            }
+            State::Paused | State::Ended | State::Broken(_) => return Poll::Ready(Ok(false)),
+        }
+        Poll::Ready(Ok(true))
+    }
+
+    /// Reads into the thread's buffer and writes from it; only the rest is kept.
+    fn carry(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Stream,
+        destination: &mut Stream,
+        seen: &mut impl FnMut(&[u8]) -> Result<Passage, Fault>,
+    ) -> Poll<Result<(), Broken>> {
+        BUFFER.with_borrow_mut(|scratch| {
+            let mut buffer = ReadBuf::new(scratch);
+            ready!(Pin::new(source).poll_read(cx, &mut buffer)).map_err(Broken::Source)?;
+            let bytes = buffer.filled();
+            if bytes.is_empty() {
+                self.held = BytesMut::new();
+                self.state = State::Ending;
+                return Poll::Ready(Ok(()));
+            }
+            if !self.held.is_empty() {
+                self.held.extend_from_slice(bytes);
+                let bytes = std::mem::take(&mut self.held);
+                return Poll::Ready(self.admit(&bytes, seen));
+            }
+            let passing = self.sort(bytes, seen)?;
+            let written = match Pin::new(destination).poll_write(cx, passing) {
+                Poll::Ready(written) => written.map_err(Broken::Destination)?,
+                Poll::Pending => 0,
+            };
+            self.count(written);
+            self.unflushed = true;
+            self.spill.extend_from_slice(&passing[written..]);
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// What of these bytes may be passed on; the rest is held.
+    fn sort<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        seen: impl FnOnce(&[u8]) -> Result<Passage, Fault>,
+    ) -> Result<&'a [u8], Broken> {
+        let passing = match seen(bytes).map_err(Broken::Rule)? {
+            Passage::All => return Ok(bytes),
+            Passage::Hold(passing) => passing,
+            Passage::Until(passing) => {
+                self.state = State::Paused;
+                passing
+            }
+        };
+        let (passing, held) = bytes.split_at(passing);
+        self.held.extend_from_slice(held);
+        Ok(passing)
+    }
+
+    /// Empties the spill and whatever the writer holds.
+    fn drain(&mut self, cx: &mut Context<'_>, destination: &mut Stream) -> Poll<io::Result<()>> {
+        while !self.spill.is_empty() {
+            let written = ready!(Pin::new(&mut *destination).poll_write(cx, &self.spill))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.spill.advance(written);
+            self.count(written);
+            self.unflushed = true;
+        }
+        // An idle session owns no buffer.
+        self.spill = BytesMut::new();
+        if self.unflushed {
+            ready!(Pin::new(destination).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn count(&mut self, octets: usize) {
+        self.passed += octets as u64;
+        self.meter.inc_by(octets as u64);
+    }
+}

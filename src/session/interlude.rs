@@ -1,0 +1,113 @@
+//! What happens while a relay pauses: the client has asked for a login in the midst of its session.
+//!
+//! The protocol reads what it wants, logs in again on the same link with the credential, and answers. A link that
+//! cannot do that is replaced where the client has just given up everything that hung on it.
+
+use std::time::Duration;
+
+use attache_wire::Protocol;
+use tokio::time::timeout;
+
+use super::{Books, Come, Record, Route, ending};
+use crate::chance;
+use crate::failure::{Cause, Failure, Side, Stage, Trouble};
+use crate::net::link::Link;
+use crate::net::relay::Copier;
+use crate::upstream::{Opened, Trail};
+
+/// The two sides, between two stretches of copying.
+struct Pause<'a, P: Protocol> {
+    route: &'a Route<P>,
+    watch: &'a mut P::Watch,
+    books: &'a mut Books,
+    server: Link,
+}
+
+/// Serves one pause.
+///
+/// # Errors
+/// Why the session cannot go on. The client has been told.
+pub(super) async fn run<P: Protocol>(
+    route: &Route<P>,
+    copier: &mut Copier<P::Watch>,
+    books: &mut Books,
+    record: &Record,
+) -> Result<(), Failure> {
+    let (mut client, server, watch) = copier.pause();
+    let watch = watch.expect("only a watch pauses a relay");
+    let mut come = Come::Opening;
+    let mut pause = Pause { route, watch, books, server };
+    let done = pause.serve(&mut client, &mut come).await;
+    let server = pause.server;
+    match done {
+        Ok(()) => {
+            copier.resume(client, server);
+            Ok(())
+        }
+        Err(failure) => {
+            ending::turn_away(route, client, &failure, come.moment(), record).await;
+            Err(failure)
+        }
+    }
+}
+
+impl<P: Protocol> Pause<'_, P> {
+    async fn serve(&mut self, client: &mut Link, come: &mut Come<P::Intent>) -> Result<(), Failure> {
+        let intent = self.ask(client).await?;
+        let greeting = match self.log_in_again(&intent).await {
+            Err(failure) if self.may_replace(&intent, failure.cause()) => self.replace(&intent).await,
+            other => other,
+        };
+        let greeting = match greeting {
+            Ok(greeting) => greeting,
+            Err(failure) => {
+                *come = Come::Waiting(intent);
+                return Err(failure);
+            }
+        };
+        self.route.protocol.rewelcome(self.watch, &intent, greeting, &mut client.output);
+        let flushed = within(self.route.login_timeout, async { Ok(client.flush().await?) }).await;
+        flushed.map_err(|trouble| Failure::new(Stage::Welcome, Side::Client, trouble))
+    }
+
+    /// What the client wants.
+    async fn ask(&mut self, client: &mut Link) -> Result<P::Intent, Failure> {
+        let machine = self.route.protocol.reopen(self.watch, chance::bytes());
+        let machine = machine.expect("a protocol whose watch pauses reads what was said");
+        let asked = within(self.route.login_timeout, client.drive(machine, None)).await;
+        asked.map_err(|trouble| Failure::new(Stage::Accept, Side::Client, trouble))
+    }
+
+    /// Logs in on the link that is there, with the most promising generation.
+    async fn log_in_again(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
+        let (route, upstream) = (self.route, &self.route.upstream);
+        let material = upstream.likely_material()?;
+        let terms = upstream.terms_within(material.as_ref(), &self.server);
+        let machine = route.protocol.relogin(self.watch, intent, terms);
+        let machine = machine.expect("a protocol whose watch pauses logs in again");
+        let greeting = within(upstream.settings.connect_timeout, self.server.drive(machine, None)).await;
+        let greeting = greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))?;
+        self.books.link = upstream.count(material.as_ref());
+        Ok(greeting)
+    }
+
+    /// A server that refuses the client's wish itself would do so on any link.
+    fn may_replace(&self, intent: &P::Intent, cause: Cause) -> bool {
+        cause != Cause::ServerRefused && self.route.protocol.starts_anew(intent)
+    }
+
+    /// Another link in place of this one, with every generation and every endpoint that there is.
+    async fn replace(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
+        let opened = self.route.upstream.open(intent, None, &mut Trail::default()).await?;
+        let Opened { link, greeting, way, count } = opened;
+        self.books.ticket =
+            self.route.protocol.ticket(&greeting).map(|key| self.route.errands.issue(key, way));
+        self.books.link = count;
+        self.server = link;
+        Ok(greeting)
+    }
+}
+
+async fn within<T>(limit: Duration, work: impl Future<Output = Result<T, Trouble>>) -> Result<T, Trouble> {
+    timeout(limit, work).await.unwrap_or_else(|_| Err(Cause::TimedOut.into()))
+}

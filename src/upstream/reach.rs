@@ -1,0 +1,147 @@
+//! From nothing to a link on which the protocol can log in: a name, an address, a connection, and the server's first
+//! words where it has the first word.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use attache_wire::{Protocol, TlsStart};
+use tokio::time::{Instant, timeout_at};
+
+use super::attempt::Progress;
+use super::role::{Candidate, Wanted};
+use super::{Trail, Upstream, Way, worse};
+use crate::config::domain::Endpoint;
+use crate::failure::{Cause, Failure, Side, Stage};
+use crate::net::dial;
+use crate::net::link::Link;
+use crate::secret::Material;
+
+/// A link on which nobody has logged in yet.
+pub struct Met<P: Protocol> {
+    pub(super) index: usize,
+    pub(super) link: Link,
+    pub(super) way: Way,
+    /// What the server said, where it speaks first.
+    pub hello: Option<P::Hello>,
+}
+
+impl<P: Protocol> Upstream<P> {
+    /// Reaches a server that a session will probably use, before its client has said anything: for protocols in
+    /// which the client is greeted as the server greets.
+    ///
+    /// # Errors
+    /// What stood in the way, once trying again is pointless or the route's `wait` is over.
+    pub async fn meet(&self, trail: &mut Trail) -> Result<Met<P>, Failure> {
+        let mut patience = self.patience();
+        loop {
+            match self.meet_any(trail).await {
+                Ok(met) => return Ok(met),
+                Err(failure) => self.again(&mut patience, failure, trail).await?,
+            }
+        }
+    }
+
+    /// Every endpoint once, in order.
+    async fn meet_any(&self, trail: &mut Trail) -> Result<Met<P>, Failure> {
+        let mut last = None;
+        let order = self.order(trail).await?;
+        for candidate in self.health.candidates(&order) {
+            match self.meet_one(candidate, trail).await {
+                Ok(met) => return Ok(met),
+                Err(failure) => last = Some(worse(last, failure)),
+            }
+        }
+        Err(last.expect("a checked configuration has an endpoint"))
+    }
+
+    async fn meet_one(
+        &self,
+        Candidate { index, wanted }: Candidate,
+        trail: &mut Trail,
+    ) -> Result<Met<P>, Failure> {
+        if let Wanted::Only(role) = wanted {
+            self.take_turn(index, role, trail)?;
+        }
+        let material = self.likely_material()?;
+        let target = self.target(index);
+        let mut progress = self.progress(index, material.as_deref(), trail);
+        let met = self.reach(index, &target, material.as_ref(), &mut progress).await;
+        if let Err(failure) = &met {
+            self.metrics.login_attempt(failure.cause().name());
+            self.health.note(index, Err(failure));
+        }
+        met
+    }
+
+    /// The generation that a login will try first.
+    pub fn likely_material(&self) -> Result<Option<Arc<Material>>, Failure> {
+        let Some(source) = &self.source else { return Ok(None) };
+        let material = source.candidates().into_iter().next();
+        let missing = || Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing);
+        material.map(Some).ok_or_else(missing)
+    }
+
+    /// Up to the moment when a login can begin.
+    pub(super) async fn reach(
+        &self,
+        index: usize,
+        target: &Endpoint,
+        material: Option<&Arc<Material>>,
+        progress: &mut Progress<'_>,
+    ) -> Result<Met<P>, Failure> {
+        let tls = self.tls_of(target, material)?;
+        let places = self.timed(progress, Stage::Resolve, dial::find(target, &self.resolver)).await?;
+        progress.note(|course| course.places.clone_from(&places.first));
+        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(places)).await?;
+        let endpoint = Arc::clone(&self.names[index]);
+        let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
+        let mut link = Link::new(stream);
+        let hello = self.listen(&mut link, &way, progress).await?;
+        Ok(Met { index, link, way, hello })
+    }
+
+    /// The server's first words. A greeting that does not come is a login that does not begin.
+    async fn listen(
+        &self,
+        link: &mut Link,
+        way: &Way,
+        progress: &mut Progress<'_>,
+    ) -> Result<Option<P::Hello>, Failure> {
+        let Some(machine) = self.protocol.hello(way.start()) else { return Ok(None) };
+        let start = Instant::now();
+        let said = timeout_at(progress.deadline, link.drive(machine, way.tls.as_ref())).await;
+        let said = said.unwrap_or_else(|_| Err(self.too_slow(Stage::Login)));
+        said.map(Some).map_err(|trouble| {
+            let stage = match way.start() {
+                TlsStart::Direct if link.secured_at.is_none() => Stage::Tls,
+                TlsStart::Direct | TlsStart::Negotiated | TlsStart::Off => Stage::Login,
+            };
+            self.passed(progress, stage, start.elapsed(), false);
+            Failure::new(stage, Side::Upstream, trouble)
+        })
+    }
+
+    /// Takes leave of a server that no client wants after all, politely: servers block a host that breaks off too
+    /// many handshakes.
+    pub async fn dismiss(&self, met: Met<P>) {
+        let index = met.index;
+        let intent = self.protocol.probe_intent();
+        if let Ok(Some(material)) = self.likely_material()
+            && let Ok(opened) =
+                self.attempt(index, Some(&material), &intent, &mut Some(met), &mut Trail::default()).await
+        {
+            opened.leave(&self.protocol).await;
+        }
+    }
+
+    /// How long trying again may go on.
+    pub(super) fn patience(&self) -> Patience {
+        Patience { deadline: Instant::now() + self.settings.wait, pause: super::FIRST_PAUSE }
+    }
+}
+
+/// What is left of a route's `wait`.
+pub(super) struct Patience {
+    pub(super) deadline: Instant,
+    pub(super) pause: Duration,
+}

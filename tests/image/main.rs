@@ -1,0 +1,11 @@
+//! The image, and the manifests around it, with real containers: what podman runs of it, and what an emulation of the
+//! kubelet plays of the manifests in `deploy`. No Kubernetes is involved.
+//!
+//! The image holds the binary of this test run: it is not optimised, and loads libraries of this machine, which lie
+//! beside it. `ATTACHE_IMAGE=localhost/attache:0.1.0` tests what `make image` made instead.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(unreachable_pub, reason = "a test binary has no callers outside")]
+
+mod house;
+mod pods;
+mod run;

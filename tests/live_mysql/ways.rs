@@ -1,0 +1,84 @@
+//! How a client comes to a server. All that clients do, they do on each of these.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use attache_kit::Flavour;
+use serde_json::{Value, json};
+
+use crate::clients::Client;
+use crate::servers::{self, Db, SECRET};
+
+/// Everything that a client is told, and the server that is behind it.
+#[derive(Clone)]
+pub struct Way {
+    /// For messages.
+    pub name: String,
+    pub db: &'static Db,
+    pub addr: SocketAddr,
+    pub user: String,
+    /// The account that the server sees, whoever the client says it is.
+    pub account: String,
+    pub password: Option<String>,
+    pub database: String,
+    /// The authority with which a client checks a certificate; without it, it speaks in the clear.
+    pub tls: Option<PathBuf>,
+    /// Whether the server may ask a client for a file that the client's statement named.
+    pub local_infile: bool,
+}
+
+/// Every way to every server, each with an account and a database for this test alone.
+pub fn each(test: &str) -> Vec<Way> {
+    servers::each().map(|db| Way::direct(db, test)).collect()
+}
+
+/// The ways to the servers of one flavour.
+pub fn to(flavour: Flavour, test: &str) -> Vec<Way> {
+    servers::of(flavour).map(|db| Way::direct(db, test)).into_iter().collect()
+}
+
+impl Way {
+    /// With nothing between. It has logged in once before, because not every driver can do MySQL's full exchange in the
+    /// clear, and the short one is what an application meets every day but the first.
+    pub fn direct(db: &'static Db, test: &str) -> Way {
+        let name = format!("{test}_direct");
+        db.account(&name);
+        let way = Way::directly_as(db, &name);
+        let first = Way { tls: Some(db.pki.ca().to_owned()), ..way.clone() };
+        Client::of(db.flavour()).log_in(&first).unwrap();
+        way
+    }
+
+    /// With nothing between, as an account that is there.
+    pub fn directly_as(db: &'static Db, account: &str) -> Way {
+        Way {
+            name: format!("{:?}, direct", db.flavour()),
+            db,
+            addr: db.server.addr(),
+            user: account.to_owned(),
+            account: account.to_owned(),
+            password: Some(SECRET.to_owned()),
+            database: account.to_owned(),
+            tls: None,
+            local_infile: true,
+        }
+    }
+
+    pub fn flavour(&self) -> Flavour {
+        self.db.flavour()
+    }
+
+    /// For the scripts in `clients/`, which read it from the environment: an argument can be seen by everybody.
+    pub fn json(&self) -> Value {
+        json!({
+            "flavour": format!("{:?}", self.flavour()),
+            "host": self.addr.ip().to_string(),
+            "port": self.addr.port(),
+            "user": self.user,
+            "password": self.password.as_deref().unwrap_or_default(),
+            "database": self.database,
+            "ca": self.tls,
+            "local_infile": self.local_infile,
+        })
+    }
+}
