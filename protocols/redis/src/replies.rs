@@ -35,8 +35,10 @@ enum State {
     Number(u8, Number),
     /// In a line that is passed over.
     Line,
-    /// In the line behind the mark of a streamed type.
-    Stream,
+    /// In front of the carriage return behind the mark of a streamed type.
+    StreamReturn,
+    /// In front of the line feed behind it.
+    StreamFeed,
     /// In a bulk of which so many octets are left, with its line end; whether it is a value of its own.
     Body(u64, Worth),
     /// A frame made no sense. From here on nothing is known.
@@ -137,7 +139,9 @@ impl Replies {
             State::Type => self.begin(bytes[0]),
             State::Number(kind, number) => return self.number(kind, number, bytes),
             State::Line => return self.line(bytes),
-            State::Stream => return self.stream(bytes),
+            State::StreamReturn if bytes[0] == b'\r' => self.state = State::StreamFeed,
+            State::StreamFeed if bytes[0] == b'\n' => self.state = State::Type,
+            State::StreamReturn | State::StreamFeed => self.state = State::Lost,
             State::Body(left, worth) => return self.body(left, worth, bytes),
             State::Lost => {}
         }
@@ -209,7 +213,7 @@ impl Replies {
             (b'$' | b'*' | b'~' | b'%' | b'>', Number::Empty, b'?') if self.around.len() < MAX_STREAMS => {
                 self.around.push(self.owed - 1);
                 self.owed = UNBOUNDED;
-                self.state = State::Stream;
+                self.state = State::StreamReturn;
                 1
             }
             _ => {
@@ -253,16 +257,6 @@ impl Replies {
         if matches!(self.state, State::Line) {
             // Its own line is still to be passed over, which takes one.
             self.owed += 1;
-        }
-    }
-
-    fn stream(&mut self, bytes: &[u8]) -> usize {
-        match bytes.iter().position(|octet| *octet == b'\n') {
-            Some(end) => {
-                self.state = State::Type;
-                end + 1
-            }
-            None => bytes.len(),
         }
     }
 
