@@ -99,6 +99,7 @@ impl House {
         let news = self.drain.begin();
         if news {
             self.metrics.draining.set(1);
+            self.routes().iter().for_each(|route| route.wind_down());
             tracing::info!(sessions = self.drain.active(), "draining");
         }
         news

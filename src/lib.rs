@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! main -> cli -> app -> serving -> worker -> route -> session -> upstream -> net -> wire
+//! cli -> inject -> registry
 //! app -> admin -> house -> serving -> registry -> protocols/* -> wire
 //! config, secret, metrics, drain, failure: leaves that any layer above may use
 //! ```
@@ -18,6 +19,7 @@ pub mod config;
 pub mod drain;
 pub mod failure;
 pub mod house;
+pub mod inject;
 pub mod log;
 pub mod metrics;
 pub mod net;

@@ -78,6 +78,7 @@ pub struct Metrics {
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
     links: Family<OfLinks, Gauge>,
+    pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
     pub config_last_reload_successful: Gauge,
@@ -100,6 +101,7 @@ impl Metrics {
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
             links: Family::default(),
+            pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
             config_last_reload_successful: Gauge::default(),
@@ -137,7 +139,16 @@ impl Metrics {
         self.add("credential_rejected", "1 while the server does not accept the current generation", |all| {
             &all.credential_rejected
         });
-        self.add("links", "Connections to servers, by generation and state", |all| &all.links);
+        self.add(
+            "links",
+            "Connections to servers, by generation and state: active, or warm while no session uses them",
+            |all| &all.links,
+        );
+        self.add(
+            "pool_takes",
+            "Sessions on routes with warm links, by result: hit, or miss where they had to log in",
+            |all| &all.pool_takes,
+        );
         self.add("relay_bytes", "Octets copied, by direction: to_upstream or to_client", |all| {
             &all.relay_bytes
         });
@@ -282,6 +293,11 @@ impl RouteMetrics {
     pub fn certificate_expiry(&self, endpoint: &str, not_after: u64) {
         let seconds = i64::try_from(not_after).unwrap_or(i64::MAX);
         self.all.certificate_expiry.get_or_create_owned(&self.endpoint(endpoint)).set(seconds);
+    }
+
+    /// Sessions that asked for a warm link, by result.
+    pub fn pool_takes(&self, result: &str) -> Counter {
+        self.all.pool_takes.get_or_create_owned(&self.result(result))
     }
 
     /// Links of one generation and state. Labels of generations that nothing uses any more are taken out by

@@ -54,6 +54,7 @@ fn kind<P: Protocol>() -> Kind {
         negotiates_tls: features.negotiates_tls,
         needs_user: features.needs_user,
         has_roles: features.has_roles,
+        keeps: P::KEEPS,
         check_options: |value| parse::<P>(value).map(|_| ()),
         options_schema: || schemars::schema_for!(P::Options),
     };

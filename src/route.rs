@@ -12,7 +12,7 @@ use crate::net::listen::Arrival;
 use crate::secret::Source;
 use crate::session::{self, Route};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
-use crate::upstream::{self, Step};
+use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
 pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -27,8 +27,11 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// The probes, to be run beside the data path.
-    fn probes(&self) -> Vec<Task>;
+    /// The probes and whoever keeps links warm, to be run beside the data path.
+    fn background(&self) -> Vec<Task>;
+
+    /// Keeps no more links warm.
+    fn wind_down(&self);
 
     /// One login on every endpoint, told step by step: for the `check` command, never for an HTTP request.
     fn check(&self) -> Check;
@@ -55,9 +58,18 @@ impl<P: Protocol> Serve for Route<P> {
         Box::pin(session::serve(self, arrival, drain))
     }
 
-    fn probes(&self) -> Vec<Task> {
+    fn background(&self) -> Vec<Task> {
         let endpoints = 0..self.upstream.settings.endpoints.len();
-        endpoints.map(|index| Box::pin(upstream::probe(Arc::clone(&self.upstream), index)) as Task).collect()
+        let probe = |index| Box::pin(upstream::probe(Arc::clone(&self.upstream), index)) as Task;
+        let keeper =
+            self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(Arc::clone(&self.upstream))) as Task);
+        endpoints.map(probe).chain(keeper).collect()
+    }
+
+    fn wind_down(&self) {
+        if let Some(pool) = &self.upstream.pool {
+            pool.close();
+        }
     }
 
     fn check(&self) -> Check {
@@ -71,7 +83,8 @@ impl<P: Protocol> Serve for Route<P> {
             protocol: P::FEATURES.name,
             ready: self.is_ready(),
             sessions: self.metrics.sessions_active.get(),
-            links_by_generation: self.links(),
+            links_by_generation: self.links(LinkState::Active),
+            warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
             credential: self.source().map(|source| CredentialStatus::from(source.standing())),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
@@ -102,9 +115,9 @@ impl<P: Protocol> Serve for Route<P> {
 }
 
 impl<P: Protocol> Route<P> {
-    fn links(&self) -> std::collections::BTreeMap<u64, i64> {
+    fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
         let known = standing.previous.into_iter().chain(standing.generation);
-        known.map(|generation| (generation, self.metrics.links(generation, "active").get())).collect()
+        known.map(|generation| (generation, self.metrics.links(generation, state.name()).get())).collect()
     }
 }

@@ -42,7 +42,7 @@ struct Running {
     credential: Option<Followed>,
     sockets: Vec<Socket>,
     /// Ended with the set.
-    _probes: JoinSet<()>,
+    _background: JoinSet<()>,
 }
 
 /// A socket, and the hold on those who accept from it: they stop when it is dropped.
@@ -177,16 +177,16 @@ impl Common {
         let credential = credential.or_else(|| Followed::open(config));
         let source = credential.as_ref().map(|followed| followed.source.clone());
         let route = self.assemble(config, source, Arc::clone(&errands));
-        let mut probes = JoinSet::new();
-        for probe in route.probes() {
-            probes.spawn(probe);
+        let mut background = JoinSet::new();
+        for task in route.background() {
+            background.spawn(task);
         }
         let sockets = config.listen.iter().filter_map(|address| {
             let at = sockets.iter().position(|socket| socket.wanted == *address)?;
             Some(sockets.swap_remove(at).serve(&route, workers))
         });
         let sockets = sockets.collect();
-        Running { config: config.clone(), route, errands, credential, sockets, _probes: probes }
+        Running { config: config.clone(), route, errands, credential, sockets, _background: background }
     }
 }
 

@@ -29,6 +29,9 @@ pub struct RouteStatus {
     pub sessions: i64,
     /// Connections to servers, by the generation that they logged in with.
     pub links_by_generation: BTreeMap<u64, i64>,
+    /// Those that wait for a session, where the route keeps any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm_links_by_generation: Option<BTreeMap<u64, i64>>,
     pub credential: Option<CredentialStatus>,
     pub endpoints: Vec<EndpointStatus>,
 }

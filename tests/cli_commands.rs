@@ -16,8 +16,21 @@ mod support;
 
 mod snapshots;
 
-const COMMANDS: [&str; 11] =
-    ["run", "dev", "check", "wait", "health", "status", "drain", "reload", "quit", "schema", "completions"];
+const COMMANDS: [&str; 13] = [
+    "run",
+    "dev",
+    "check",
+    "wait",
+    "health",
+    "status",
+    "drain",
+    "reload",
+    "quit",
+    "inject",
+    "webhook",
+    "schema",
+    "completions",
+];
 
 /// Two mistakes in one file.
 const MISTAKEN: &str =

@@ -11,6 +11,7 @@ mod drain;
 mod files;
 mod health;
 mod http;
+mod inject;
 mod quit;
 mod reload;
 mod report;
@@ -19,6 +20,7 @@ mod schema;
 mod status;
 mod table;
 mod wait;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -49,6 +51,8 @@ enum Command {
     Drain(drain::Drain),
     Quit(quit::Quit),
     Reload(reload::Reload),
+    Inject(inject::Inject),
+    Webhook(webhook::Webhook),
     Schema(schema::Schema),
     Completions(completions::Completions),
 }
@@ -92,6 +96,8 @@ fn run(command: Command) -> Outcome {
         Command::Drain(drain) => drain.run(),
         Command::Quit(quit) => quit.run(),
         Command::Reload(reload) => reload.run(),
+        Command::Inject(inject) => inject.run(),
+        Command::Webhook(webhook) => webhook.run(),
         Command::Schema(schema) => schema.run(),
         Command::Completions(completions) => completions.run(&mut Arguments::command()),
     }

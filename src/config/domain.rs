@@ -66,6 +66,7 @@ pub struct Route {
     /// Overrides the database that clients ask for.
     pub database: Option<String>,
     pub client: Client,
+    pub pool: Pool,
     /// Whether listening outside loopback is meant.
     pub allow_remote: bool,
     /// Whether a password may cross an unencrypted link in clear text or weakly hashed.
@@ -218,6 +219,19 @@ pub struct Client {
     pub max_sessions: usize,
     /// From the connection to the end of the client's first words.
     pub login_timeout: Duration,
+}
+
+/// Links that are logged in before they are needed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pool {
+    /// How many wait for each kind of client; 0 means that there is no pool.
+    pub warm: usize,
+    /// Whether a link serves another session when one is over.
+    pub reuse: bool,
+    /// How long one waits unused.
+    pub max_idle: Duration,
+    /// How long after its login one is still reused.
+    pub max_age: Duration,
 }
 
 /// When a route counts as ready.

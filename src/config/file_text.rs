@@ -24,6 +24,13 @@ pub(super) fn read_files(options: &mut Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Takes the options out whose text is in a file, where the file is out of reach.
+pub(super) fn skip_files(options: &mut Value) {
+    if let Some(options) = options.as_object_mut() {
+        options.retain(|_, value| path_of(value).is_none());
+    }
+}
+
 fn path_of(value: &Value) -> Option<&str> {
     match value.as_object()?.iter().collect::<Vec<_>>()[..] {
         [(key, Value::String(path))] if key == "file" => Some(path),

@@ -1,4 +1,4 @@
-//! The keys of the whole configuration: each is declared here, or in `route.rs`, and nowhere else.
+//! The keys of the whole configuration: each is declared here, in `route.rs` or in `pool.rs`, and nowhere else.
 //!
 //! To read is to declare: what these functions say of a key is what the schema and the documentation say.
 

@@ -10,9 +10,9 @@ use figment::value::{Dict, Map as ProfileMap, Value as FigmentValue};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde_json::{Map, Value};
 
-use super::Sources;
 use super::complaint::Complaint;
-use super::parse;
+use super::parse::{self, Parsed, Wrong};
+use super::{Elsewhere, Sources};
 
 /// What every environment variable of the configuration begins with.
 const PREFIX: &str = "ATTACHE_";
@@ -36,6 +36,8 @@ pub(super) struct Layer {
     pub(super) folder: Option<PathBuf>,
     /// Whether everything in it is text, so that `5` may be meant as a number.
     pub(super) is_text: bool,
+    /// Whether the files that it names are on another machine.
+    pub(super) is_elsewhere: bool,
     pub(super) values: Map<String, Value>,
     /// The line of each key path that the layer mentions.
     pub(super) lines: BTreeMap<String, Option<u64>>,
@@ -50,7 +52,7 @@ impl Layer {
         });
         let Value::Object(values) = nested else { unreachable!("a path has at least one key") };
         let lines = (1..=keys.len()).map(|depth| (keys[..depth].join("."), None)).collect();
-        Self { name, folder: None, is_text: true, values, lines }
+        Self { name, is_text: true, values, lines, ..Self::default() }
     }
 }
 
@@ -83,10 +85,20 @@ pub(super) struct Layers {
 
 impl Layers {
     pub(super) fn of(sources: &Sources) -> Self {
+        let texts = env_layers(&sources.env).chain(sources.overrides.iter().map(|flag| override_layer(flag)));
+        Self::merge(sources.files.iter().map(|file| file_layer(file)).chain(texts))
+    }
+
+    pub(super) fn elsewhere(file: &Elsewhere<'_>) -> Self {
+        let layer = layer(file.name.to_owned(), parse::yaml(file.text));
+        let folder = Some(file.folder.to_owned());
+        Self::merge([layer.map(|layer| Layer { folder, is_elsewhere: true, ..layer })].into_iter())
+    }
+
+    fn merge(all: impl Iterator<Item = Result<Layer, Box<Complaint>>>) -> Self {
         let mut unreadable = Vec::new();
         let mut layers = Vec::new();
-        let texts = env_layers(&sources.env).chain(sources.overrides.iter().map(|flag| override_layer(flag)));
-        for layer in sources.files.iter().map(|file| file_layer(file)).chain(texts) {
+        for layer in all {
             match layer {
                 Ok(layer) => layers.push(layer),
                 Err(complaint) => unreadable.push(*complaint),
@@ -118,13 +130,18 @@ fn file_layer(path: &Path) -> Result<Layer, Box<Complaint>> {
         Some("json") => parse::json(&text),
         Some(_) | None => parse::yaml(&text),
     };
-    let (values, lines) = parsed.map_err(|wrong| {
-        let mut complaint = Complaint::of_source(Some(name.clone()), wrong.line, wrong.reason);
-        complaint.hint = wrong.hint;
-        Box::new(complaint)
-    })?;
     let folder = path.parent().map(Path::to_owned);
-    Ok(Layer { name, folder, is_text: false, values, lines })
+    layer(name, parsed).map(|layer| Layer { folder, ..layer })
+}
+
+fn layer(name: String, parsed: Result<Parsed, Wrong>) -> Result<Layer, Box<Complaint>> {
+    match parsed {
+        Ok((values, lines)) => Ok(Layer { name, values, lines, ..Layer::default() }),
+        Err(wrong) => {
+            let complaint = Complaint::of_source(Some(name), wrong.line, wrong.reason);
+            Err(Box::new(Complaint { hint: wrong.hint, ..complaint }))
+        }
+    }
 }
 
 /// In the order of their names, so that the same environment always means the same.

@@ -8,15 +8,16 @@
 //! | --- | --- |
 //! | `parse` | text of a file to values and their lines |
 //! | `layer` | files, environment and flags, laid over each other |
-//! | `keys`, `route` | declare every key where they read it |
+//! | `keys`, `route`, `pool` | declare every key where they read it |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
 //! | `note`, `schema`, `document` | schema and documentation from the same declarations |
 //! | [`domain`] | the configuration as the house uses it |
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use attache_wire::Keeps;
 use serde_json::Value;
 
 mod address;
@@ -29,6 +30,7 @@ mod kind;
 mod layer;
 mod note;
 mod parse;
+mod pool;
 mod reader;
 mod route;
 mod schema;
@@ -51,6 +53,17 @@ pub struct Sources {
     pub overrides: Vec<String>,
 }
 
+/// The text of a configuration that will be read on another machine, such as in a pod.
+#[derive(Debug, Clone, Copy)]
+pub struct Elsewhere<'a> {
+    /// What a complaint calls it.
+    pub name: &'a str,
+    /// The folder in which the file will be.
+    pub folder: &'a Path,
+    /// YAML, or the JSON that is YAML too.
+    pub text: &'a str,
+}
+
 /// What the configuration must know of a protocol.
 #[derive(Clone, Copy)]
 pub struct ProtocolFacts {
@@ -63,6 +76,8 @@ pub struct ProtocolFacts {
     pub needs_user: bool,
     /// Whether its servers can be told apart as primary and replicas.
     pub has_roles: bool,
+    /// What may be done with links beside the session that they were opened for.
+    pub keeps: Keeps,
     /// Whether the protocol accepts these options; the text says what it does not accept, and holds no values.
     pub check_options: fn(&Value) -> Result<(), String>,
     pub options_schema: fn() -> schemars::Schema,
@@ -79,7 +94,20 @@ impl fmt::Debug for ProtocolFacts {
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(sources: &Sources, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
-    let Layers { layers, merged, mut unreadable } = Layers::of(sources);
+    read(Layers::of(sources), protocols)
+}
+
+/// Checks a configuration for another machine: nothing of this one is laid over it, and files that it names are not
+/// looked for.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_elsewhere(file: &Elsewhere<'_>, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
+    read(Layers::elsewhere(file), protocols)
+}
+
+fn read(layers: Layers, protocols: &[ProtocolFacts]) -> Result<Config, Complaints> {
+    let Layers { layers, merged, mut unreadable } = layers;
     let reader = Reader::new(&layers, !unreadable.is_empty());
     let config = reader.read(merged, |top| keys::read(top, protocols));
     unreadable.extend(reader.into_complaints());

@@ -225,6 +225,11 @@ impl<'r, 'a> Section<'r, 'a> {
         folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
+    /// Whether the files that the configuration names are on another machine.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.reader.layers.iter().any(|layer| layer.is_elsewhere)
+    }
+
     fn join(&self, name: &str) -> String {
         match (self.path.as_str(), name) {
             ("", name) => name.to_owned(),

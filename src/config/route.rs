@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::ProtocolFacts;
 use super::address::{self, is_local};
 use super::complaint::quote;
 use super::domain::{
     Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Ready, Role, Route, Tls, TlsMode,
     Upstream,
 };
-use super::file_text::read_files;
+use super::file_text::{read_files, skip_files};
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, choice_of_now_and_later, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
+use super::{ProtocolFacts, pool};
 
 /// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
 const NAME_LIMIT: usize = 63;
@@ -38,7 +38,7 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
         .example("orders")
         .optional(&text());
     let client = client(route, listen.as_deref());
-    pool(route);
+    let pool = pool::read(route, protocol);
     let options = options(route, protocol);
     let allow_remote = route
         .key("allow_remote", "Allows `listen` to name addresses that other machines reach. Whoever reaches one uses the database.")
@@ -61,6 +61,7 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
         credential,
         database,
         client,
+        pool,
         allow_remote,
         allow_cleartext,
         ready,
@@ -322,23 +323,6 @@ fn client(route: &Section<'_, '_>, listen: Option<&[ListenAddress]>) -> Client {
     })
 }
 
-fn pool(route: &Section<'_, '_>) {
-    route.section("pool", "Links that are logged in before they are needed.", |pool| {
-        let warm = pool
-            .key("warm", "How many are kept. Only 0 is supported yet by this version.")
-            .or("0", &count(0..=1000));
-        if warm > 0 {
-            pool.complain(
-                "warm",
-                "warm links are not supported yet by this version",
-                "set it to 0, or remove it",
-            );
-        }
-        pool.key("max_idle", "How long one may wait unused. Without effect while `warm` is 0.")
-            .or("10m", &duration(UP_TO_A_DAY));
-    });
-}
-
 fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
     let means = "The protocol's own settings.";
     let mut options = route
@@ -347,6 +331,9 @@ fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
         .optional(&any_map())
         .unwrap_or_else(|| Value::Object(Default::default()));
     let Some(protocol) = protocol else { return options };
+    if route.is_elsewhere() {
+        skip_files(&mut options);
+    }
     let secret = options.as_object().and_then(|options| options.keys().find(|name| is_secret_name(name)));
     if let Some(secret) = secret {
         let reason = format!("a secret does not belong into the configuration (key {})", quote(secret));

@@ -74,6 +74,13 @@ impl Link {
         self.stream.flush().await
     }
 
+    /// Sends what is left to be said, and then the end. What becomes of it is nobody's concern any more.
+    pub async fn part(&mut self) {
+        if self.flush().await.is_ok() {
+            let _ = self.stream.shutdown().await;
+        }
+    }
+
     /// Waits until the peer has gone, keeping what it says meanwhile up to `limit` octets. Pending for
     /// ever once that is reached: the peer is plainly there.
     pub async fn gone(&mut self, limit: usize) {
@@ -83,6 +90,11 @@ impl Link {
             }
         }
         std::future::pending::<()>().await;
+    }
+
+    /// Whether nothing waits on it: nothing to be sent, nothing to be understood, nothing to be read, and no end.
+    pub fn is_idle(&mut self) -> bool {
+        self.input.is_empty() && self.output.is_empty() && self.stream.is_silent()
     }
 
     async fn read(&mut self, limit: usize) -> Result<(), Trouble> {

@@ -156,6 +156,9 @@ impl Pump {
                 return Poll::Ready(self.admit(&bytes, seen));
             }
             let passing = self.sort(bytes, seen)?;
+            if passing.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
             let written = match Pin::new(destination).poll_write(cx, passing) {
                 Poll::Ready(written) => written.map_err(Broken::Destination)?,
                 Poll::Pending => 0,
@@ -179,6 +182,10 @@ impl Pump {
             Passage::Until(passing) => {
                 self.state = State::Paused;
                 passing
+            }
+            Passage::Bye(passing) => {
+                self.state = State::Ending;
+                return Ok(&bytes[..passing]);
             }
         };
         let (passing, held) = bytes.split_at(passing);

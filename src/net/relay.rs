@@ -24,6 +24,9 @@ pub enum Event {
     /// The watch has stopped the client's bytes, and everything before them is answered. Said until
     /// [`Copier::resume`].
     Paused,
+    /// The client has gone, and its link to the server could be reset for another. Said only of a link that [may be
+    /// kept](Copier::keep_server).
+    Kept,
     /// Both sides have finished sending, and everything has arrived.
     Finished,
     /// The client can be neither read nor written.
@@ -48,6 +51,8 @@ pub struct Copier<W> {
     down: Pump,
     watch: Option<Box<W>>,
     client_end_told: bool,
+    /// Whether it is to be found out, when the client ends, if the link to the server may be kept.
+    may_keep: bool,
     /// What was wrong already with what the machines left unread.
     begun_badly: Option<Box<Event>>,
 }
@@ -63,10 +68,23 @@ impl<W: Watch> Copier<W> {
             server: Stream::default(),
             client_end_told: watch.is_none(),
             watch,
+            may_keep: false,
             begun_badly: None,
         };
         copier.resume(client, server);
         copier
+    }
+
+    /// The link to the server may serve another client: it is to hear nothing of this one's end, if it comes at a
+    /// good moment. For a watch that knows of this.
+    pub fn keep_server(&mut self) {
+        self.may_keep = self.watch.is_some();
+        self.up.passes_end = !self.may_keep;
+    }
+
+    /// What was learned of the session, once it has ended.
+    pub fn take_watch(&mut self) -> Option<Box<W>> {
+        self.watch.take()
     }
 
     /// The two links back, to the client and to the server.
@@ -132,6 +150,14 @@ impl<W: Watch> Copier<W> {
         }
         if let Some(end) = self.pump(cx) {
             return Poll::Ready(end);
+        }
+        if self.up.state == State::Ending && std::mem::take(&mut self.may_keep) {
+            if self.settled() && self.watch.as_ref().is_some_and(|watch| watch.reusable()) {
+                return Poll::Ready(Event::Kept);
+            }
+            // The server hears of the end after all.
+            self.up.passes_end = true;
+            return self.poll(cx, until_quiet);
         }
         let down_done = self.down.state == State::Ending && self.down.settled();
         match (self.up.state, self.down.state) {

@@ -1,6 +1,8 @@
 //! A byte stream, whatever it runs over.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -32,6 +34,46 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// Whether there is nothing to be read, the peer's end included. Asks the system, for the runtime may not have
+    /// heard of it yet.
+    pub fn is_silent(&mut self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match self {
+            Self::Tcp(stream) => SockRef::from(&*stream).peek(&mut byte),
+            Self::Unix(stream) => SockRef::from(&*stream).peek(&mut byte),
+            Self::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                // What was decrypted already waits in the session.
+                let waits = session
+                    .process_new_packets()
+                    .map_or(true, |state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed());
+                if waits {
+                    return false;
+                }
+                SockRef::from(&*socket).peek(&mut byte)
+            }
+            Self::Gone => return false,
+        };
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Moves the stream to the runtime of this thread, which from now on hears of what happens to it.
+    ///
+    /// # Errors
+    /// The process has no descriptor to spare.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => *stream = moved(stream)?,
+            Self::Tls(stream) => {
+                let socket = stream.get_mut().0;
+                *socket = moved(socket)?;
+            }
+            Self::Unix(stream) => *stream = UnixStream::from_std(duplicate(stream)?.into())?,
+            Self::Gone => {}
+        }
+        Ok(())
+    }
+
     /// Makes the peer see a reset instead of an orderly end when this stream is dropped.
     pub fn abort(&self) {
         let socket = match self {
@@ -42,6 +84,14 @@ impl Stream {
         // A socket that is gone already needs no reset.
         let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
     }
+}
+
+fn moved(stream: &TcpStream) -> io::Result<TcpStream> {
+    TcpStream::from_std(duplicate(stream)?.into())
+}
+
+fn duplicate(stream: &impl AsFd) -> io::Result<OwnedFd> {
+    stream.as_fd().try_clone_to_owned()
 }
 
 macro_rules! delegate {

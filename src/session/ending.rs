@@ -35,17 +35,22 @@ pub(super) async fn relay<P: Protocol>(
     record: &mut Record,
 ) -> Result<(), Failure> {
     record.reach(Stage::Relay);
-    let Established { client, server, relay, mut books } = *established;
+    let Established { client, server, relay, mut books, mut lease } = *established;
     let watch = match relay {
         Relay::Opaque => None,
         Relay::Watched(watch) => Some(watch),
     };
     let opaque = watch.is_none();
     let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
+    if lease.is_some() {
+        copier.keep_server();
+    }
     let mut phases = drain.watch();
     let (end, said) = loop {
         match copy(&mut copier, &mut phases).await {
             None => {
+                // From now on the link is not what its key says.
+                lease = None;
                 let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
                 if let Err(failure) = done {
                     break (End::Failed(failure), None);
@@ -55,6 +60,11 @@ pub(super) async fn relay<P: Protocol>(
         }
     };
     (record.to_upstream, record.to_client) = copier.passed();
+    if let (End::Kept, Some(lease), Some(watch)) = (&end, lease, copier.take_watch()) {
+        let (_, server) = copier.into_links();
+        lease.give_back(route, server, watch, books);
+        return Ok(());
+    }
     drop(books);
     Box::pin(part(route, copier.into_links(), &end, said, opaque, record)).await;
     match end {
@@ -62,6 +72,7 @@ pub(super) async fn relay<P: Protocol>(
             record.ended_by = side;
             Ok(())
         }
+        End::Kept => Ok(()),
         End::Quiet => Err(Failure::new(Stage::Relay, Side::Attache, Cause::ShuttingDown)),
         End::Failed(failure) => Err(failure),
     }
@@ -79,6 +90,8 @@ async fn part<P: Protocol>(
 ) {
     match end {
         End::Clean(_) => {}
+        // The server has not heard the client's goodbye.
+        End::Kept => route.protocol.farewell(&mut server.output),
         End::Quiet => {
             // Words of ours are appended to what the client sent only where that is known to end with a whole
             // frame: they could complete half a statement otherwise.
@@ -113,6 +126,8 @@ fn meters(metrics: &RouteMetrics) -> [prometheus_client::metrics::counter::Count
 enum End {
     /// As its two sides agreed; this one began.
     Clean(Side),
+    /// By the client, at a moment when its link to the server could serve another. The server knows nothing of it.
+    Kept,
     /// By us, at a moment when nobody loses anything.
     Quiet,
     Failed(Failure),
@@ -146,6 +161,7 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, phases: &mut Phases) -> Option<E
             Event::ClientEnded => client_ended = true,
             Event::Quiet => break End::Quiet,
             Event::Paused => return None,
+            Event::Kept => break End::Kept,
             Event::Finished => break End::Clean(Side::Client),
             Event::UpstreamClosed | Event::Upstream(_) if copier.client_left() => {
                 break End::Clean(Side::Client);

@@ -99,7 +99,7 @@ impl<P: Protocol> Pause<'_, P> {
     /// Another link in place of this one, with every generation and every endpoint that there is.
     async fn replace(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
         let opened = self.route.upstream.open(intent, None, &mut Trail::default()).await?;
-        let Opened { link, greeting, way, count } = opened;
+        let Opened { link, greeting, way, count, .. } = opened;
         self.books.ticket =
             self.route.protocol.ticket(&greeting).map(|key| self.route.errands.issue(key, way));
         self.books.link = count;

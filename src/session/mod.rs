@@ -7,6 +7,7 @@
 mod ending;
 mod errand;
 mod interlude;
+mod lease;
 mod record;
 mod refusal;
 mod route;
@@ -20,6 +21,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use errand::Errands;
 use errand::Ticket;
+use lease::{Held, Lease};
 pub use record::{Ids, Record};
 pub use route::{Route, RouteParts};
 
@@ -58,7 +60,12 @@ struct Established<P: Protocol> {
     server: Link,
     relay: Relay<P::Watch>,
     books: Books,
+    /// Where the link to the server may serve another session.
+    lease: Option<Box<Lease<P>>>,
 }
+
+/// What a client's session will be made of: the link to the server, how it is relayed, and its accounts.
+type Ready<P> = (Link, Relay<<P as Protocol>::Watch>, Books, Option<Box<Lease<P>>>);
 
 /// Settles a session's accounts when it is dropped.
 struct Books {
@@ -97,8 +104,8 @@ async fn begin<P: Protocol>(
     let mut come = if P::FEATURES.server_first { Come::Silence } else { Come::Opening };
     match established(route, &mut client, arrival.uid, &mut come, record).await {
         Ok(None) => Ok(Begun::Errand),
-        Ok(Some((server, relay, books))) => {
-            Ok(Begun::Session(Box::new(Established { client, server, relay, books })))
+        Ok(Some((server, relay, books, lease))) => {
+            Ok(Begun::Session(Box::new(Established { client, server, relay, books, lease })))
         }
         Err(failure) => {
             ending::turn_away(route, client, &failure, come.moment(), record).await;
@@ -114,7 +121,7 @@ async fn established<P: Protocol>(
     uid: Option<u32>,
     come: &mut Come<P::Intent>,
     record: &mut Record,
-) -> Result<Option<(Link, Relay<P::Watch>, Books)>, Failure> {
+) -> Result<Option<Ready<P>>, Failure> {
     admit(route, uid)?;
     let mut place = Place::default();
     let mut met = None;
@@ -137,12 +144,13 @@ async fn established<P: Protocol>(
     *come = Come::Waiting(intent);
     let Come::Waiting(intent) = come else { unreachable!("it was just set") };
     place.take(route)?;
-    let opened = unless_gone::<P, _>(client, route.upstream.open(intent, met, &mut record.trail)).await?;
-    let Opened { link, greeting, way, count } = opened;
-    let ticket = route.protocol.ticket(&greeting).map(|key| route.errands.issue(key, way));
-    let relay = route.protocol.relay(intent, &greeting);
+    let opened = unless_gone::<P, _>(client, lease::open(route, intent, met, &mut record.trail)).await?;
+    let Opened { link, greeting, way, origin, count } = opened;
+    let Held { greeting, ticket, lease } = lease::hold(route, intent, greeting, way, origin);
+    let mut relay = route.protocol.relay(intent, &greeting);
+    let lease = Lease::prepare(lease, &mut relay);
     welcome(route, client, intent, greeting, record).await?;
-    Ok(Some((link, relay, Books { _place: place, ticket, link: count })))
+    Ok(Some((link, relay, Books { _place: place, ticket, link: count }, lease)))
 }
 
 fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure> {

@@ -75,6 +75,7 @@ impl Record {
                     retries = self.trail.retries,
                     to_upstream = self.to_upstream,
                     to_client = self.to_client,
+                    warm = self.trail.warm.then_some(true),
                     login_ms = self.trail.login.map(millis),
                     duration_ms = millis(self.started.elapsed()),
                     "{kind} ended"

@@ -10,7 +10,7 @@ use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 
 use super::members::{domain_of, is_of_domain};
-use super::{Course, LinkCount, Met, Opened, Trail, Upstream, Way};
+use super::{Course, LinkCount, Met, Opened, Origin, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
@@ -100,7 +100,9 @@ impl<P: Protocol> Upstream<P> {
             let stage = progress.trail.stage.expect("an attempt that logs in has reached a stage");
             Failure::new(stage, Side::Upstream, trouble)
         })?;
-        Ok(Opened { link, greeting, way, count: self.count(material) })
+        let generation = material.map(|material| material.generation());
+        let origin = Origin { index, target: target.clone(), at: Instant::now(), generation };
+        Ok(Opened { link, greeting, way, origin, count: self.count(material) })
     }
 
     /// Counts a link that is logged in with this generation.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use attache_wire::ServerRole;
 use tokio::time::Instant;
 
-use super::role::{ASK_AGAIN, Candidate};
+use super::role::{ASK_AGAIN, Candidate, Wanted};
 use crate::config::domain::{self, Role};
 use crate::failure::{Cause, Failure, Stage};
 
@@ -106,6 +106,16 @@ impl Health {
     /// after what could, and what had another role after what had the right one.
     pub(super) fn candidates(&self, order: &[usize]) -> Vec<Candidate> {
         self.with(|all| self.role.candidates(all, order, |seen| seen.reachable || !self.probed))
+    }
+
+    /// Whether an endpoint is worth a login that nobody waits for: one that was down is left to sessions and probes.
+    pub(super) fn is_worth_trying(&self, index: usize) -> bool {
+        self.with(|all| all[index].reachable || !self.probed)
+    }
+
+    /// Whether nothing that was learned of an endpoint speaks against its being what is wanted.
+    pub(super) fn may_be(&self, index: usize, wanted: Wanted) -> bool {
+        self.with(|all| all[index].role.is_none_or(|role| wanted.admits(Some(role))))
     }
 
     /// Whether a session that wants `role` may try this endpoint now. One that did not have it a moment ago is left

@@ -66,6 +66,17 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
+    /// The order for a session that would rather have this endpoint, as far as configuration or list leave a choice.
+    pub(super) fn order_favouring(&self, index: usize) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.settings.endpoints.len()).collect();
+        if self.settings.srv().is_some() {
+            let list = Arc::clone(&self.members.lock().list);
+            order.truncate(list.len());
+            order.sort_by_key(|other| (list[*other].priority, *other != index));
+        }
+        order
+    }
+
     /// The endpoints that are there now, in the order of the configuration or the list.
     pub(super) async fn present(&self) -> Result<Vec<usize>, Failure> {
         if let Some(srv) = self.settings.srv() {

@@ -8,6 +8,7 @@ mod attempt;
 mod check;
 mod health;
 mod members;
+mod pool;
 mod probe;
 mod reach;
 mod role;
@@ -22,12 +23,13 @@ use tokio::time::{Instant, sleep_until};
 
 pub use check::{Step, Verdict, approximately};
 pub use health::{Health, Seen};
+pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
 
 use crate::chance;
-use crate::config::domain;
+use crate::config::domain::{self, Endpoint};
 use crate::failure::{Cause, Failure, Stage};
 use crate::metrics::RouteMetrics;
 use crate::net::dial::Place;
@@ -50,6 +52,8 @@ pub struct Upstream<P: Protocol> {
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub health: Arc<Health>,
+    /// Links that wait for sessions; `None` on a route that keeps none.
+    pub pool: Option<Pool<P>>,
     /// The endpoints' names, for whoever takes note of them.
     names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
@@ -62,8 +66,19 @@ pub struct Opened<P: Protocol> {
     pub link: Link,
     pub greeting: P::Greeting,
     pub way: Way,
+    pub origin: Origin,
     /// Counts the link under its generation; `None` on a route without a credential.
     pub count: Option<LinkCount>,
+}
+
+/// Where and when a link was logged in.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    index: usize,
+    /// Where the endpoint was then: places of a list of servers change hands.
+    target: Endpoint,
+    at: Instant,
+    generation: Option<u64>,
 }
 
 /// What is learned on the way to a link. Nothing is decided from it.
@@ -76,6 +91,8 @@ pub struct Trail {
     pub retries: u32,
     /// From the first attempt to the server's success.
     pub login: Option<Duration>,
+    /// Whether the link was logged in before the session came.
+    pub warm: bool,
     /// The last attempt in detail, for whoever asks for it by putting one here.
     pub course: Option<Box<Course>>,
 }
@@ -119,8 +136,10 @@ impl<P: Protocol> Upstream<P> {
     ) -> Self {
         let health = Arc::new(Health::new(&route.upstream));
         let names = route.upstream.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect();
+        let pool = Pool::of(route.pool, &metrics);
         Self {
             protocol,
+            pool,
             names,
             settings: route.upstream.clone(),
             allow_cleartext: route.allow_cleartext,
@@ -281,21 +300,48 @@ fn remedy(cause: Cause) -> Remedy {
     }
 }
 
+/// What a link is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkState {
+    /// A session uses it.
+    Active,
+    /// It waits for a session.
+    Warm,
+}
+
+impl LinkState {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Warm => "warm",
+        }
+    }
+}
+
 /// Counts a link under its generation for as long as it is kept.
 pub struct LinkCount {
     gauge: Gauge,
     generation: u64,
+    state: LinkState,
     metrics: Arc<RouteMetrics>,
     source: Source,
 }
 
 impl LinkCount {
-    const STATE: &'static str = "active";
-
     fn new(generation: u64, metrics: &Arc<RouteMetrics>, source: &Source) -> Self {
-        let gauge = metrics.links(generation, Self::STATE);
+        Self::counted(generation, LinkState::Active, Arc::clone(metrics), source.clone())
+    }
+
+    fn counted(generation: u64, state: LinkState, metrics: Arc<RouteMetrics>, source: Source) -> Self {
+        let gauge = metrics.links(generation, state.name());
         gauge.inc();
-        Self { gauge, generation, metrics: Arc::clone(metrics), source: source.clone() }
+        Self { gauge, generation, state, metrics, source }
+    }
+
+    /// Counts the link as this from now on.
+    fn turn(&mut self, state: LinkState) {
+        let (metrics, source) = (Arc::clone(&self.metrics), self.source.clone());
+        *self = Self::counted(self.generation, state, metrics, source);
     }
 }
 
@@ -304,7 +350,7 @@ impl Drop for LinkCount {
         let left = self.gauge.dec() - 1;
         let current = self.source.current().is_some_and(|material| material.generation() == self.generation);
         if left == 0 && !current {
-            self.metrics.forget_links(self.generation, Self::STATE);
+            self.metrics.forget_links(self.generation, self.state.name());
         }
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use attache_wire::Protocol;
-use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::health::Probe;
@@ -15,7 +14,7 @@ use crate::failure::Failure;
 /// The first pause after a failed probe; it doubles up to the route's interval.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long a goodbye may take.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub(super) const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Probes one endpoint for ever: at the route's interval while it is up, sooner while it is not.
 pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
@@ -90,10 +89,6 @@ impl<P: Protocol> Opened<P> {
     /// Takes leave of a server that no session uses.
     pub async fn leave(mut self, protocol: &P) {
         protocol.farewell(&mut self.link.output);
-        let _ = timeout(FAREWELL, async {
-            self.link.flush().await?;
-            self.link.stream.shutdown().await
-        })
-        .await;
+        let _ = timeout(FAREWELL, self.link.part()).await;
     }
 }

@@ -31,7 +31,7 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
-    fn admits(self, role: Option<ServerRole>) -> bool {
+    pub(super) fn admits(self, role: Option<ServerRole>) -> bool {
         match self {
             Self::Anything => true,
             Self::Only(wanted) => role == Some(wanted),

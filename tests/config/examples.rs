@@ -24,7 +24,7 @@ routes:
       on_rotation: { live: keep, within: 60s }
     database: orders
     client: { allow_uids: [1000], max_sessions: 500 }
-    pool: { warm: 0, max_idle: 10m }
+    pool: { warm: 2, reuse: true, max_idle: 10m, max_age: 1h }
     options: {}
 "#;
 

@@ -1,10 +1,10 @@
 //! What the configuration promises to whoever writes it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use attache::config::{self, Config, ListenAddress, Sources, TlsMode};
+use attache::config::{self, Config, Elsewhere, ListenAddress, Sources, TlsMode, load_elsewhere};
 
 use attache::registry::facts;
 
@@ -265,4 +265,18 @@ fn whatever_is_written_never_panics() {
             prop_assert!(complaints.iter().count() > 0);
         }
     });
+}
+
+#[test]
+fn a_configuration_for_another_machine_is_read_without_its_files_and_without_this_environment() {
+    let text = "routes: { a: { protocol: postgres, listen: 127.0.0.1:1, upstream: { endpoints: x, tls: { ca: ca.pem } },
+        credential: { path: secrets/a }, options: { channel_binding: { file: /nowhere } } } }\n";
+    let there = Elsewhere { name: "there.yaml", folder: Path::new("/etc/attache"), text };
+    let config = load_elsewhere(&there, &facts()).unwrap();
+    let route = &config.routes[0];
+    assert_eq!(route.upstream.tls.ca.as_deref(), Some(Path::new("/etc/attache/ca.pem")));
+    assert_eq!(route.credential.as_ref().unwrap().path, Path::new("/etc/attache/secrets/a"));
+    let wrong =
+        load_elsewhere(&Elsewhere { text: "routes: {}\nhealthy: 1\n", ..there }, &facts()).unwrap_err();
+    assert!(wrong.iter().any(|it| it.file.as_deref() == Some("there.yaml") && it.line == Some(2)), "{wrong}");
 }

@@ -33,12 +33,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["config", "failure", "house", "net", "route", "status", "worker"]),
+    ("inject", &["config", "net", "registry", "secret"]),
     ("house", &["config", "drain", "failure", "metrics", "route", "serving", "status", "worker"]),
     (
         "cli",
         &[
-            "app", "config", "drain", "failure", "log", "metrics", "net", "registry", "route", "secret",
-            "session", "status", "upstream", "worker",
+            "app", "config", "drain", "failure", "inject", "log", "metrics", "net", "registry", "route",
+            "secret", "session", "status", "upstream", "worker",
         ],
     ),
     ("main", &[]),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Direction, Mounted, Relay, eventually};
+use attache_kit::{Direction, Metrics, Mounted, Relay, eventually};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -28,6 +28,7 @@ pub struct Route {
     secret: Arc<Mounted>,
     upstream: Vec<String>,
     keys: Vec<String>,
+    workers: usize,
     sockets: Option<TempDir>,
 }
 
@@ -45,6 +46,7 @@ impl Route {
             secret: Arc::clone(&account.secret),
             upstream: Vec::new(),
             keys: Vec::new(),
+            workers: 1,
             sockets: None,
         }
     }
@@ -77,6 +79,11 @@ impl Route {
         self
     }
 
+    /// With so many workers.
+    pub fn workers(self, workers: usize) -> Route {
+        Route { workers, ..self }
+    }
+
     /// Also under a Unix socket of the same number.
     pub fn on_unix_socket(self) -> Route {
         Route { sockets: Some(tempfile::tempdir().unwrap()), ..self }
@@ -95,10 +102,11 @@ impl Route {
         });
         let keys: String = self.keys.iter().map(|line| format!("    {line}\n")).collect();
         let config = format!(
-            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  db:\n    protocol: postgres\n    \
+            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nworkers: {}\nroutes:\n  db:\n    protocol: postgres\n    \
              listen: [\"{}\"{unix}]\n    credential: {{ path: {} }}\n{keys}    upstream:\n      endpoints: [\"{}\"]\n      tls: {}\n{upstream}",
             health.addr(),
             control.addr(),
+            self.workers,
             listen.addr(),
             self.secret.path().display(),
             self.endpoint,
@@ -112,7 +120,8 @@ impl Route {
             said: Mutex::default(),
             sockets: self.sockets,
             _secret: self.secret,
-            _ports: [health, control],
+            health,
+            control,
         }
     }
 }
@@ -124,7 +133,8 @@ pub struct House {
     said: Mutex<String>,
     sockets: Option<TempDir>,
     _secret: Arc<Mounted>,
-    _ports: [Port; 2],
+    health: Port,
+    control: Port,
 }
 
 impl House {
@@ -134,6 +144,16 @@ impl House {
 
     pub fn port(&self) -> String {
         self.listen.number().to_string()
+    }
+
+    /// The sum of the samples with these labels; nothing is 0.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        Metrics::scrape(self.health.addr()).value(name, labels).unwrap_or_default()
+    }
+
+    /// Where `/status` and the actions answer.
+    pub fn control(&self) -> SocketAddr {
+        self.control.addr()
     }
 
     pub fn socket_dir(&self) -> &Path {

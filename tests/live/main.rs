@@ -11,10 +11,13 @@ mod servers;
 
 mod auth;
 mod cancel;
+mod checker;
 mod drivers;
 mod errors;
 mod options;
 mod programs;
 mod reload;
+mod reuse;
 mod roles;
 mod tls;
+mod warm;

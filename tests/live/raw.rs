@@ -140,7 +140,7 @@ impl Raw {
     /// ParameterStatus of the greeting.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let pairs = self.greeting.iter().filter(|message| message.tag == b'S').map(Message::strings);
-        pairs.filter(|pair| pair[0] == name).map(|pair| pair[1].clone()).next()
+        pairs.filter(|pair| pair[0] == name).map(|pair| pair.get(1).cloned().unwrap_or_default()).next()
     }
 }
 

@@ -1,8 +1,9 @@
 //! Cancel requests (section "Canceling Requests in Progress").
 //!
 //! A cancel request comes on a connection of its own and names a backend by its process id and a secret
-//! key. Both are the server's own: the client got them in the greeting, so the request is delivered
-//! as it came, over a link that is encrypted as that of its session is.
+//! key. Where a link serves one session, both are the server's own, and the request is delivered as it
+//! came. Where it serves several in turn, the client got a key of ours with the process id, and the server's key
+//! takes its place. The way there is encrypted as that of the session is.
 
 use std::fmt;
 
@@ -14,7 +15,7 @@ use crate::upgrade::Upgrade;
 pub(crate) const CANCEL_REQUEST: u32 = 80_877_102;
 
 /// Octets of a process id.
-const PID_LEN: usize = 4;
+pub(crate) const PID_LEN: usize = 4;
 /// Octets of a key: 4 in protocol 3.0, up to 256 in 3.2.
 const KEY_LEN: std::ops::RangeInclusive<usize> = 4..=256;
 
@@ -29,6 +30,11 @@ impl CancelRequest {
         } else {
             Err(Fault::Malformed("the key of a cancel request is not 4 to 256 octets long"))
         }
+    }
+
+    /// The request with this process id and key in place of the client's.
+    pub(crate) fn redirected(ticket: &[u8]) -> Self {
+        Self(ticket.to_vec())
     }
 
     /// Process id and key, as BackendKeyData carries them too.

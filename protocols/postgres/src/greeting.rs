@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use attache_wire::{Fault, ServerRole};
+use attache_wire::{Chance, Fault, ServerRole};
 use bytes::BytesMut;
 
-use crate::cancel::is_ticket;
+use crate::cancel::{PID_LEN, is_ticket};
 use crate::frame::{self, Frame, take_string};
 use crate::startup::{Intent, NEWEST_MINOR, version};
 
@@ -17,7 +17,7 @@ pub const MAX_GREETING_LEN: usize = 256 * 1024;
 const MAX_VERSION_CHARS: usize = 100;
 
 /// The frames from the server's first word to ReadyForQuery, without those of the authentication.
-#[derive(Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Greeting {
     frames: BytesMut,
     ticket: Option<Vec<u8>>,
@@ -66,6 +66,45 @@ impl Greeting {
         out.extend_from_slice(&self.frames);
     }
 
+    /// The same greeting with another key, as long as the server's where there is chance enough. The process id
+    /// stays: clients compare it with that of a notification, and it opens nothing.
+    pub(crate) fn disguised(&self, chance: &Chance) -> Self {
+        let Some(ticket) = &self.ticket else { return self.clone() };
+        let (pid, key) = ticket.split_at(PID_LEN);
+        let ours = [pid, &chance[..key.len().min(chance.len())]].concat();
+        let frames = self.replaced(|frame, out| match frame.tag() {
+            b'K' => frame::put(out, b'K', &[&ours]),
+            _ => out.extend_from_slice(frame.as_bytes()),
+        });
+        Self { frames, ticket: Some(ours), ..self.clone() }
+    }
+
+    /// The value of a parameter is another than it was at the login. One that was not told then is told behind the
+    /// others.
+    pub(crate) fn report(&mut self, name: &[u8], value: &[u8]) {
+        let mut told = false;
+        self.frames = self.replaced(|frame, out| {
+            let is_it = frame.tag() == b'S' && take_string(&mut frame.body()) == Some(name);
+            if is_it || (frame.tag() == b'Z' && !told) {
+                frame::put(out, b'S', &[name, b"\0", value, b"\0"]);
+                told = true;
+            }
+            if !is_it {
+                out.extend_from_slice(frame.as_bytes());
+            }
+        });
+        self.learn(name, value);
+    }
+
+    /// The frames, each as `put` has it.
+    fn replaced(&self, mut put: impl FnMut(&Frame, &mut BytesMut)) -> BytesMut {
+        let (mut rest, mut out) = (self.frames.clone(), BytesMut::with_capacity(self.frames.len()));
+        while let Ok(Some(frame)) = frame::next(&mut rest, MAX_GREETING_LEN) {
+            put(&frame, &mut out);
+        }
+        out
+    }
+
     /// Keeps a frame as it is.
     pub(crate) fn keep(&mut self, frame: &Frame) {
         self.frames.extend_from_slice(frame.as_bytes());
@@ -87,6 +126,12 @@ impl Greeting {
         let mut body = frame.body();
         let name = take_string(&mut body).ok_or(FORM)?;
         let value = take_string(&mut body).filter(|_| body.is_empty()).ok_or(FORM)?;
+        self.learn(name, value);
+        self.keep(frame);
+        Ok(())
+    }
+
+    fn learn(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"server_version" => {
                 let text = String::from_utf8_lossy(value);
@@ -96,8 +141,6 @@ impl Greeting {
             b"in_hot_standby" => self.role = reported(value),
             _ => {}
         }
-        self.keep(frame);
-        Ok(())
     }
 
     /// Keeps BackendKeyData, and remembers it as the session's ticket.

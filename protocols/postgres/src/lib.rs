@@ -17,6 +17,8 @@
 //! | `refuse` | what we say instead |
 //! | `cancel` | a cancel request on its way to the right server |
 //! | `access` | what a URL says, and how libpq's environment leads a client to us |
+//! | `reset` | a link is made as it was after its login, for another session |
+//! | `reported` | parameters that the server reported during a session |
 //! | `watch`, `scan` | frame boundaries and the quiet point, while bytes are copied |
 
 mod accept;
@@ -30,6 +32,8 @@ mod options;
 mod ping;
 mod refuse;
 mod rejection;
+mod reported;
+mod reset;
 mod role;
 mod scan;
 mod startup;
@@ -37,8 +41,8 @@ mod upgrade;
 mod watch;
 
 use attache_wire::{
-    Access, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Relay, ServerRole, Terms,
-    TlsStart, UrlParameter,
+    Access, Boxed, Chance, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
+    ServerRole, Shared, Terms, TlsStart, UrlParameter,
 };
 use bytes::{BufMut, BytesMut};
 
@@ -74,6 +78,8 @@ impl Protocol for Postgres {
         // A client that closes its half before ReadyForQuery could never send a query.
         half_open_clients: false,
     };
+
+    const KEEPS: Keeps = Keeps::Reused;
 
     type Options = Options;
     type Hello = Never;
@@ -116,6 +122,23 @@ impl Protocol for Postgres {
 
     fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
         Relay::Watched(Box::new(SessionWatch::default()))
+    }
+
+    fn shared(&self, intent: &Intent) -> Option<Shared<Intent>> {
+        let key = intent.key(self.database.as_deref())?;
+        Some(Shared { key, intent: intent.clone() })
+    }
+
+    fn disguise(&self, greeting: &Greeting, chance: &Chance) -> Option<Greeting> {
+        Some(greeting.disguised(chance))
+    }
+
+    fn reset(&self, watch: &SessionWatch, greeting: Greeting) -> Option<Boxed<Greeting>> {
+        Some(Box::new(reset::Reset::new(greeting, watch.reported()?)))
+    }
+
+    fn redirect(&self, _errand: CancelRequest, ticket: &[u8]) -> CancelRequest {
+        CancelRequest::redirected(ticket)
     }
 
     fn server_version(&self, greeting: &Greeting) -> Option<String> {

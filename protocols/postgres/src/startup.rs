@@ -77,6 +77,13 @@ impl Intent {
         self.parameters().map(|(name, _)| name).filter(|name| name.starts_with(b"_pq_."))
     }
 
+    /// What a link must have been logged in with to serve this client: the packet for the server, without its user.
+    /// `None` for replication, which leaves a link in a state of its own, and for what no server would take.
+    pub(crate) fn key(&self, database: Option<&str>) -> Option<Vec<u8>> {
+        let packet = (!self.is_replication()).then(|| self.packet("", database).ok())??;
+        Some(packet.to_vec())
+    }
+
     /// The packet for the server: byte for byte what the client sent, except the user, and the
     /// database where the route names one. Each is replaced where it stands, or appended.
     pub(crate) fn packet(&self, user: &str, database: Option<&str>) -> Result<BytesMut, Fault> {

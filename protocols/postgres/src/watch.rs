@@ -6,6 +6,8 @@
 
 use attache_wire::{Fault, Passage, Watch};
 
+use crate::frame::HEADER_LEN;
+use crate::reported::{Reported, Value};
 use crate::scan::{Scanner, Seen};
 
 /// Follows one session from its first ReadyForQuery on.
@@ -17,6 +19,8 @@ pub struct SessionWatch {
     transaction: Transaction,
     client_end: ClientEnd,
     server_end: ServerEnd,
+    /// What a reset will have to know, where the link may be kept.
+    reported: Option<Box<Reported>>,
 }
 
 /// What the client has asked for and the server has not answered.
@@ -62,6 +66,9 @@ enum Transaction {
 enum ClientEnd {
     #[default]
     Open,
+    /// It has said goodbye, which the server did not hear.
+    Left,
+    /// It has said goodbye, and the server has heard it.
     Terminated,
 }
 
@@ -75,17 +82,31 @@ enum ServerEnd {
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         let Self { client, pending, client_end, .. } = self;
-        client.feed(bytes, |seen| match seen.tag {
-            b'X' => *client_end = ClientEnd::Terminated,
-            tag => pending.asked(tag),
+        let mut last_is_goodbye = false;
+        client.feed(bytes, |seen| {
+            last_is_goodbye = seen.tag == b'X' && seen.head.is_empty();
+            match seen.tag {
+                b'X' => *client_end = ClientEnd::Terminated,
+                tag => pending.asked(tag),
+            }
         });
-        Ok(Passage::All)
+        // A goodbye of which a part was passed on already has to be completed.
+        match bytes.len().checked_sub(HEADER_LEN) {
+            Some(passing) if last_is_goodbye && self.reported.is_some() && self.quiet() => {
+                self.client_end = ClientEnd::Left;
+                Ok(Passage::Bye(passing))
+            }
+            Some(_) | None => Ok(Passage::All),
+        }
     }
 
     fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let Self { server, pending, transaction, server_end, .. } = self;
+        let Self { server, pending, transaction, server_end, reported, .. } = self;
         server.feed(bytes, |seen| {
             *server_end = ServerEnd::of(&seen);
+            if let (b'S', Some(reported)) = (seen.tag, reported.as_deref_mut()) {
+                reported.hear(&seen);
+            }
             if seen.tag == b'Z' {
                 *transaction = if seen.head == b"I" { Transaction::Idle } else { Transaction::Open };
             }
@@ -107,7 +128,23 @@ impl Watch for SessionWatch {
     }
 
     fn client_left(&self) -> bool {
-        self.client_end == ClientEnd::Terminated
+        self.client_end != ClientEnd::Open
+    }
+
+    fn may_be_kept(&mut self) {
+        self.reported = Some(Box::default());
+    }
+
+    fn reusable(&self) -> bool {
+        let server_goes_on = self.client_end != ClientEnd::Terminated && self.server_end == ServerEnd::Open;
+        self.reported().is_some() && server_goes_on && self.quiet()
+    }
+}
+
+impl SessionWatch {
+    /// What the server has reported since the session began, where all of that is known.
+    pub(crate) fn reported(&self) -> Option<&[(Vec<u8>, Value)]> {
+        self.reported.as_deref()?.all()
     }
 }
 

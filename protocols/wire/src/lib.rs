@@ -34,6 +34,8 @@ pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
 pub use options::Text;
-pub use protocol::{Features, Never, Nonce, Opening, Ping, Protocol, ServerRole, Terms, TlsStart};
+pub use protocol::{
+    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart,
+};
 pub use refusal::{Moment, Notice, Refusal};
 pub use watch::{Passage, Relay, Watch};

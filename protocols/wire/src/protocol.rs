@@ -20,6 +20,9 @@ pub type Ping = Boxed<()>;
 /// Fresh random bytes for one exchange alone: as many as base64 carries without padding.
 pub type Nonce = [u8; 24];
 
+/// Fresh random bytes that a client may be given as a key: as many as the longest key that servers give.
+pub type Chance = [u8; 32];
+
 /// A wire protocol, configured for one route.
 ///
 /// Everything generic is written once, against this trait: serving, probing, rotation, refusing,
@@ -27,6 +30,8 @@ pub type Nonce = [u8; 24];
 pub trait Protocol: Send + Sync + Sized + 'static {
     /// What the configuration calls it, and what it needs.
     const FEATURES: Features;
+    /// What may be done with links beside the session that they were opened for.
+    const KEEPS: Keeps = Keeps::Nothing;
 
     /// The route's `options`: the protocol's own settings.
     type Options: DeserializeOwned + Serialize + JsonSchema + Default + Send + 'static;
@@ -133,6 +138,35 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         let _ = (watch, intent, greeting, out);
     }
 
+    /// What a link has to be logged in for to serve this client, and every other with the same key: everything of
+    /// the intent that reaches the server, and of the greeting that depends on it. `None` where a link serves nobody
+    /// but the client that it was opened for.
+    fn shared(&self, intent: &Self::Intent) -> Option<Shared<Self::Intent>> {
+        let _ = intent;
+        None
+    }
+
+    /// The greeting for one client of a link that serves several in turn: with a ticket that nobody had before.
+    /// `None` where the protocol does not reset links.
+    fn disguise(&self, greeting: &Self::Greeting, chance: &Chance) -> Option<Self::Greeting> {
+        let _ = (greeting, chance);
+        None
+    }
+
+    /// Takes from a link all that its session did to it, and comes back with what the next client is to hear.
+    /// `greeting` is what the server said before that session. A machine that fails leaves a link that is not to be
+    /// used again. `None` where the protocol cannot, or what is known of the session does not suffice.
+    fn reset(&self, watch: &Self::Watch, greeting: Self::Greeting) -> Option<Boxed<Self::Greeting>> {
+        let _ = (watch, greeting);
+        None
+    }
+
+    /// The same errand for the session with another ticket: that by which the server knows it.
+    fn redirect(&self, errand: Self::Errand, ticket: &[u8]) -> Self::Errand {
+        let _ = ticket;
+        errand
+    }
+
     /// The server's version in its own words, where the greeting tells it.
     fn server_version(&self, greeting: &Self::Greeting) -> Option<String>;
 
@@ -189,6 +223,26 @@ pub struct Features {
     /// Whether a client that has finished sending may still be waiting for an answer before its
     /// session has begun. Where not, such a client has given up.
     pub half_open_clients: bool,
+}
+
+/// What may be done with links beside the session that they were opened for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keeps {
+    /// Nothing: each session opens its own, and closes it.
+    Nothing,
+    /// They may be logged in before a client comes.
+    Warm,
+    /// They may also be reset after a session, and serve another.
+    Reused,
+}
+
+/// What several clients' links have in common.
+#[derive(Debug)]
+pub struct Shared<I> {
+    /// Equal for those whose links are alike, users aside: a route logs in as one user.
+    pub key: Vec<u8>,
+    /// What such a link is logged in for.
+    pub intent: I,
 }
 
 /// What a server is to its database.

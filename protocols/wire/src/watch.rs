@@ -26,6 +26,10 @@ pub enum Passage {
     /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
     /// shows it to the watch again if anything is left of it after the pause.
     Until(usize),
+    /// This many octets are passed on. What follows is the client's goodbye, at a moment when nothing is outstanding:
+    /// the server need not hear it. Only of a watch that was told that its link [may be
+    /// kept](Watch::may_be_kept).
+    Bye(usize),
 }
 
 /// Keeps track of frame boundaries and of what is outstanding.
@@ -57,6 +61,16 @@ pub trait Watch: Send + 'static {
 
     /// Whether the client has announced that it is leaving, so that the server closing is no failure.
     fn client_left(&self) -> bool;
+
+    /// The link to the server may serve another client after this one: from now on, whatever a reset will have to
+    /// know is kept in mind.
+    fn may_be_kept(&mut self) {}
+
+    /// Whether the link to the server could be reset now: the session is quiet, and the server thinks that it goes
+    /// on. Doubt answers `false`.
+    fn reusable(&self) -> bool {
+        false
+    }
 
     /// The number that the next frame to the client bears, in protocols that number them.
     fn next_number(&self) -> u8 {

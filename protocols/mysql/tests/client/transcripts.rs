@@ -51,6 +51,7 @@ fn ask(watch: &mut SessionWatch, octets: &[u8], size: usize, context: &str) {
                 assert!(context.contains("change") && held[passed + 4] == 0x11, "{context}");
                 return;
             }
+            Passage::Bye(_) => panic!("{context}: its link is not kept"),
         }
     }
     assert!(held.is_empty(), "{context}");

@@ -20,13 +20,15 @@ pub(crate) struct Lane {
 /// All lanes, and the proxies that serve them for as long as this is kept. Of each list the direct one is first.
 pub(crate) struct Lanes {
     pub(crate) plain: Vec<Lane>,
-    /// With TLS to the server.
+    /// With TLS to the server, for logins.
     pub(crate) tls: Vec<Lane>,
     _proxies: Vec<Process>,
 }
 
 pub(crate) const DIRECT: &str = "direct";
 pub(crate) const ATTACHE: &str = "attache";
+/// Its links are warm, and serve one session after another.
+pub(crate) const REUSED: &str = "attache, warm and reused";
 pub(crate) const PGBOUNCER: &str = "pgbouncer";
 
 pub(crate) fn open(house: &House, recipes: &Recipes) -> Lanes {
@@ -38,6 +40,8 @@ pub(crate) fn open(house: &House, recipes: &Recipes) -> Lanes {
     plain.extend(recipes.pgbouncer.iter().map(|recipe| through(recipe, PGBOUNCER, &mut proxies)));
     plain.extend(recipes.haproxy.iter().map(|recipe| through(recipe, "haproxy", &mut proxies)));
     let mut tls = vec![direct(house, "verify-full"), through(&recipes.attache_tls, ATTACHE, &mut proxies)];
+    tls.push(through(&recipes.attache_warm, "attache, warm", &mut proxies));
+    tls.push(through(&recipes.attache_reused, REUSED, &mut proxies));
     tls.extend(recipes.pgbouncer_tls.iter().map(|recipe| through(recipe, PGBOUNCER, &mut proxies)));
     Lanes { plain, tls, _proxies: proxies }
 }

@@ -31,6 +31,8 @@ pub(crate) const SIMPLE_8: Load = Load { name: "8 clients, simple", clients: 8, 
 pub(crate) const PREPARED_8: Load = Load { name: "8 clients, prepared", mode: "prepared", ..SIMPLE_8 };
 pub(crate) const CONNECT: Load =
     Load { name: "8 clients, login for each query", question: Question::One, connects: true, ..SIMPLE_8 };
+pub(crate) const CONNECT_TLS_1: Load =
+    Load { name: "1 client, login for each query, TLS to the server", clients: 1, ..CONNECT };
 pub(crate) const CONNECT_TLS: Load =
     Load { name: "8 clients, login for each query, TLS to the server", ..CONNECT };
 

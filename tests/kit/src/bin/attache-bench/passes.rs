@@ -2,12 +2,16 @@
 
 use crate::house::House;
 use crate::lanes::{DIRECT, Lane, Lanes};
-use crate::load::{CONNECT, CONNECT_TLS, Load, PREPARED_8, SIMPLE_1, SIMPLE_8, Sample};
+use crate::load::{CONNECT, CONNECT_TLS, CONNECT_TLS_1, Load, PREPARED_8, SIMPLE_1, SIMPLE_8, Sample};
 use crate::options::Options;
 use crate::spread::Spread;
 
 /// How long each load runs before anything counts: caches fill, links are opened.
 const WARM_UP_SECONDS: usize = 1;
+
+pub(crate) const LOADS: [Load; 6] = [SIMPLE_1, SIMPLE_8, PREPARED_8, CONNECT, CONNECT_TLS_1, CONNECT_TLS];
+/// Those that go to a server with TLS.
+const TLS: [Load; 2] = [CONNECT_TLS_1, CONNECT_TLS];
 
 /// What was measured of one load over one lane, a sample for each pass.
 pub(crate) struct Cell {
@@ -20,8 +24,8 @@ pub(crate) struct Passes(pub(crate) Vec<Cell>);
 
 pub(crate) fn run(house: &House, lanes: &Lanes, options: &Options) -> Passes {
     let mut cells = Vec::new();
-    for load in [SIMPLE_1, SIMPLE_8, PREPARED_8, CONNECT, CONNECT_TLS] {
-        let lanes = if load == CONNECT_TLS { &lanes.tls } else { &lanes.plain };
+    for load in LOADS.into_iter().filter(|load| load.name.contains(&options.only)) {
+        let lanes = if TLS.contains(&load) { &lanes.tls } else { &lanes.plain };
         cells.extend(lanes.iter().map(|lane| Cell { load, lane: lane.clone(), samples: Vec::new() }));
     }
     for cell in cells.iter().filter(|cell| [SIMPLE_8, CONNECT, CONNECT_TLS].contains(&cell.load)) {

@@ -31,12 +31,21 @@ pub(crate) struct Recipe {
 pub(crate) struct Recipes {
     pub(crate) attache: Recipe,
     pub(crate) attache_tls: Recipe,
+    /// Links are logged in before they are needed.
+    pub(crate) attache_warm: Recipe,
+    /// And serve one session after another.
+    pub(crate) attache_reused: Recipe,
     attache_idle: Recipe,
     attache_idle_tls: Recipe,
     pub(crate) pgbouncer: Option<Recipe>,
     pub(crate) pgbouncer_tls: Option<Recipe>,
     pub(crate) haproxy: Option<Recipe>,
 }
+
+const NO_POOL: &str = "{ warm: 0 }";
+/// Twice as many as there are clients: a login may begin before the goodbye of the one before was read.
+const WARM: &str = "{ warm: 16 }";
+const REUSED: &str = "{ warm: 16, reuse: true }";
 
 /// Whether the proxy speaks TLS to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +56,19 @@ enum ToServer {
 
 pub(crate) fn all(options: &Options, house: &House) -> Recipes {
     Recipes {
-        attache: attache("attache", options, house, &house.app, ToServer::Plain),
-        attache_tls: attache("attache, TLS to server", options, house, &house.app, ToServer::Tls),
-        attache_idle: attache("attache", options, house, &house.idler, ToServer::Plain),
-        attache_idle_tls: attache("attache, TLS to server", options, house, &house.idler, ToServer::Tls),
+        attache: attache("attache", options, house, &house.app, ToServer::Plain, NO_POOL),
+        attache_tls: attache("attache, TLS to server", options, house, &house.app, ToServer::Tls, NO_POOL),
+        attache_warm: attache("attache, warm", options, house, &house.app, ToServer::Tls, WARM),
+        attache_reused: attache("attache, reused", options, house, &house.app, ToServer::Tls, REUSED),
+        attache_idle: attache("attache", options, house, &house.idler, ToServer::Plain, NO_POOL),
+        attache_idle_tls: attache(
+            "attache, TLS to server",
+            options,
+            house,
+            &house.idler,
+            ToServer::Tls,
+            NO_POOL,
+        ),
         pgbouncer: pgbouncer("pgbouncer", house, ToServer::Plain),
         pgbouncer_tls: pgbouncer("pgbouncer, TLS to server", house, ToServer::Tls),
         haproxy: haproxy(house),
@@ -98,6 +116,7 @@ fn attache(
     house: &House,
     secret: &Mounted,
     to_server: ToServer,
+    pool: &str,
 ) -> Recipe {
     const CONFIG: &str = "attache.yaml";
     let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
@@ -117,6 +136,7 @@ routes:
     upstream: {{ endpoints: \"localhost:{server}\", tls: {tls} }}
     credential: {{ path: {secret} }}
     client: {{ max_sessions: {most} }}
+    pool: {pool}
 ",
         health = health.addr(),
         control = control.addr(),

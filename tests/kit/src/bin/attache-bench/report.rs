@@ -1,9 +1,9 @@
 //! The tables, and a verdict for each target.
 
 use crate::idle::Idle;
-use crate::lanes::{ATTACHE, DIRECT, PGBOUNCER};
-use crate::load::{CONNECT, CONNECT_TLS, Load, PREPARED_8, SIMPLE_1, SIMPLE_8, Sample};
-use crate::passes::{Cell, Passes};
+use crate::lanes::{ATTACHE, DIRECT, PGBOUNCER, REUSED};
+use crate::load::{CONNECT_TLS, CONNECT_TLS_1, Load, PREPARED_8, SIMPLE_1, SIMPLE_8, Sample};
+use crate::passes::{Cell, LOADS, Passes};
 use crate::spread::Spread;
 use crate::start::Start;
 
@@ -14,7 +14,7 @@ const IDLE_TARGET: f64 = 4.0 * KIB;
 
 pub(crate) fn rates(passes: &Passes) {
     println!("\nEach figure is the median (least..most) of the passes.");
-    for load in [SIMPLE_1, SIMPLE_8, PREPARED_8, CONNECT, CONNECT_TLS] {
+    for load in LOADS.into_iter().filter(|load| passes.cell(*load, DIRECT).is_some()) {
         let rows = passes.0.iter().filter(|cell| cell.load == load).map(|cell| row(passes, cell));
         let alone = if load == SIMPLE_1 { "added µs, p50" } else { "" };
         let head = ["", "queries/s", "ratio to direct", "its CPU µs/query", "user", "system", alone];
@@ -102,6 +102,16 @@ pub(crate) fn targets(passes: &Passes, idle: &[Idle]) {
             None => println!("  not known  CPU per query, {}: PgBouncer is not there", load.name),
         }
     }
+    for load in [CONNECT_TLS_1, CONNECT_TLS] {
+        match logins_beside_pgbouncer(passes, load) {
+            Some(ratio) => {
+                let what =
+                    format!("with reused links no fewer than PgBouncer's, {}: {ratio:.2} of it", load.name);
+                verdict(&what, ratio.median >= 1.0);
+            }
+            None => println!("  not known  {}: PgBouncer is not there", load.name),
+        }
+    }
     match idle.iter().find(|idle| idle.name == ATTACHE) {
         Some(idle) => {
             let what = format!("at most 4 KiB for an idle plain session: {:.2}", idle.each / KIB);
@@ -114,6 +124,11 @@ pub(crate) fn targets(passes: &Passes, idle: &[Idle]) {
 fn cpu_beside_pgbouncer(passes: &Passes, load: Load) -> Option<Spread> {
     let (ours, theirs) = (passes.cell(load, ATTACHE)?, passes.cell(load, PGBOUNCER)?);
     Some(ours.beside(theirs, |ours, theirs| cpu(ours) / cpu(theirs)))
+}
+
+fn logins_beside_pgbouncer(passes: &Passes, load: Load) -> Option<Spread> {
+    let (ours, theirs) = (passes.cell(load, REUSED)?, passes.cell(load, PGBOUNCER)?);
+    Some(ours.beside(theirs, |ours, theirs| ours.rate / theirs.rate))
 }
 
 fn verdict(what: &str, met: bool) {

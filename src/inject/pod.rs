@@ -1,0 +1,231 @@
+//! A pod with a sidecar in it, and how it was before.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::needs::Needs;
+use super::offer;
+use super::operation::{Patch, Path};
+use super::parameters::{CONFIGURATION, INJECTED, Parameters, SIDECAR, Sidecar};
+use super::sidecar::{self, NAME, Source, USER};
+
+/// What was put into a pod beside its container, so that exactly that is taken out.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+struct Mark {
+    version: String,
+    volumes: Vec<String>,
+    /// Variables by container.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    env: BTreeMap<String, Vec<String>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    annotations: Vec<String>,
+}
+
+/// A sidecar that is ready to be put in.
+pub(super) struct Ready<'a> {
+    pub(super) asked: &'a Parameters,
+    pub(super) needs: &'a Needs,
+    /// The text of the configuration, where the pod is to carry it.
+    pub(super) carried: Option<&'a str>,
+}
+
+/// How a pod stands with sidecars.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    Without,
+    /// One that was put in here, and can be taken out.
+    Injected,
+    /// One that something else has put in: a kustomization or a chart.
+    Otherwise,
+}
+
+pub(super) fn standing(patch: &Patch, pod: &Path) -> Standing {
+    let document = &patch.document;
+    if pod.join("metadata/annotations").to(INJECTED).find(document).is_some() {
+        Standing::Injected
+    } else if pod.join("metadata/labels").to(SIDECAR).find(document).is_some() {
+        Standing::Otherwise
+    } else {
+        Standing::Without
+    }
+}
+
+/// The lists of containers of a pod. Ephemeral ones come later, by other hands.
+const LISTS: [&str; 2] = ["spec/initContainers", "spec/containers"];
+
+/// Every container: the path to it, and its name.
+pub(super) fn containers(document: &Value, pod: &Path) -> Vec<(Path, String)> {
+    let lists = LISTS.iter().flat_map(|list| {
+        let list = pod.join(list);
+        let items = list.items(document).iter().enumerate();
+        items.map(|(index, item)| (list.to(index), name(item).to_owned())).collect::<Vec<_>>()
+    });
+    lists.collect()
+}
+
+pub(super) fn name(item: &Value) -> &str {
+    item["name"].as_str().unwrap_or_default()
+}
+
+/// Puts a sidecar in. What is worth knowing is said to `notes`.
+///
+/// # Errors
+/// Everything that stands against it.
+pub(super) fn add(
+    patch: &mut Patch,
+    pod: &Path,
+    ready: &Ready<'_>,
+    notes: &mut Vec<String>,
+) -> Result<(), Vec<String>> {
+    let source = if ready.carried.is_some() { Source::Annotation } else { Source::ConfigMap };
+    let volumes = sidecar::volumes(ready.asked, ready.needs, source);
+    let obstacles = obstacles(&patch.document, pod, &volumes);
+    let offers = offer::find(&patch.document, pod, ready, notes);
+    let offers = match (offers, obstacles) {
+        (Ok(offers), obstacles) if obstacles.is_empty() => offers,
+        (Ok(_), obstacles) => return Err(obstacles),
+        (Err(wrong), obstacles) => return Err(obstacles.into_iter().chain(wrong).collect()),
+    };
+    dangers(&patch.document, pod, ready.needs, notes);
+    let restarts = pod.join("spec/restartPolicy").find(&patch.document).and_then(Value::as_str);
+    if sidecar::kind(ready.asked) == Sidecar::Classic && matches!(restarts, Some("Never" | "OnFailure")) {
+        notes.push(
+            "with a classic sidecar it ends only when its program also sends POST http://127.0.0.1:9901/quit"
+                .to_owned(),
+        );
+    }
+
+    let mut mark = Mark { version: env!("CARGO_PKG_VERSION").to_owned(), ..Mark::default() };
+    mark.volumes.extend(volumes.iter().map(|volume| name(volume).to_owned()));
+    for offer in offers {
+        if !offer.env.is_empty() {
+            let names = offer.env.iter().map(|(name, _)| (*name).to_owned()).collect();
+            mark.env.insert(offer.container, names);
+        }
+        for (name, value) in offer.env {
+            patch.append(&offer.path.to("env"), json!({ "name": name, "value": value }));
+        }
+        for mount in sidecar::socket_mounts(ready.needs) {
+            patch.append(&offer.path.to("volumeMounts"), mount);
+        }
+    }
+    let list = match sidecar::kind(ready.asked) {
+        Sidecar::Native => "spec/initContainers",
+        Sidecar::Classic => "spec/containers",
+    };
+    patch.prepend(&pod.join(list), sidecar::container(ready.asked, ready.needs));
+    volumes.into_iter().for_each(|volume| patch.append(&pod.join("spec/volumes"), volume));
+    patch.set(&pod.join("metadata/labels"), SIDECAR, json!(sidecar::kind(ready.asked).name()));
+    let annotations = pod.join("metadata/annotations");
+    if let Some(text) =
+        ready.carried.filter(|_| annotations.to(CONFIGURATION).find(&patch.document).is_none())
+    {
+        patch.set(&annotations, CONFIGURATION, json!(text));
+        mark.annotations.push(CONFIGURATION.to_owned());
+    }
+    let mark = serde_json::to_string(&mark).expect("plain texts");
+    patch.set(&annotations, INJECTED, Value::from(mark));
+    Ok(())
+}
+
+/// Why no sidecar can be put into a pod.
+fn obstacles(document: &Value, pod: &Path, volumes: &[Value]) -> Vec<String> {
+    let mut found = Vec::new();
+    if pod.join("spec/containers").items(document).is_empty() {
+        found.push("there are no containers".to_owned());
+    }
+    if pod.join("spec/hostNetwork").find(document) == Some(&Value::Bool(true)) {
+        found.push(
+            "with hostNetwork everyone on the node could use the database through this pod's listeners"
+                .to_owned(),
+        );
+    }
+    if containers(document, pod).iter().any(|(_, name)| name == NAME) {
+        found.push(format!("there is a container {NAME} already, and the label {SIDECAR} is not"));
+    }
+    let taken = pod.join("spec/volumes");
+    let taken = taken.items(document).iter().filter(|one| volumes.iter().any(|our| name(our) == name(one)));
+    found.extend(taken.map(|volume| format!("there is a volume {} already", name(volume))));
+    found
+}
+
+/// What would let the application have the secret after all.
+fn dangers(document: &Value, pod: &Path, needs: &Needs, notes: &mut Vec<String>) {
+    if pod.join("spec/shareProcessNamespace").find(document) == Some(&Value::Bool(true)) {
+        notes.push(
+            "with shareProcessNamespace other containers can read the files and the memory of attache"
+                .to_owned(),
+        );
+    }
+    if !needs.sockets.is_empty() && pod.join("spec/securityContext/fsGroup").find(document).is_none() {
+        notes.push(
+            "sockets are for their group: set securityContext.fsGroup of the pod, or the application cannot use them"
+                .to_owned(),
+        );
+    }
+    let user = |path: &Path| path.join("securityContext/runAsUser").find(document).and_then(Value::as_u64);
+    let of_pod = user(&pod.to("spec"));
+    let is_ours = |secret: &Value| {
+        needs.credentials.iter().any(|credential| secret.as_str() == Some(credential.secret.as_str()))
+    };
+    for (path, name) in containers(document, pod) {
+        if user(&path).or(of_pod) == Some(u64::from(USER)) {
+            notes.push(format!("container {name} runs as the user of attache, {USER}: give it another one"));
+        }
+        let variables = path.to("env");
+        let variables =
+            variables.items(document).iter().map(|variable| &variable["valueFrom"]["secretKeyRef"]["name"]);
+        let sources = path.to("envFrom");
+        let sources = sources.items(document).iter().map(|source| &source["secretRef"]["name"]);
+        let mounts = path.to("volumeMounts");
+        let mounts = mounts.items(document).iter().filter_map(|mount| secret_of(document, pod, mount));
+        if let Some(secret) = variables.chain(sources).chain(mounts).find(|secret| is_ours(secret)) {
+            let secret = secret.as_str().unwrap_or_default();
+            notes.push(format!("container {name} gets the Secret {secret} as well: take it out there"));
+        }
+    }
+}
+
+fn secret_of<'a>(document: &'a Value, pod: &Path, mount: &Value) -> Option<&'a Value> {
+    let volumes = pod.join("spec/volumes");
+    let volume = volumes.items(document).iter().find(|volume| name(volume) == name(mount))?;
+    Some(&volume["secret"]["secretName"])
+}
+
+/// Takes a sidecar out that [`add`] has put in.
+///
+/// # Errors
+/// The mark that it left cannot be read.
+pub(super) fn remove(patch: &mut Patch, pod: &Path) -> Result<(), String> {
+    let annotations = pod.join("metadata/annotations");
+    let text = annotations.to(INJECTED).find(&patch.document).and_then(Value::as_str);
+    let Some(text) = text else { return Ok(()) };
+    let mark: Mark = serde_json::from_str(text)
+        .map_err(|error| format!("annotation {INJECTED} cannot be read: {error}"))?;
+    for (path, container) in containers(&patch.document, pod) {
+        if let Some(names) = mark.env.get(&container) {
+            let is_ours = |item: &Value| names.iter().any(|ours| ours == name(item));
+            patch.take_items(&path.to("env"), is_ours);
+        }
+        if container != NAME {
+            let is_ours = |item: &Value| mark.volumes.iter().any(|ours| ours == name(item));
+            patch.take_items(&path.to("volumeMounts"), is_ours);
+        }
+    }
+    for list in LISTS {
+        patch.take_items(&pod.join(list), |item| name(item) == NAME);
+    }
+    patch.take_items(&pod.join("spec/volumes"), |item| mark.volumes.iter().any(|ours| ours == name(item)));
+    let label = pod.join("metadata/labels").to(SIDECAR);
+    let marks =
+        mark.annotations.iter().map(|name| annotations.to(name)).chain([annotations.to(INJECTED), label]);
+    for path in marks {
+        if path.find(&patch.document).is_some() {
+            patch.take(&path);
+        }
+    }
+    Ok(())
+}

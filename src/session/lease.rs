@@ -1,0 +1,120 @@
+//! A session's hold on a link that may have served others and may serve others after it.
+//!
+//! Where links are reused, the server's ticket stays here: the client gets one of its own, and errands find the
+//! server by way of both. A link goes back only if its session ended well, and if no errand is on its way that might
+//! hit the next session.
+
+use std::sync::Arc;
+
+use attache_wire::{Protocol, Relay, Watch};
+
+use super::errand::Ticket;
+use super::{Books, Route};
+use crate::chance;
+use crate::failure::Failure;
+use crate::net::link::Link;
+use crate::upstream::{Met, Opened, Origin, Returned, Trail, Way};
+
+/// What it takes to give a link back.
+pub(super) struct Lease<P: Protocol> {
+    key: Vec<u8>,
+    /// What the server said, and no client has heard.
+    greeting: P::Greeting,
+    way: Way,
+    origin: Origin,
+}
+
+/// How a session holds its link.
+pub(super) struct Held<P: Protocol> {
+    /// For the client.
+    pub(super) greeting: P::Greeting,
+    pub(super) ticket: Option<Ticket>,
+    /// `None` where the link ends with the session. Boxed, for it is needed at its end only.
+    pub(super) lease: Option<Box<Lease<P>>>,
+}
+
+/// A link for the session: one that waits, or else a new one.
+pub(super) async fn open<P: Protocol>(
+    route: &Route<P>,
+    intent: &P::Intent,
+    met: Option<Met<P>>,
+    trail: &mut Trail,
+) -> Result<Opened<P>, Failure> {
+    if met.is_none()
+        && let Some(opened) = route.upstream.take_warm(intent, trail).await
+    {
+        return Ok(opened);
+    }
+    route.upstream.open(intent, met, trail).await
+}
+
+/// Issues the session's ticket, and keeps what is needed to give the link back.
+pub(super) fn hold<P: Protocol>(
+    route: &Route<P>,
+    intent: &P::Intent,
+    greeting: P::Greeting,
+    way: Way,
+    origin: Origin,
+) -> Held<P> {
+    match reusable(route, intent, &greeting, &way) {
+        Some((key, disguised, ticket)) => {
+            let lease = Some(Box::new(Lease { key, greeting, way, origin }));
+            Held { greeting: disguised, ticket, lease }
+        }
+        None => {
+            let ticket = route.protocol.ticket(&greeting).map(|key| route.errands.issue(key, way));
+            Held { greeting, ticket, lease: None }
+        }
+    }
+}
+
+/// The key, the greeting for the client and its ticket, where the link may serve another session.
+fn reusable<P: Protocol>(
+    route: &Route<P>,
+    intent: &P::Intent,
+    greeting: &P::Greeting,
+    way: &Way,
+) -> Option<(Vec<u8>, P::Greeting, Option<Ticket>)> {
+    route.upstream.pool.as_ref().filter(|pool| pool.reuses())?;
+    let key = route.protocol.shared(intent)?.key;
+    loop {
+        let disguised = route.protocol.disguise(greeting, &chance::bytes())?;
+        let tickets = route.protocol.ticket(greeting).zip(route.protocol.ticket(&disguised));
+        let Some((real, ours)) = tickets else { return Some((key, disguised, None)) };
+        // Old keys are short: another session may have the same.
+        if let Some(ticket) = route.errands.issue_for(ours, real, way.clone()) {
+            return Some((key, disguised, Some(ticket)));
+        }
+    }
+}
+
+impl<P: Protocol> Lease<P> {
+    /// Prepares the watch of a session whose link may be given back; a session that nobody watches ends its link.
+    pub(super) fn prepare(lease: Option<Box<Self>>, relay: &mut Relay<P::Watch>) -> Option<Box<Self>> {
+        match relay {
+            Relay::Watched(watch) => {
+                if lease.is_some() {
+                    watch.may_be_kept();
+                }
+                lease
+            }
+            Relay::Opaque => None,
+        }
+    }
+
+    /// Gives the link of a session that has ended well back to whoever comes next, if nothing speaks against it.
+    pub(super) fn give_back(self, route: &Route<P>, link: Link, watch: Box<P::Watch>, books: Books) {
+        let Books { _place, ticket, link: count } = books;
+        let Self { key, greeting, way, origin } = self;
+        let returned = Returned { key, link, greeting, watch, way, origin, count };
+        let upstream = Arc::clone(&route.upstream);
+        let unhunted = ticket.is_none_or(Ticket::end);
+        tokio::spawn(async move {
+            if unhunted {
+                upstream.take_back(returned).await;
+            } else {
+                upstream.part_from(returned.link).await;
+            }
+        });
+    }
+}

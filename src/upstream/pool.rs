@@ -1,0 +1,250 @@
+//! Links that are logged in before a session needs them.
+//!
+//! A session finds one that was logged in for a client like its own, by the generation, on the server and in the role
+//! that it would choose now; whatever is doubtful about a link closes it. One session uses a link at a time. The
+//! [`keeper`] logs links in; those that are reset after their session come back by [`Upstream::take_back`].
+
+mod keeper;
+mod stock;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use attache_wire::{Keeps, Protocol, Shared};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout, timeout_at};
+
+pub use keeper::keep;
+use stock::{Found, Key, Stock, Verdict};
+
+use super::probe::FAREWELL;
+use super::{LinkCount, LinkState, Opened, Origin, Trail, Upstream, Way};
+use crate::chance;
+use crate::config::domain;
+use crate::metrics::RouteMetrics;
+use crate::net::link::Link;
+
+/// How long a session waits for a link that is being reset: some round trips. A login takes as long.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// How long a reset may take: temporary tables have to be dropped.
+const RESET_LIMIT: Duration = Duration::from_secs(5);
+
+/// The links of one route that wait.
+pub struct Pool<P: Protocol> {
+    rules: domain::Pool,
+    stock: Mutex<Stock<P::Intent, Warm<P>>>,
+    /// Wakes the keeper: something is lacking, or has to be taken leave of.
+    asked: Notify,
+    /// Wakes sessions that wait for a link which is being reset.
+    returned: Notify,
+    hits: Counter,
+    misses: Counter,
+}
+
+/// A link that waits.
+struct Warm<P: Protocol> {
+    opened: Opened<P>,
+    /// The thread whose runtime hears of what happens to it.
+    home: ThreadId,
+}
+
+/// A link whose session is over, and what is known of it.
+pub struct Returned<P: Protocol> {
+    pub key: Vec<u8>,
+    pub link: Link,
+    /// What the server said before that session.
+    pub greeting: P::Greeting,
+    pub watch: Box<P::Watch>,
+    pub way: Way,
+    pub origin: Origin,
+    pub count: Option<LinkCount>,
+}
+
+impl<P: Protocol> Pool<P> {
+    /// The pool of a route, if it is to have one.
+    pub(super) fn of(rules: domain::Pool, metrics: &RouteMetrics) -> Option<Self> {
+        if rules.warm == 0 || P::KEEPS == Keeps::Nothing {
+            return None;
+        }
+        Some(Self {
+            rules,
+            stock: Mutex::new(Stock::new(rules)),
+            asked: Notify::new(),
+            returned: Notify::new(),
+            hits: metrics.pool_takes("hit"),
+            misses: metrics.pool_takes("miss"),
+        })
+    }
+
+    /// Whether links serve one session after another.
+    pub fn reuses(&self) -> bool {
+        self.rules.reuse
+    }
+
+    /// Keeps nothing from now on. What waits is taken leave of.
+    pub fn close(&self) {
+        self.stock().close();
+        self.asked.notify_one();
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Stock<P::Intent, Warm<P>>> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A link that waits for a session of this kind, or will in a moment.
+    async fn find(&self, upstream: &Upstream<P>, shared: Shared<P::Intent>) -> Option<Opened<P>> {
+        let Shared { key, intent } = shared;
+        let deadline = Instant::now() + PATIENCE;
+        let mut intent = Some(intent);
+        loop {
+            let returned = self.returned.notified();
+            tokio::pin!(returned);
+            returned.as_mut().enable();
+            let fits = |warm: &mut Warm<P>| upstream.may_use(warm);
+            let found = self.stock().take(&key, || intent.take(), Instant::now(), fits);
+            match found {
+                Found::Link(warm) => return warm.moved_here(),
+                Found::Nothing => return None,
+                Found::Soon => timeout_at(deadline, returned).await.ok()?,
+            }
+        }
+    }
+}
+
+impl<P: Protocol> Upstream<P> {
+    /// A link for what a client intends that is logged in already, if there is one.
+    pub async fn take_warm(&self, intent: &P::Intent, trail: &mut Trail) -> Option<Opened<P>> {
+        let (pool, start) = (self.pool.as_ref()?, Instant::now());
+        let shared = self.protocol.shared(intent)?;
+        let found = pool.find(self, shared).await;
+        if found.is_none() || !pool.reuses() {
+            // One less waits; where links come back, the keeper looks by itself.
+            pool.asked.notify_one();
+        }
+        let Some(mut opened) = found else {
+            pool.misses.inc();
+            return None;
+        };
+        pool.hits.inc();
+        opened.count.as_mut().into_iter().for_each(|count| count.turn(LinkState::Active));
+        trail.endpoint = Some(Arc::clone(&opened.way.endpoint));
+        trail.generation = opened.origin.generation;
+        trail.login = Some(start.elapsed());
+        trail.warm = true;
+        Some(opened)
+    }
+
+    /// Whether a session that comes now may have this link.
+    fn may_use(&self, warm: &mut Warm<P>) -> bool {
+        let origin = &warm.opened.origin;
+        *self.target(origin.index) == origin.target
+            && self.is_first_choice(origin.index, &warm.opened.greeting)
+            && warm.opened.link.is_idle()
+    }
+
+    /// Whether a session that comes now would try this endpoint first, for all that is known, and take a server that
+    /// greets like this.
+    fn is_first_choice(&self, index: usize, greeting: &P::Greeting) -> bool {
+        let order = self.order_favouring(index);
+        let first = self.health.candidates(&order).into_iter().next();
+        first.is_some_and(|first| {
+            first.index == index
+                && first.wanted.admits(self.protocol.role(greeting))
+                && self.health.may_be(index, first.wanted)
+        })
+    }
+
+    /// What is to become of a link that waits.
+    fn judge(&self, warm: &mut Warm<P>, wanted: Option<u64>) -> Verdict {
+        match self.may_use(warm) {
+            false => Verdict::Dead,
+            true if warm.opened.origin.generation < wanted => Verdict::Stale,
+            true => Verdict::Good,
+        }
+    }
+
+    /// The newest generation that the server is not known to reject.
+    fn wanted_generation(&self) -> Option<u64> {
+        let standing = self.source.as_ref()?.standing();
+        standing.previous.filter(|_| standing.rejected).or(standing.generation)
+    }
+
+    /// Resets a link whose session is over, so that it serves another, or takes leave of it. Doubt closes it.
+    pub async fn take_back(&self, returned: Returned<P>) {
+        let Returned { key, mut link, greeting, watch, way, origin, count } = returned;
+        let machine = self.protocol.reset(&watch, greeting);
+        let pool = self.pool.as_ref().filter(|pool| pool.stock().wants_back(&key, origin.at, Instant::now()));
+        let (Some(pool), Some(machine), true) = (pool, machine, self.is_current(&origin)) else {
+            return self.part_from(link).await;
+        };
+        let _returning = Returning::new(pool, &key);
+        let reset = timeout(RESET_LIMIT, link.drive(machine, None)).await;
+        let Ok(Ok(greeting)) = reset else {
+            tracing::debug!(route = self.metrics.route(), "a link could not be reset");
+            return;
+        };
+        let mut warm = Warm::new(Opened { link, greeting, way, origin, count });
+        match self.may_use(&mut warm) {
+            true => self.shelve(pool, &key, warm),
+            false => pool.stock().discard(warm),
+        }
+    }
+
+    fn is_current(&self, origin: &Origin) -> bool {
+        origin.generation >= self.wanted_generation()
+    }
+
+    /// Puts a link where sessions find it, if it is wanted.
+    fn shelve(&self, pool: &Pool<P>, key: &[u8], mut warm: Warm<P>) {
+        warm.opened.count.as_mut().into_iter().for_each(|count| count.turn(LinkState::Warm));
+        let opened_at = warm.opened.origin.at;
+        let chance = f64::from(u16::from_ne_bytes(chance::bytes())) / f64::from(u16::MAX);
+        let mut stock = pool.stock();
+        if let Err(warm) = stock.put(key, warm, opened_at, Instant::now(), chance) {
+            stock.discard(warm);
+            pool.asked.notify_one();
+        }
+    }
+
+    /// Takes leave of the server on a link that nobody uses.
+    pub async fn part_from(&self, mut link: Link) {
+        self.protocol.farewell(&mut link.output);
+        let _ = timeout(FAREWELL, link.part()).await;
+    }
+}
+
+impl<P: Protocol> Warm<P> {
+    fn new(opened: Opened<P>) -> Self {
+        Self { opened, home: thread::current().id() }
+    }
+
+    /// For use on this thread.
+    fn moved_here(mut self) -> Option<Opened<P>> {
+        if self.home != thread::current().id() {
+            self.opened.link.stream.move_here().ok()?;
+        }
+        Some(self.opened)
+    }
+}
+
+/// A link that is being reset, as those see it who wait for one.
+struct Returning<'a, P: Protocol> {
+    pool: &'a Pool<P>,
+    key: Key,
+}
+
+impl<'a, P: Protocol> Returning<'a, P> {
+    fn new(pool: &'a Pool<P>, key: &[u8]) -> Self {
+        pool.stock().returning(key);
+        Self { pool, key: key.into() }
+    }
+}
+
+impl<P: Protocol> Drop for Returning<'_, P> {
+    fn drop(&mut self) {
+        self.pool.stock().returned(&self.key);
+        self.pool.returned.notify_waiters();
+    }
+}

@@ -1,0 +1,254 @@
+//! Pods on their way through the webhook.
+
+use std::fs;
+
+use attache_kit::{Metrics, Pki, Signal, eventually, http};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+
+use crate::command::{data, inject, manifest, objects};
+use crate::judge::{assert_restricted, assert_valid};
+use crate::server::{self, SOON, Webhook, addresses, launch, post, renew, start};
+
+/// A pod as a controller makes it, that asks for a sidecar.
+fn pod(annotations: &Value) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "generateName": "shop-6d4cf56db6-",
+            "labels": { "app": "shop", "attache-proxy.io/inject": "enabled" },
+            "annotations": annotations,
+        },
+        "spec": {
+            "containers": [{ "name": "shop", "image": "registry.example.com/shop:1", "env": [{ "name": "A", "value": "b" }] }],
+            "initContainers": [{ "name": "migrate", "image": "registry.example.com/shop:1" }],
+            "serviceAccountName": "default",
+        },
+    })
+}
+
+fn usual() -> Value {
+    json!({
+        "attache-proxy.io/profile": "shop",
+        "attache-proxy.io/secret.orders": "orders-db",
+        "attache-proxy.io/secret.reports": "reports-db",
+        "attache-proxy.io/env": "*=orders",
+    })
+}
+
+/// The pod after the answer, applied by an implementation that is not ours.
+fn patched(pod: &Value, response: &Value) -> Value {
+    assert_eq!(response["allowed"], true, "{response}");
+    assert_eq!(response["patchType"], "JSONPatch", "{response}");
+    let patch = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap()).unwrap();
+    patched
+}
+
+/// What the command makes of the same pod.
+fn injected(pod: &Value, arguments: &[&str]) -> Value {
+    objects(&inject(&pod.to_string(), arguments)).remove(0)
+}
+
+#[test]
+fn the_webhook_and_the_command_make_the_same_of_a_pod() {
+    let webhook = start(&[]);
+    let config = ["-c", "{data}/attache.yaml", "--carry"];
+    let by_profile = pod(&usual());
+    assert_eq!(patched(&by_profile, &webhook.review(&by_profile)), injected(&by_profile, &config));
+
+    let mut carried = usual();
+    let annotations = carried.as_object_mut().unwrap();
+    annotations.remove("attache-proxy.io/profile");
+    annotations.insert("attache-proxy.io/configuration".to_owned(), manifest("attache.yaml").into());
+    let carried = pod(&carried);
+    assert_eq!(patched(&carried, &webhook.review(&carried)), injected(&carried, &[]));
+
+    let by_map = pod(&json!({
+        "attache-proxy.io/config-map": "shop-attache",
+        "attache-proxy.io/secret.orders": "orders-db",
+        "attache-proxy.io/kind": "classic",
+        "attache-proxy.io/image": "localhost/attache",
+        "attache-proxy.io/memory-limit": "64Mi",
+    }));
+    assert_eq!(patched(&by_map, &webhook.review(&by_map)), injected(&by_map, &[]));
+}
+
+#[test]
+fn an_injected_pod_is_valid_restricted_and_not_injected_again() {
+    let webhook = start(&["--image", "localhost/attache:webhook"]);
+    let minimal = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "p",
+        "labels": { "attache-proxy.io/inject": "enabled" } }, "spec": { "containers": [{ "name": "app", "image": "x" }] } });
+    let pods = [pod(&usual()), pod(&json!({ "attache-proxy.io/kind": "classic" })), minimal];
+    let mut judged = Vec::new();
+    for (number, pod) in pods.iter().enumerate() {
+        let once = patched(pod, &webhook.review(pod));
+        assert_restricted(&once["spec"]);
+        assert_eq!(once["metadata"]["labels"]["attache-proxy.io/inject"], "enabled");
+        let again = webhook.review(&once);
+        assert_eq!(again, json!({ "uid": again["uid"], "allowed": true }));
+        judged.push((format!("pod {number}"), once));
+    }
+    assert_valid(&judged);
+    let native = &judged[0].1["spec"];
+    assert_eq!(native["initContainers"][0]["name"], "attache");
+    assert_eq!(native["initContainers"][0]["image"], "localhost/attache:webhook");
+    assert_eq!(native["initContainers"][1]["env"][0]["name"], "PGHOST");
+    assert_eq!(judged[1].1["spec"]["containers"][0]["name"], "attache");
+}
+
+#[test]
+fn only_new_pods_that_ask_for_it_are_touched() {
+    let webhook = start(&[]);
+    let mut silent = pod(&usual());
+    silent["metadata"]["labels"].as_object_mut().unwrap().remove("attache-proxy.io/inject");
+    let mut refusing = pod(&usual());
+    refusing["metadata"]["labels"]["attache-proxy.io/inject"] = json!("disabled");
+    let mut kustomized = pod(&usual());
+    kustomized["metadata"]["labels"]["attache-proxy.io/sidecar"] = json!("native");
+    for pod in [silent, refusing, kustomized] {
+        assert_eq!(webhook.review(&pod)["patch"], Value::Null);
+    }
+    let changed = |key: &str, value: Value| {
+        let mut review: Value = serde_json::from_str(&server::review(&pod(&usual()))).unwrap();
+        review["request"][key] = value;
+        let answer: Value = serde_json::from_str(&webhook.post(&review.to_string()).body).unwrap();
+        assert_eq!(answer["response"]["allowed"], true, "{key}");
+        answer["response"]["patch"].is_null()
+    };
+    assert!(changed("operation", json!("UPDATE")));
+    assert!(changed("subResource", json!("ephemeralcontainers")));
+    assert!(changed("kind", json!({ "group": "apps", "version": "v1", "kind": "Deployment" })));
+    assert!(!changed("dryRun", json!(true)));
+}
+
+#[test]
+fn a_pod_that_asks_for_what_cannot_be_is_denied_with_every_reason() {
+    let webhook = start(&[]);
+    let denied = |annotations: Value| {
+        let response = webhook.review(&pod(&annotations));
+        assert_eq!((&response["allowed"], &response["patch"]), (&json!(false), &Value::Null), "{response}");
+        response["status"]["message"].as_str().unwrap().to_owned()
+    };
+    let said = denied(json!({ "attache-proxy.io/profile": "nonsense" }));
+    assert_eq!(said, "attache: there is no profile nonsense; there are: shop");
+    let said = denied(json!({ "attache-proxy.io/profile": "shop", "attache-proxy.io/env": "web=orders" }));
+    for reason in ["no Secret is named", "attache-proxy.io/secret.orders", "attache-proxy.io/secret.reports"]
+    {
+        assert!(said.contains(reason), "{said}");
+    }
+    let said = denied(json!({ "attache-proxy.io/configuration": "routes: {}\nhealthy: x\n" }));
+    assert!(said.contains("healthy"), "{said}");
+    let said = denied(json!({ "attache-proxy.io/env": "shop" }));
+    assert!(said.contains("name a profile"), "{said}");
+    let scrape = Metrics::parse(&webhook.get("/metrics").body);
+    assert_eq!(scrape.value("attache_webhook_reviews_total", &[("result", "denied")]), Some(4.0));
+}
+
+#[test]
+fn dangers_are_warnings_that_kubectl_shows() {
+    let webhook = start(&[]);
+    let mut leaking = pod(&usual());
+    leaking["spec"]["shareProcessNamespace"] = json!(true);
+    let response = webhook.review(&leaking);
+    let warnings = response["warnings"].as_array().unwrap();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].as_str().unwrap().starts_with("attache: with shareProcessNamespace"), "{warnings:?}");
+}
+
+#[test]
+fn what_is_no_review_is_400_and_what_is_too_long_413() {
+    let webhook = start(&[]);
+    let old = server::review(&pod(&usual())).replace("admission.k8s.io/v1", "admission.k8s.io/v1beta1");
+    for body in ["", "{}", "nonsense", &old] {
+        assert_eq!(webhook.post(body).status, 400, "{body}");
+    }
+    let long = format!("{{\"x\": \"{}\"}}", "x".repeat(5 << 20));
+    assert_eq!(webhook.post(&long).status, 413);
+    assert_eq!(webhook.review(&pod(&usual()))["allowed"], true);
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_to_the_next_client() {
+    let webhook = start(&[]);
+    let first = webhook.shown();
+    let second = renew(&webhook.certificate, &webhook.pki);
+    assert_ne!(first, second);
+    eventually("the new certificate", SOON, || (webhook.shown() == second).then_some(()));
+    // A broken one does not take the place of a good one.
+    webhook.certificate.write(&[("tls.crt", "nonsense"), ("tls.key", "nonsense")]);
+    webhook
+        .process
+        .wait_for("the complaint", SOON, |line| line["level"] == "WARN" || line["level"] == "ERROR");
+    assert_eq!(webhook.shown(), second);
+    let stranger = Pki::new();
+    assert!(post(webhook.reviews, stranger.ca_pem(), "{}").is_err());
+}
+
+#[test]
+fn a_changed_profile_is_used_at_once() {
+    let webhook = start(&[]);
+    let config = manifest("attache.yaml").replace("5432", "6543");
+    fs::write(webhook.profile("shop.yaml"), &config).unwrap();
+    let pod = pod(&usual());
+    let patched = patched(&pod, &webhook.review(&pod));
+    assert_eq!(patched["metadata"]["annotations"]["attache-proxy.io/configuration"], config);
+    fs::remove_dir_all(webhook.profiles.path()).unwrap();
+    assert_eq!(webhook.post(&server::review(&pod)).status, 500);
+    assert_eq!(webhook.get("/readyz").status, 503);
+}
+
+#[test]
+fn a_certificate_of_its_own_is_vouched_for_by_the_printed_bundle() {
+    let process = launch(&["--self-signed", server::NAME]);
+    let (reviews, health) = addresses(&process);
+    let printed = process.stdout();
+    let bundle = printed.trim().strip_prefix("caBundle: ").unwrap();
+    let ca = String::from_utf8(STANDARD.decode(bundle).unwrap()).unwrap();
+    assert_eq!(post(reviews, &ca, "{}").unwrap().status, 400);
+    assert_eq!(http::get(health, "/readyz").unwrap().body, "ok\n");
+}
+
+#[test]
+fn health_tells_and_metrics_are_those_of_the_page() {
+    let mut webhook = start(&["--linger", "1s"]);
+    assert_eq!(webhook.get("/livez").body, "ok\n");
+    assert_eq!(webhook.get("/readyz").body, "ok\n");
+    webhook.review(&pod(&usual()));
+    let scrape = Metrics::parse(&webhook.get("/metrics").body);
+    assert_eq!(scrape.value("attache_webhook_reviews_total", &[("result", "injected")]), Some(1.0));
+    assert!(scrape.value("attache_webhook_certificate_expiry_timestamp_seconds", &[]).unwrap() > 1.7e9);
+    let page = fs::read_to_string(data().join("../../../docs/kubernetes-injector.md")).unwrap();
+    for name in scrape.names() {
+        assert!(
+            page.contains(
+                name.trim_end_matches("_bucket").trim_end_matches("_sum").trim_end_matches("_count")
+            ),
+            "{name}"
+        );
+    }
+    let line = webhook.process.wait_for("the review", SOON, |line| line["message"] == "review");
+    assert_eq!((&line["pod"], &line["verdict"]), (&json!("blue/shop-6d4cf56db6-"), &json!("injected")));
+
+    webhook.process.signal(Signal::TERM);
+    eventually("not ready", SOON, || (webhook.get("/readyz").status == 503).then_some(()));
+    // The cluster has not noticed yet.
+    assert_eq!(webhook.review(&pod(&usual()))["allowed"], true);
+    assert_eq!(webhook.process.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn without_a_certificate_it_is_alive_but_not_ready() {
+    let webhook: Webhook = start(&[]);
+    let folder = attache_kit::Mounted::new(&[]);
+    let process = launch(&["--tls", folder.path().to_str().unwrap()]);
+    let (_, health) = addresses(&process);
+    let ready = http::get(health, "/readyz").unwrap();
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("certificate"), "{}", ready.body);
+    renew(&folder, &webhook.pki);
+    eventually("readiness", SOON, || (http::get(health, "/readyz").unwrap().status == 200).then_some(()));
+}

@@ -1,0 +1,248 @@
+//! Links that are reset after a session, and serve another.
+
+use attache_kit::*;
+
+use crate::house::*;
+use crate::raw::{self, Message, Raw};
+use crate::servers;
+use crate::warm::{leave, pooled, takes, waits, warm};
+
+/// Everything that a session may leave behind on its link, as one line.
+pub const TRACES: &str = "select concat_ws(' ',
+    'token=' || coalesce(current_setting('mine.token', true), ''),
+    'tables=' || (select count(*) from pg_class where relnamespace = pg_my_temp_schema()),
+    'statements=' || (select count(*) from pg_prepared_statements),
+    'cursors=' || (select count(*) from pg_cursors where name <> ''),
+    'locks=' || (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),
+    'channels=' || (select count(*) from pg_listening_channels()),
+    'changed=' || (select count(*) from pg_settings where source = 'session'),
+    'role=' || (current_user = session_user))";
+/// And what a session finds that has a link as new.
+pub const CLEAN: &str = "token= tables=0 statements=0 cursors=0 locks=0 channels=0 changed=0 role=true";
+
+/// Leaves all those traces.
+fn live(session: &mut Raw) {
+    for sql in [
+        "set mine.token = 'mine'",
+        "set work_mem = '1234kB'",
+        "set application_name = 'mine'",
+        "set timezone = 'Asia/Tokyo'",
+        "set search_path = pg_catalog",
+        "create temp table t as select 'mine' as token",
+        "create temp sequence s",
+        "select nextval('s')",
+        "prepare p as select 'mine'",
+        "declare c cursor with hold for select 'mine'",
+        "select pg_advisory_lock(42)",
+        "listen mine",
+        "set role pg_monitor",
+    ] {
+        let answer = session.query(sql);
+        assert!(answer.iter().all(|message| message.tag != b'E'), "{sql}: {answer:?}");
+    }
+    assert!(session.value(TRACES).contains("tables=2 statements=1 cursors=1 locks=1 channels=1"));
+}
+
+#[test]
+fn a_link_serves_one_session_after_another_and_nothing_of_the_first_is_left() {
+    for db in servers::each() {
+        let account = db.account("reuse_clean");
+        db.server.sql("grant pg_monitor to reuse_clean");
+        let house = pooled(db, &account, "warm: 1, reuse: true").start();
+        let mut first = house.raw("reuse_clean");
+        assert_eq!(first.value(TRACES), CLEAN);
+        live(&mut first);
+        let (pid, key, greeting) = (first.pid(), first.key(), first.greeting.clone());
+        waits(&house, 1);
+        // The one that waits is taken, so that there is room for the first.
+        let second = house.raw("reuse_clean");
+        leave(first);
+        waits(&house, 1);
+        let mut third = house.raw("reuse_clean");
+        assert_eq!(third.pid(), pid);
+        assert_eq!(third.value(TRACES), CLEAN);
+        assert_eq!(third.value("select coalesce(to_regclass('t')::text, 'gone')"), "gone");
+        let lastval = third.query("select lastval()");
+        assert!(lastval.iter().any(|message| message.tag == b'E'), "{lastval:?}");
+        assert_ne!(third.key(), key, "each has a key of its own");
+        assert_eq!(third.key().len(), key.len());
+        let told = |greeting: &[Message]| -> Vec<_> {
+            greeting.iter().filter(|message| message.tag != b'K').cloned().collect()
+        };
+        assert_eq!(told(&third.greeting), told(&greeting), "the next client hears what the first one heard");
+        assert_eq!(takes(&house, "miss"), 1.0);
+        drop(second);
+    }
+}
+
+#[test]
+fn a_client_that_closes_without_a_word_leaves_a_good_link_too() {
+    let Some(db) = servers::of(Version::V18) else { return };
+    let account = db.account("reuse_eof");
+    let house = pooled(db, &account, "warm: 1, reuse: true").start();
+    let mut session = house.raw("reuse_eof");
+    waits(&house, 1);
+    let other = house.raw("reuse_eof");
+    let pid = session.pid();
+    assert_eq!(session.value("select 1"), "1");
+    drop(session);
+    waits(&house, 1);
+    assert_eq!(house.raw("reuse_eof").pid(), pid);
+    drop(other);
+}
+
+/// What is outstanding when a client goes: its link is closed, and the server hears of it at once.
+#[test]
+fn a_link_on_which_anything_is_outstanding_is_closed() {
+    for db in servers::each() {
+        let account = db.account("reuse_dirty");
+        let house = pooled(db, &account, "warm: 1, reuse: true").start();
+        house.raw("reuse_dirty");
+        let goodbye = raw::message(b'X', b"");
+        let parse = raw::message(b'P', b"\0select 1\0\0\0");
+        let copy = raw::query("copy (select) from stdin");
+        let cases: [(&str, Vec<Vec<u8>>); 7] = [
+            ("a transaction", vec![raw::query("begin"), goodbye.clone()]),
+            ("a failed transaction", vec![raw::query("begin"), raw::query("nonsense"), goodbye.clone()]),
+            ("a transaction, and no goodbye", vec![raw::query("begin")]),
+            ("a query", vec![raw::query("select pg_sleep(0.3)"), goodbye.clone()]),
+            ("half a query", vec![raw::query("select 1")[..8].to_vec()]),
+            ("no Sync", vec![parse, goodbye.clone()]),
+            ("a COPY", vec![copy, goodbye]),
+        ];
+        for (what, steps) in cases {
+            waits(&house, 1);
+            let mut session = house.raw("reuse_dirty");
+            let pid = session.pid();
+            for step in &steps {
+                session.send(step);
+                // A transaction has to have begun.
+                if step.starts_with(b"Q") && what.contains("transaction") {
+                    session.until(b'Z');
+                }
+            }
+            drop(session);
+            let count = format!("select count(*) from pg_stat_activity where pid = {pid}");
+            eventually(what, SOON, || (db.server.sql(&count) == "0").then_some(()));
+        }
+    }
+}
+
+#[test]
+fn keys_are_of_one_session_alone() {
+    for db in servers::each() {
+        let account = db.account("reuse_key");
+        let house = pooled(db, &account, "warm: 1, reuse: true").start();
+        for version in [raw::PROTOCOL_3_0, raw::PROTOCOL_3_2] {
+            let log_in =
+                || Raw::log_in_as(house.addr(), version, &[("user", "nobody"), ("database", "reuse_key")]);
+            let (first, second) = (log_in(), log_in());
+            let old = first.key();
+            leave(first);
+            let mut third = eventually("the first link again", SOON, || {
+                let session = log_in();
+                let is_it = session.pid() == u32::from_be_bytes(old[..4].try_into().unwrap());
+                if is_it {
+                    Some(session)
+                } else {
+                    leave(session);
+                    None
+                }
+            });
+            third.send(&raw::query("select pg_sleep(60)"));
+            let sleeping = format!(
+                "select count(*) from pg_stat_activity where pid = {} and wait_event = 'PgSleep'",
+                third.pid()
+            );
+            eventually("it to sleep", SOON, || (db.server.sql(&sleeping) == "1").then_some(()));
+            send_cancel(&house, &old);
+            assert!(third.is_silent(), "a key of the session before");
+            send_cancel(&house, &third.key());
+            let answer = third.until(b'Z');
+            assert!(
+                answer.iter().any(|message| message.tag == b'E' && message.report().code() == "57014"),
+                "{answer:?}"
+            );
+            assert_eq!(third.value("select 1"), "1");
+            // A cancel request that has arrived is no reason to close the link.
+            let pid = third.pid();
+            leave(third);
+            let again = eventually("it to come back", SOON, || {
+                let session = log_in();
+                if session.pid() == pid {
+                    Some(session)
+                } else {
+                    leave(session);
+                    None
+                }
+            });
+            leave(again);
+            leave(second);
+        }
+    }
+}
+
+fn send_cancel(house: &House, key: &[u8]) {
+    let mut errand = Raw::connect(house.addr());
+    errand.send(&raw::cancel(key));
+    assert_eq!(errand.rest(), b"");
+}
+
+/// The server's settings change while a session is on the link: `RESET ALL` does not bring them back.
+#[test]
+fn the_next_client_hears_the_parameters_as_they_are_now() {
+    for version in Version::ALL {
+        let Some(db) = crate::servers::Db::own(version) else { continue };
+        let account = db.account("reuse_told");
+        let house = pooled(&db, &account, "warm: 1, reuse: true").start();
+        let mut first = house.raw("reuse_told");
+        waits(&house, 1);
+        let _second = house.raw("reuse_told");
+        db.server.sql("alter system set datestyle = 'German, DMY'");
+        db.server.reload();
+        eventually("the server to report it", SOON, || {
+            first.query("select 1").iter().any(|message| message.strings()[0] == "DateStyle").then_some(())
+        });
+        let pid = first.pid();
+        leave(first);
+        waits(&house, 1);
+        let mut third = house.raw("reuse_told");
+        assert_eq!(third.pid(), pid);
+        assert_eq!(third.parameter("DateStyle").as_deref(), Some("German, DMY"));
+        assert_eq!(third.value("show datestyle"), "German, DMY");
+    }
+}
+
+#[test]
+fn a_link_that_is_too_old_is_not_used_again() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("reuse_age");
+    let house = pooled(db, &account, "warm: 1, reuse: true, max_age: 1s").start();
+    let mut session = house.raw("reuse_age");
+    let pid = session.pid();
+    session.query("select pg_sleep(1.1)");
+    leave(session);
+    let count = format!("select count(*) from pg_stat_activity where pid = {pid}");
+    eventually("it to be closed", SOON, || (db.server.sql(&count) == "0").then_some(()));
+}
+
+#[test]
+fn a_link_of_a_generation_that_is_over_is_not_used_again() {
+    let Some(db) = servers::of(Version::V18) else { return };
+    let account = db.account("reuse_rotated");
+    let house = pooled(db, &account, "warm: 2, reuse: true").start();
+    let session = house.raw("reuse_rotated");
+    let pid = session.pid();
+    let new = format!("{SECRET}-2");
+    db.server.password("reuse_rotated", &new, Encryption::Scram);
+    assert!(account.secret.credential("reuse_rotated", &new));
+    house.attache.wait_for("the new generation", SOON, |line| {
+        line["message"] == "credential accepted" && line["generation"] == 2
+    });
+    leave(session);
+    let count = format!("select count(*) from pg_stat_activity where pid = {pid}");
+    eventually("it to be closed", SOON, || (db.server.sql(&count) == "0").then_some(()));
+    eventually("the others too", SOON, || {
+        (house.metric("attache_links", &[("generation", "1")]) == 0.0 && warm(&house) == 2.0).then_some(())
+    });
+}
