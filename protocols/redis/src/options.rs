@@ -10,7 +10,8 @@ use crate::guard::Guarded;
 #[serde(deny_unknown_fields, default)]
 pub struct Options {
     /// Commands that are refused by default because they reveal credentials or move them, and that this route
-    /// allows.
+    /// allows. By the server's names: `debug`, `migrate`, `module`, and those of ACL and CONFIG with their subcommand
+    /// behind a bar.
     pub allow_commands: Vec<Guarded>,
     /// What becomes of a server that is a node of a cluster.
     pub cluster: Cluster,

@@ -44,7 +44,7 @@ fn fed(bytes: &[u8], size: usize) -> Outcome {
             Ok(Passage::Until(octets)) => {
                 return Outcome { passed: passed + octets, effects, end: End::Stopped };
             }
-            Ok(Passage::Bye(_)) => unreachable!("its link is not kept"),
+            Ok(Passage::Bye(_)) => panic!("no link is kept"),
             Err(_) => return Outcome { passed, effects, end: End::Broken },
         }
     }
