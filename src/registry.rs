@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use attache_mysql::Mysql;
 use attache_postgres::Postgres;
+use attache_redis::Redis;
 use attache_tcp::Tcp;
 use attache_wire::{Access, Directions, Protocol, UrlParameter};
 
@@ -15,7 +16,7 @@ use crate::session::{Route, RouteParts};
 
 /// Every protocol that a route can speak.
 pub fn protocols() -> Vec<Kind> {
-    vec![kind::<Tcp>(), kind::<Postgres>(), kind::<Mysql>()]
+    vec![kind::<Tcp>(), kind::<Postgres>(), kind::<Mysql>(), kind::<Redis>()]
 }
 
 /// One protocol, with its types rubbed out.
@@ -96,6 +97,7 @@ mod tests {
         }
         assert!(size(crate::session::serve::<Postgres>) <= IDLE_SESSION_OCTETS);
         assert!(size(crate::session::serve::<Mysql>) <= IDLE_SESSION_OCTETS);
+        assert!(size(crate::session::serve::<Redis>) <= IDLE_SESSION_OCTETS);
         assert!(size(crate::session::serve::<Tcp>) <= IDLE_SESSION_OCTETS);
     }
 }

@@ -31,8 +31,9 @@ impl House {
         let secret = Mounted::new(&[("username", "app"), ("password", SECRET)]);
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: trace }}\ndrain: {{ deadline: 2s }}\nroutes:\n  \
-             it:\n    protocol: {}\n    listen: {}\n    credential: {{ path: {} }}\n    upstream: {{ endpoints: \
-             \"{upstream}\", tls: off, probe_interval: off, connect_timeout: 400ms, wait: 800ms }}\n    {route}\n",
+             it:\n    protocol: {}\n    listen: {}\n    credential: {{ path: {} }}\n    allow_cleartext: true\n    \
+             upstream: {{ endpoints: \"{upstream}\", tls: off, probe_interval: off, connect_timeout: 400ms, wait: \
+             800ms }}\n    {route}\n",
             health.addr(),
             control.addr(),
             speech.protocol,

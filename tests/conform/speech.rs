@@ -65,6 +65,20 @@ const SPEECHES: &[Speech] = &[
         word: b"\x07\0\0\0\0\0\0\x02\0\0\0",
         refused: Some((b"attache: ", b"\xff\x10\x04")),
     },
+    Speech {
+        protocol: "redis",
+        server_first: false,
+        // Whoever connects is logged in, and hears nothing of it.
+        hello: b"",
+        welcome: |peer| {
+            peer.read_some()?;
+            peer.send(b"+OK\r\n-ERR unknown command 'HELLO'\r\n+PONG\r\n")
+        },
+        welcomed: b"",
+        // An inline command; sent back, it is a reply.
+        word: b"+OK\r\n",
+        refused: Some((b" attache: ", b"-ERR max number of clients reached")),
+    },
 ];
 
 /// Every registered protocol with its speech.

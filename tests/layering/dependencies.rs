@@ -20,6 +20,8 @@ const PURE: &[&str] = &[
     "md-5",
     "pbkdf2",
     "percent-encoding",
+    // With its two protocols alone: no codec, no runtime.
+    "redis-protocol",
     "schemars",
     "serde",
     "sha1",

@@ -295,7 +295,7 @@ fn a_replica_that_was_promoted_gives_no_link_to_a_route_for_replicas() {
         });
         let house = Route::at(standby.addr(), &account)
             .tls("insecure-no-verify")
-            .unprobed()
+            .upstream("probe_interval: 1s")
             .upstream("role: replica")
             .upstream("wait: 1s")
             .key("pool: { warm: 2 }")
@@ -304,7 +304,7 @@ fn a_replica_that_was_promoted_gives_no_link_to_a_route_for_replicas() {
         waits(&house, 2);
         standby.promote();
         assert!(!standby.in_recovery());
-        // A server before version 14 says nothing to those who wait; these do.
+        // The server says nothing to links that wait: a probe finds out.
         eventually("the links to be left", SOON, || (warm(&house) == 0.0).then_some(()));
         house.refuses("warm_promoted", "08006", "wrong_role");
     }

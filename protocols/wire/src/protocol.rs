@@ -118,6 +118,14 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         false
     }
 
+    /// What to log in again for where the credential has changed, so that a session outlives the old one. `None`
+    /// where the protocol cannot, or not at this moment: then it is asked again later. The login is
+    /// [`relogin`](Self::relogin)'s, and the client hears nothing of it.
+    fn renewal(&self, watch: &Self::Watch) -> Option<Self::Intent> {
+        let _ = watch;
+        None
+    }
+
     /// Tells the client how that ended, in the one reply that it waits for; the session goes on with a watch that
     /// knows of it.
     fn rewelcome(

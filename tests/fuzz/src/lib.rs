@@ -5,6 +5,7 @@
 
 mod mysql_client;
 mod mysql_server;
+mod redis;
 mod split;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use bytes::BytesMut;
 
 pub use mysql_client::{my_accept, my_reopen, my_watch};
 pub use mysql_server::{my_hello, my_login, my_relogin};
+pub use redis::{redis_login, redis_relogin, redis_watch};
 use split::same_at_any_split;
 
 const NONCE: Nonce = [7; 24];
@@ -26,7 +28,7 @@ const NONCE: Nonce = [7; 24];
 pub type Harness = (&'static str, fn(&[u8]));
 
 /// Every harness.
-pub const HARNESSES: [Harness; 12] = [
+pub const HARNESSES: [Harness; 15] = [
     ("tcp", tcp),
     ("pg_accept", pg_accept),
     ("pg_login", pg_login),
@@ -38,6 +40,9 @@ pub const HARNESSES: [Harness; 12] = [
     ("my_accept", my_accept),
     ("my_reopen", my_reopen),
     ("my_watch", my_watch),
+    ("redis_login", redis_login),
+    ("redis_relogin", redis_relogin),
+    ("redis_watch", redis_watch),
     ("scram_client", scram_client),
 ];
 

@@ -1,0 +1,87 @@
+//! The login: TLS where the route asks for it, then everything that has to be said before the client is heard.
+
+use std::fmt;
+
+use attache_wire::{Fault, Insecure, Machine, Step, Terms, TlsStart, Turn};
+
+use crate::dialogue::{Dialogue, Inquiry};
+use crate::frame::MAX_REPLY_LEN;
+use crate::greeting::Greeting;
+use crate::options::Cluster;
+
+/// Logs in to the server.
+pub struct Login {
+    database: Option<String>,
+    cluster: Cluster,
+    terms: Terms,
+    state: State,
+}
+
+enum State {
+    Connected,
+    Encrypting,
+    Asking(Dialogue),
+}
+
+impl Login {
+    pub(crate) fn new(database: Option<String>, cluster: Cluster, terms: Terms) -> Self {
+        Self { database, cluster, terms, state: State::Connected }
+    }
+
+    fn ask(&mut self, turn: &mut Turn<'_>) -> Result<Step<Greeting>, Fault> {
+        let inquiry = Inquiry::Server(self.cluster);
+        let dialogue =
+            Dialogue::begin(&self.terms, turn.tls, self.database.as_deref(), inquiry, turn.output)?;
+        self.state = State::Asking(dialogue);
+        Ok(Step::Read)
+    }
+}
+
+impl Machine for Login {
+    type Output = Greeting;
+
+    fn step(&mut self, turn: &mut Turn<'_>) -> Result<Step<Greeting>, Fault> {
+        match (&mut self.state, self.terms.tls) {
+            (State::Asking(_), _) => {}
+            (State::Connected, TlsStart::Direct) => {
+                self.state = State::Encrypting;
+                return Ok(Step::StartTls);
+            }
+            (State::Connected, TlsStart::Negotiated) => {
+                return Err(Fault::Unsupported(
+                    "asking for TLS inside the protocol, which Redis does not know",
+                ));
+            }
+            (State::Encrypting, _) if turn.tls.is_none() => {
+                return Err(Fault::Insecure(Insecure::TlsDeclined));
+            }
+            (State::Connected, TlsStart::Off) | (State::Encrypting, _) => {
+                self.ask(turn)?;
+            }
+        }
+        let State::Asking(dialogue) = &mut self.state else { return Ok(Step::Read) };
+        match dialogue.listen(turn.input, self.terms.credential.as_deref())? {
+            Some(facts) => Ok(Step::Done(Greeting::Ready(facts))),
+            None => Ok(Step::Read),
+        }
+    }
+
+    fn limit(&self) -> usize {
+        match &self.state {
+            State::Connected | State::Encrypting => 0,
+            State::Asking(_) => MAX_REPLY_LEN,
+        }
+    }
+}
+
+/// Shows how far the login has come, and nothing of what was said.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match &self.state {
+            State::Connected => "connected",
+            State::Encrypting => "encrypting",
+            State::Asking(_) => "asking",
+        };
+        f.debug_struct("Login").field("state", &state).finish_non_exhaustive()
+    }
+}

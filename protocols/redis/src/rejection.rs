@@ -1,0 +1,161 @@
+//! What a server's error means for a login, and what of it may be shown.
+
+use attache_wire::{Credential, Fault, Rejection, RejectionKind};
+use bytes::{Bytes, BytesMut};
+
+use crate::frame::{Reply, put_error};
+
+/// The most characters of the server's text that go to the log.
+const MAX_MESSAGE_CHARS: usize = 300;
+/// Shorter secrets are found in ordinary words by chance, and looking for them would censor those.
+const MIN_GUARDED_LEN: usize = 8;
+/// The user of whoever names none: everybody knows it.
+const DEFAULT_USER: &str = "default";
+/// What stands in for a text that is not passed on.
+const WITHHELD: &str = "the server's message is withheld, because it names the login of this route";
+
+/// Makes a fault of an error reply.
+pub(crate) fn rejection(text: &[u8], credential: Option<&Credential>) -> Fault {
+    let (kind, code) = (kind(text), code(text));
+    let message = match shows_secret(credential, text) {
+        true => WITHHELD.to_owned(),
+        false => as_text(text),
+    };
+    Fault::Rejected(Box::new(Rejection { kind, message, frame: shown(text, credential), code }))
+}
+
+/// Makes of an error what a client may hear: the same, without the login.
+pub(crate) fn shown(text: &[u8], credential: Option<&Credential>) -> Bytes {
+    let mut frame = BytesMut::new();
+    if shows_secret(credential, text) || shows_user(credential, text) {
+        let code = code(text);
+        put_error(&mut frame, &format!("{} {WITHHELD}", if code.is_empty() { "ERR" } else { &code }));
+    } else {
+        put_error(&mut frame, &String::from_utf8_lossy(text));
+    }
+    frame.freeze()
+}
+
+/// What a client hears of a reply to our login. Only a server that is up to something says the secret aloud.
+pub(crate) fn reply_shown(reply: &Reply, credential: Option<&Credential>) -> Bytes {
+    match reply.error() {
+        None if shows_secret(credential, &reply.bytes) => shown(&reply.bytes, credential),
+        Some(text) if shows_secret(credential, text) || shows_user(credential, text) => {
+            shown(text, credential)
+        }
+        Some(_) | None => reply.bytes.clone(),
+    }
+}
+
+/// What an error means for what is tried next.
+pub(crate) fn kind(text: &[u8]) -> RejectionKind {
+    let starts = |with: &[&str]| with.iter().any(|with| text.starts_with(with.as_bytes()));
+    if starts(&["WRONGPASS", "NOAUTH", "ERR invalid password"]) || is_without_password(text) {
+        RejectionKind::Credential
+    } else if starts(&["LOADING", "MASTERDOWN", "ERR max number of clients"]) {
+        RejectionKind::NotNow
+    } else {
+        // NOPERM, DENIED (protected mode), a database that is not there: it would not change by trying again.
+        RejectionKind::Other
+    }
+}
+
+/// Whether the server has no password where we have one, in the words of version 6 or of those before it.
+fn is_without_password(text: &[u8]) -> bool {
+    text.starts_with(b"ERR AUTH <password> called without any password")
+        || text.starts_with(b"ERR Client sent AUTH, but no password is set")
+}
+
+/// The first word of an error, where it is one in capitals.
+fn code(text: &[u8]) -> String {
+    let word = text.split(|octet| *octet == b' ').next().unwrap_or_default();
+    match (1..=20).contains(&word.len()) && word.iter().all(u8::is_ascii_uppercase) {
+        true => String::from_utf8_lossy(word).into_owned(),
+        false => String::new(),
+    }
+}
+
+/// Whether these bytes contain the secret. A secret that the user's name contains is none.
+pub(crate) fn shows_secret(credential: Option<&Credential>, bytes: &[u8]) -> bool {
+    let Some(credential) = credential else { return false };
+    let user = credential.user().unwrap_or_default().as_bytes();
+    let secret = credential.secret().map(|secret| secret.expose());
+    secret
+        .filter(|secret| secret.len() >= MIN_GUARDED_LEN && places(user, secret).next().is_none())
+        .is_some_and(|secret| places(bytes, secret).next().is_some())
+}
+
+/// Whether the user is named, as a word of its own.
+fn shows_user(credential: Option<&Credential>, bytes: &[u8]) -> bool {
+    let user = credential.and_then(Credential::user).filter(|user| !user.is_empty() && *user != DEFAULT_USER);
+    let ends_word = |octet: Option<&u8>| octet.is_none_or(|octet| !octet.is_ascii_alphanumeric());
+    user.map(str::as_bytes).is_some_and(|user| {
+        places(bytes, user).any(|at| {
+            ends_word(at.checked_sub(1).and_then(|before| bytes.get(before)))
+                && ends_word(bytes.get(at + user.len()))
+        })
+    })
+}
+
+fn places<'a>(hay: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+    let windows = hay.windows(needle.len().max(1)).enumerate();
+    windows.filter(move |(_, window)| *window == needle).map(|(at, _)| at)
+}
+
+/// One line of bounded length.
+fn as_text(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use attache_wire::Secret;
+
+    use super::*;
+
+    fn credential() -> Credential {
+        let secret = Secret::new(b"hunter2-and-more".to_vec().into());
+        Credential::new(Some("orders_a".to_owned()), Some(secret), 1)
+    }
+
+    #[test]
+    fn errors_are_told_apart() {
+        for (text, expected) in [
+            ("WRONGPASS invalid username-password pair or user is disabled.", RejectionKind::Credential),
+            ("NOAUTH Authentication required.", RejectionKind::Credential),
+            ("ERR invalid password", RejectionKind::Credential),
+            ("ERR Client sent AUTH, but no password is set", RejectionKind::Credential),
+            (
+                "ERR AUTH <password> called without any password configured for the default user. Are",
+                RejectionKind::Credential,
+            ),
+            ("LOADING Redis is loading the dataset in memory", RejectionKind::NotNow),
+            (
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+                RejectionKind::NotNow,
+            ),
+            ("ERR max number of clients reached", RejectionKind::NotNow),
+            ("ERR max number of clients + cluster connections reached", RejectionKind::NotNow),
+            ("NOPERM this user has no permissions to run the 'select' command", RejectionKind::Other),
+            ("DENIED Redis is running in protected mode because", RejectionKind::Other),
+            ("ERR DB index is out of range", RejectionKind::Other),
+        ] {
+            assert_eq!(kind(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn neither_the_client_nor_the_log_hears_the_login() {
+        let credential = credential();
+        let told =
+            |text: &str| String::from_utf8(shown(text.as_bytes(), Some(&credential)).to_vec()).unwrap();
+        assert_eq!(told("NOPERM User orders_a has no permissions"), format!("-NOPERM {WITHHELD}\r\n"));
+        assert_eq!(told("no hunter2-and-more"), format!("-ERR {WITHHELD}\r\n"));
+        assert_eq!(told("ERR orders_ab and borders_a"), "-ERR orders_ab and borders_a\r\n");
+        let Fault::Rejected(rejection) = rejection(b"ERR it is hunter2-and-more", Some(&credential)) else {
+            panic!()
+        };
+        assert_eq!((rejection.message.as_str(), rejection.code.as_str()), (WITHHELD, "ERR"));
+    }
+}
