@@ -52,7 +52,7 @@ impl Route {
     }
 
     /// To several servers.
-    pub fn to_all(mut self, ports: &[u16]) -> Route {
+    pub fn across(mut self, ports: &[u16]) -> Route {
         self.endpoints = ports.iter().map(|port| format!("localhost:{port}")).collect();
         self
     }

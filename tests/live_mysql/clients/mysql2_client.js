@@ -3,7 +3,7 @@ const assert = require("assert/strict"), crypto = require("crypto"), { Readable 
 const mysql = require("mysql2/promise");
 
 const way = JSON.parse(process.env.WAY);
-const LARGE = 40 << 20, ROWS = 100000;
+const LARGE = way.large, ROWS = 100000;
 
 const connect = (more = {}) => mysql.createConnection({
   host: way.host, port: way.port, user: way.user, password: way.password, database: way.database, ...more });

@@ -11,7 +11,7 @@ import MySQLdb.cursors
 from MySQLdb.constants import CLIENT, ER
 
 way = json.loads(os.environ["WAY"])
-LARGE = 40 << 20
+LARGE = way["large"]
 ROWS = 100_000
 
 

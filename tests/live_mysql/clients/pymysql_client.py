@@ -11,7 +11,7 @@ from pymysql.constants import CLIENT, ER
 
 way = json.loads(os.environ["WAY"])
 is_mysql = way["flavour"] == "MySql"
-LARGE = 40 << 20
+LARGE = way["large"]
 ROWS = 100_000
 
 
