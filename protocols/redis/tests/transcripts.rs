@@ -99,7 +99,9 @@ fn send(watch: &mut dyn Watch, octets: &[u8], size: usize) {
         match watch.from_client(&octets[passed..seen]).unwrap() {
             Passage::All => passed = seen,
             Passage::Hold(count) => passed += count,
-            Passage::Until(_) | Passage::Bye(_) => panic!("nothing here pauses the relay: {}", shown(&octets[passed..])),
+            Passage::Until(_) | Passage::Bye(_) => {
+                panic!("nothing here pauses the relay: {}", shown(&octets[passed..]))
+            }
         }
     }
     assert_eq!(passed, octets.len());
