@@ -19,7 +19,7 @@ pub(crate) fn rejection(text: &[u8], credential: Option<&Credential>) -> Fault {
     let (kind, code) = (kind(text), code(text));
     let message = match shows_secret(credential, text) {
         true => WITHHELD.to_owned(),
-        false => as_text(text),
+        false => as_text(text.strip_prefix(code.as_bytes()).unwrap_or(text).trim_ascii_start()),
     };
     Fault::Rejected(Box::new(Rejection { kind, message, frame: shown(text, credential), code }))
 }
@@ -142,6 +142,19 @@ mod tests {
             ("ERR DB index is out of range", RejectionKind::Other),
         ] {
             assert_eq!(kind(text.as_bytes()), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_code_is_told_once() {
+        for (text, code, message) in [
+            ("WRONGPASS invalid username-password pair", "WRONGPASS", "invalid username-password pair"),
+            ("NOAUTH", "NOAUTH", ""),
+            ("strange", "", "strange"),
+        ] {
+            let Fault::Rejected(rejection) = rejection(text.as_bytes(), None) else { panic!() };
+            assert_eq!((rejection.code.as_str(), rejection.message.as_str()), (code, message));
+            assert_eq!(rejection.frame, format!("-{text}\r\n").as_bytes());
         }
     }
 

@@ -54,6 +54,13 @@ pub fn mysql_tool(name: &str) -> Result<Command, StartError> {
     Ok(command)
 }
 
+/// `redis-cli` of Debian's Redis 7.0, without the developer's password.
+pub fn redis_cli() -> Result<Command, Missing> {
+    let mut command = existing("redis-tools", PathBuf::from("/usr/bin/redis-cli"))?;
+    command.env_remove("REDISCLI_AUTH").env_remove("REDISCLI_CLUSTER_YES").env("HOME", "/nonexistent");
+    Ok(command)
+}
+
 fn without_settings(command: &mut Command) -> &mut Command {
     for (variable, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("MYSQL")) {
         command.env_remove(variable);

@@ -1,0 +1,236 @@
+//! A private Redis: own ports, own accounts, gone at the end.
+//!
+//! It listens with TLS and without, and lets nobody in but by name: the account `default` is off. Nothing is written to
+//! disk but the accounts, and those only by `ACL SAVE`.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::keeper::Keeper;
+use crate::pki::Pki;
+use crate::ports::{self, Port};
+use crate::scratch;
+use crate::skip::{Missing, StartError};
+use crate::tools;
+use crate::wait::within;
+
+const PROGRAM: &str = "/usr/bin/redis-server";
+/// A healthy machine takes a tenth of a second, a loaded one many times that.
+const START_DEADLINE: Duration = Duration::from_secs(30);
+const STOP_DEADLINE: Duration = Duration::from_secs(20);
+const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+/// How often a port that somebody took in between is replaced by another.
+const PORT_TRIES: usize = 5;
+
+/// Whom the tests administer the server as. Only they know it, and only on loopback.
+const ADMIN: &str = "admin";
+const ADMIN_PASSWORD: &str = "of-the-tests-alone";
+
+#[derive(Debug)]
+pub struct Redis {
+    plain: Port,
+    tls: Port,
+    child: Option<Child>,
+    _keeper: Keeper,
+    folder: TempDir,
+}
+
+impl Redis {
+    /// A fresh server, running and ready, with a certificate of this authority.
+    pub fn start(pki: &Pki) -> Result<Redis, StartError> {
+        if !Path::new(PROGRAM).exists() {
+            return Err(Missing("redis-server".to_owned()).into());
+        }
+        let folder = scratch::folder("redis");
+        prepare(folder.path(), pki).map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
+        let keeper = Keeper::of_server(&folder.path().join("pid"), "KILL", folder.path());
+        let (plain, tls) = (ports::reserve(), ports::reserve());
+        let mut server = Redis { plain, tls, child: None, _keeper: keeper, folder };
+        server.run_on_free_ports().map_err(StartError::Failed)?;
+        Ok(server)
+    }
+
+    /// Without TLS.
+    pub fn port(&self) -> u16 {
+        self.plain.number()
+    }
+
+    pub fn tls_port(&self) -> u16 {
+        self.tls.number()
+    }
+
+    /// Without TLS.
+    pub fn addr(&self) -> SocketAddr {
+        self.plain.addr()
+    }
+
+    /// What the administrator is answered, as `redis-cli` prints it.
+    pub fn command(&self, words: &[&str]) -> String {
+        let mut cli = tools::redis_cli().expect("the client comes with the server");
+        cli.args(["-e", "-p", &self.port().to_string(), "--user", ADMIN, "--no-auth-warning"]);
+        cli.env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
+        tools::run(&mut cli, b"", COMMAND_DEADLINE).ok()
+    }
+
+    /// An account that may do everything, with this password alone. Who is logged in stays so.
+    pub fn user(&self, name: &str, password: &str) {
+        let password = format!(">{password}");
+        self.command(&["ACL", "SETUSER", name, "on", "resetpass", &password, "~*", "&*", "+@all"]);
+    }
+
+    /// In order.
+    pub fn stop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        // The child is not waited for yet, so the number is still its own.
+        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
+        if within(STOP_DEADLINE, || child.try_wait().ok().flatten()).is_none() {
+            end(child);
+            panic!("redis-server did not stop within {STOP_DEADLINE:?}:\n{}", self.log());
+        }
+    }
+
+    /// As a crash: clients see their connections end.
+    pub fn crash(&mut self) {
+        if let Some(child) = self.child.take() {
+            end(child);
+        }
+    }
+
+    /// Starts a stopped server on its old ports, with the accounts that were saved and no data.
+    pub fn start_again(&mut self) {
+        assert!(self.child.is_none(), "the server is still running");
+        if let Err(why) = self.run() {
+            panic!("{why}");
+        }
+    }
+
+    /// With the accounts as they are now, and no data.
+    pub fn restart(&mut self) {
+        self.command(&["ACL", "SAVE"]);
+        self.stop();
+        self.start_again();
+    }
+
+    /// Everything the server has logged, over restarts too.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
+    }
+
+    fn run_on_free_ports(&mut self) -> Result<(), String> {
+        for _ in 1..PORT_TRIES {
+            match self.run() {
+                Err(why) if why.contains("Address already in use") => {
+                    (self.plain, self.tls) = (ports::reserve(), ports::reserve());
+                }
+                outcome => return outcome,
+            }
+        }
+        self.run()
+    }
+
+    fn run(&mut self) -> Result<(), String> {
+        let child = self.spawn().map_err(|error| format!("could not start redis-server: {error}"))?;
+        let (plain, tls) = (self.plain.addr(), self.tls.addr());
+        let child = self.child.insert(child);
+        let outcome = within(START_DEADLINE, || match child.try_wait() {
+            Ok(None) => (answers(plain) && TcpStream::connect(tls).is_ok()).then_some(Ok(())),
+            Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
+            Err(error) => Some(Err(error.to_string())),
+        });
+        let why = match outcome {
+            Some(Ok(())) => return Ok(()),
+            Some(Err(why)) => why,
+            None => format!("it was not ready within {START_DEADLINE:?}"),
+        };
+        self.crash();
+        Err(format!("redis-server did not start, {why}:\n{}", self.log()))
+    }
+
+    fn spawn(&self) -> std::io::Result<Child> {
+        let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
+        fs::write(self.folder.path().join("redis.conf"), self.settings())?;
+        Command::new(PROGRAM)
+            .arg("redis.conf")
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            // Ctrl-C in a terminal is for the tests, which then stop it in order.
+            .process_group(0)
+            .spawn()
+    }
+
+    fn settings(&self) -> String {
+        let at = |name: &str| -> PathBuf { self.folder.path().join(name) };
+        format!(
+            "bind 127.0.0.1\nport {}\ntls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
+             tls-auth-clients no\ndir {}\npidfile {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n",
+            self.port(),
+            self.tls_port(),
+            at("server.crt").display(),
+            at("server.key").display(),
+            at("ca.crt").display(),
+            self.folder.path().display(),
+            at("pid").display(),
+            at("users.acl").display(),
+        )
+    }
+}
+
+impl Drop for Redis {
+    /// Without ceremony: the data goes too.
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+fn prepare(folder: &Path, pki: &Pki) -> std::io::Result<()> {
+    let pair = pki.server();
+    fs::write(folder.join("server.crt"), &pair.cert_pem)?;
+    fs::write(folder.join("server.key"), &pair.key_pem)?;
+    scratch::set_mode(&folder.join("server.key"), 0o600);
+    fs::write(folder.join("ca.crt"), pki.ca_pem())?;
+    let users = format!("user default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n");
+    fs::write(folder.join("users.acl"), users)
+}
+
+fn end(mut child: Child) {
+    let _ = child.kill();
+    let _ = child.wait();
+}
+
+/// Whether somebody there speaks the protocol: a stranger is told that he has to log in.
+fn answers(addr: SocketAddr) -> bool {
+    const PATIENCE: Duration = Duration::from_secs(5);
+    const TOLD: &[u8] = b"-NOAUTH";
+    let Ok(mut stream) = TcpStream::connect(addr) else { return false };
+    let mut start = [0; TOLD.len()];
+    stream.set_read_timeout(Some(PATIENCE)).is_ok()
+        && stream.write_all(b"PING\r\n").is_ok()
+        && stream.read_exact(&mut start).is_ok()
+        && start == TOLD
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::skip::available;
+
+    #[test]
+    fn a_server_knows_its_accounts_over_a_restart() {
+        let Some(mut server) = available(Redis::start(&Pki::new())) else { return };
+        server.user("app", "first-password");
+        server.restart();
+        let users = server.command(&["ACL", "USERS"]);
+        assert_eq!(users.lines().collect::<Vec<_>>(), [ADMIN, "app", "default"]);
+        assert_eq!(server.command(&["ACL", "WHOAMI"]).trim(), ADMIN);
+    }
+}

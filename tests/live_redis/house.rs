@@ -1,0 +1,117 @@
+//! Attaché between a client and a server: the usual arrangement of a test.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use attache_kit::ports::{self, Port};
+use attache_kit::process::{Launch, Process};
+use attache_kit::tools::{self, Ran};
+use attache_kit::{Metrics, Mounted, http};
+use serde_json::Value;
+
+use crate::raw::Raw;
+use crate::servers::{Db, SECRET, USER};
+
+pub const SOON: Duration = Duration::from_secs(20);
+pub const LONG: Duration = Duration::from_secs(90);
+
+/// Attaché with one route, and what its clients printed.
+pub struct House {
+    pub attache: Process,
+    listen: Port,
+    health: Port,
+    control: Port,
+    said: Mutex<String>,
+    _secret: Arc<Mounted>,
+}
+
+impl House {
+    /// As an operator would write it: everything verified, and the account of all tests.
+    pub fn to(db: &Db) -> House {
+        House::with(db, &Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)])), "{}")
+    }
+
+    /// With a Secret that the test changes, or that holds something else, and `options` of the protocol.
+    pub fn with(db: &Db, secret: &Arc<Mounted>, options: &str) -> House {
+        let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
+        let config = format!(
+            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  cache:\n    protocol: redis\n    \
+             listen: {}\n    credential: {{ path: {} }}\n    options: {options}\n    upstream:\n      \
+             endpoints: [\"localhost:{}\"]\n      tls: {{ ca: {} }}\n",
+            health.addr(),
+            control.addr(),
+            listen.addr(),
+            secret.path().display(),
+            db.server.tls_port(),
+            db.pki.ca().display(),
+        );
+        let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
+        attache.wait_for("the start", SOON, |line| line["message"] == "started");
+        House { attache, listen, health, control, said: Mutex::default(), _secret: Arc::clone(secret) }
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.listen.addr()
+    }
+
+    /// A session by hand.
+    pub fn raw(&self) -> Raw {
+        Raw::connect(self.addr())
+    }
+
+    /// What `redis-cli` prints for these arguments and this input. It knows no password unless they name one.
+    pub fn cli(&self, arguments: &[&str], input: &str) -> String {
+        let mut cli = tools::redis_cli().unwrap();
+        cli.args(["-h", "127.0.0.1", "-p", &self.addr().port().to_string(), "--no-auth-warning"]);
+        let ran = tools::run(cli.args(arguments), input.as_bytes(), LONG);
+        let Ran { stdout, stderr, .. } = &ran;
+        self.heard(stdout);
+        self.heard(stderr);
+        ran.ok()
+    }
+
+    /// Something that a client was told.
+    pub fn heard(&self, text: &str) {
+        self.said.lock().unwrap().push_str(text);
+    }
+
+    /// The line that the log has for a session that is over.
+    pub fn ended(&self, session: &str) -> Value {
+        self.attache.wait_for(session, SOON, |line| line["session"] == session && line["result"].is_string())
+    }
+
+    /// The one route.
+    pub fn status(&self) -> Value {
+        http::get(self.control.addr(), "/status").unwrap().json()["routes"][0].clone()
+    }
+
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+        Metrics::scrape(self.health.addr()).value(name, labels)
+    }
+}
+
+/// Every test ends with this.
+impl Drop for House {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for (who, text) in [
+            ("the log", self.attache.stderr()),
+            ("standard output", self.attache.stdout()),
+            ("a client", self.said.lock().unwrap().clone()),
+        ] {
+            assert!(!text.contains(SECRET), "{who} tells the secret");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "a client tells the secret")]
+fn a_house_notices_when_the_secret_is_told() {
+    let Some(db) = crate::servers::shared() else {
+        panic!("a client tells the secret, if there is a server")
+    };
+    House::to(db).heard(&format!("WRONGPASS {SECRET}"));
+}

@@ -1,0 +1,149 @@
+//! Thousands of commands at once, of which Attaché must not change, lose or swap one octet of the answers.
+
+use std::io::{self, Write};
+use std::thread;
+use std::time::SystemTime;
+
+use crate::house::House;
+use crate::raw::{Raw, command};
+use crate::servers::{self, SECRET, USER};
+
+const COMMANDS: usize = 20_000;
+/// By which the same pipeline is had again.
+const SEED: &str = "ATTACHE_CHECK_SEED";
+
+/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", section 3.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn octets(&mut self, most: u64) -> Vec<u8> {
+        (0..self.below(most)).map(|_| self.next() as u8).collect()
+    }
+}
+
+/// Who is asked, which decides what a login in the midst has to say.
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Directly,
+    ThroughAttache,
+}
+
+impl Asked {
+    fn login(self) -> [&'static str; 2] {
+        match self {
+            Asked::Directly => [USER, SECRET],
+            Asked::ThroughAttache => ["whoever", "whatever"],
+        }
+    }
+}
+
+/// The same for both, but for the logins in it.
+fn pipeline(seed: u64, asked: Asked) -> Vec<Vec<u8>> {
+    let mut random = Random(seed);
+    (0..COMMANDS).map(|_| one(&mut random, asked)).collect()
+}
+
+fn one(random: &mut Random, asked: Asked) -> Vec<u8> {
+    let key = format!("key:{}", random.below(20));
+    let key = key.as_bytes();
+    let value = random.octets(200);
+    let number = random.below(50).to_string();
+    let number = number.as_bytes();
+    let [user, password] = asked.login().map(str::as_bytes);
+    match random.below(26) {
+        0..=2 => command(&[b"SET", key, &value]),
+        3..=5 => command(&[b"GET", key]),
+        6 => command(&[b"INCRBY", key, number]),
+        7 => command(&[b"LPUSH", key, &value, number]),
+        8 => command(&[b"LRANGE", key, b"0", b"20"]),
+        9 => command(&[b"HSET", key, number, &value]),
+        10 => command(&[b"HGET", key, number]),
+        11 => command(&[b"ZADD", key, number, &value]),
+        12 => command(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]),
+        13 => command(&[b"DEL", key]),
+        14 => command(&[b"MGET", key, b"key:1", b"key:2"]),
+        15 => command(&[b"ECHO", &random.octets(20_000)]),
+        16 => command(&[b"NOSUCHCOMMAND", number]),
+        17 => command(&[b"GET"]),
+        18 => b"PING\r\n".to_vec(),
+        19 => [b"\r\necho '", number, b"'\r\n"].concat(),
+        20 => command(&[b"MULTI"]),
+        21 => command(&[b"EXEC"]),
+        22 => command(&[b"DISCARD"]),
+        23 => command(&[b"WATCH", key]),
+        24 => command(&[b"TYPE", key]),
+        _ => match random.below(3) {
+            0 => command(&[b"AUTH", user, password]),
+            1 => command(&[b"CLIENT", b"SETNAME", number]),
+            _ => command(&[b"CLIENT", b"GETNAME"]),
+        },
+    }
+}
+
+/// Everything that is said to this pipeline, in pieces that end anywhere.
+fn answers(mut session: Raw, seed: u64, version: &str, asked: Asked) -> Vec<u8> {
+    const END: &[u8] = b"this is the end of the pipeline";
+    const ENDED: &[u8] = b"$31\r\nthis is the end of the pipeline\r\n";
+    session.ask(&["HELLO", version]);
+    assert_eq!(session.ask(&["SELECT", "9"]), "+OK\r\n");
+    assert_eq!(session.ask(&["FLUSHDB"]), "+OK\r\n");
+    let mut said = pipeline(seed, asked).concat();
+    // A transaction may be open.
+    said.extend([command(&[b"DISCARD"]), command(&[b"ECHO", END])].concat());
+    let mut pieces = Random(!seed);
+    let mut writer = session.writer();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut rest = said.as_slice();
+            while !rest.is_empty() {
+                let (piece, others) = rest.split_at(rest.len().min(1 + pieces.below(30_000) as usize));
+                writer.write_all(piece).unwrap();
+                rest = others;
+            }
+        });
+        let mut heard = Vec::new();
+        loop {
+            let reply = session.reply();
+            heard.extend_from_slice(&reply);
+            if reply == ENDED {
+                return heard;
+            }
+        }
+    })
+}
+
+#[test]
+fn the_answers_to_a_pipeline_are_those_of_the_server_octet_by_octet() {
+    let Some(db) = servers::Db::own() else { return };
+    let house = House::to(&db);
+    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = std::env::var(SEED).map_or_else(|_| now(), |seed| seed.parse().unwrap());
+    let _ = writeln!(io::stderr(), "{SEED}={seed}");
+    for version in ["2", "3"] {
+        let directly = answers(Raw::direct(db.server.addr()), seed, version, Asked::Directly);
+        let through = answers(house.raw(), seed, version, Asked::ThroughAttache);
+        assert!(directly.len() > COMMANDS, "{} octets", directly.len());
+        let differ = directly.iter().zip(&through).position(|(one, other)| one != other);
+        let at = differ.unwrap_or(directly.len().min(through.len()));
+        let near =
+            |bytes: &[u8]| bytes[at.saturating_sub(80)..bytes.len().min(at + 80)].escape_ascii().to_string();
+        assert!(
+            directly == through,
+            "{SEED}={seed}, protocol {version}: the answers differ at {at} of {}:\n{}\n{}",
+            directly.len(),
+            near(&directly),
+            near(&through)
+        );
+    }
+}
