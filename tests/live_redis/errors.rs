@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attache_kit::Mounted;
 
-use crate::house::House;
+use crate::house::{House, Keys};
 use crate::servers::{self, SECRET, USER};
 
 #[test]
@@ -46,7 +46,11 @@ fn a_refused_command_makes_a_transaction_fail() {
 fn a_route_may_allow_what_is_refused() {
     let Some(db) = servers::shared() else { return };
     let secret = Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)]));
-    let house = House::with(db, &secret, "{ allow_commands: [module], reset: refuse }");
+    let house = House::with(
+        db,
+        &secret,
+        Keys { options: "{ allow_commands: [module], reset: refuse }", ..Keys::default() },
+    );
     let mut session = house.raw();
     assert_eq!(session.ask(&["MODULE", "LIST"]), "*0\r\n");
     assert!(session.ask(&["RESET"]).starts_with("-NOPERM attache: this route does not allow the 'reset'"));
@@ -58,14 +62,14 @@ fn a_wrong_password_is_an_error_for_the_client_and_a_cause_in_the_log() {
     const WRONG: &str = "a-password-that-is-wrong";
     let Some(db) = servers::shared() else { return };
     let secret = Arc::new(Mounted::new(&[("username", USER), ("password", WRONG)]));
-    let house = House::with(db, &secret, "{}");
+    let house = House::with(db, &secret, Keys::default());
     let mut session = house.raw();
     session.send(&["PING"]);
-    let said = session.text();
+    let (said, line) = house.farewell(&mut session);
     assert!(said.starts_with("-WRONGPASS attache: "), "{said}");
-    let (_, rest) = said.split_once("(session ").unwrap();
-    let line = house.ended(rest.split_once(')').unwrap().0);
     assert_eq!(line["result"], "credential_rejected", "{line}");
+    let detail = line["detail"].as_str().unwrap();
+    assert!(detail.contains("WRONGPASS invalid username-password pair"), "{line}");
     for text in [said, house.attache.stderr(), house.attache.stdout()] {
         assert!(!text.contains(WRONG), "{text}");
     }

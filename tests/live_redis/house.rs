@@ -16,6 +16,18 @@ use crate::servers::{Db, SECRET, USER};
 pub const SOON: Duration = Duration::from_secs(20);
 pub const LONG: Duration = Duration::from_secs(90);
 
+/// What a test sets in its route, as YAML.
+pub struct Keys {
+    pub options: &'static str,
+    pub on_rotation: &'static str,
+}
+
+impl Default for Keys {
+    fn default() -> Keys {
+        Keys { options: "{}", on_rotation: "{}" }
+    }
+}
+
 /// Attaché with one route, and what its clients printed.
 pub struct House {
     pub attache: Process,
@@ -29,15 +41,16 @@ pub struct House {
 impl House {
     /// As an operator would write it: everything verified, and the account of all tests.
     pub fn to(db: &Db) -> House {
-        House::with(db, &Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)])), "{}")
+        House::with(db, &Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)])), Keys::default())
     }
 
-    /// With a Secret that the test changes, or that holds something else, and `options` of the protocol.
-    pub fn with(db: &Db, secret: &Arc<Mounted>, options: &str) -> House {
+    /// With a Secret that the test changes, or that holds something else.
+    pub fn with(db: &Db, secret: &Arc<Mounted>, keys: Keys) -> House {
+        let Keys { options, on_rotation } = keys;
         let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  cache:\n    protocol: redis\n    \
-             listen: {}\n    credential: {{ path: {} }}\n    options: {options}\n    upstream:\n      \
+             listen: {}\n    credential: {{ path: {}, on_rotation: {on_rotation} }}\n    options: {options}\n    upstream:\n      \
              endpoints: [\"localhost:{}\"]\n      tls: {{ ca: {} }}\n",
             health.addr(),
             control.addr(),
@@ -69,6 +82,15 @@ impl House {
         self.heard(stdout);
         self.heard(stderr);
         ran.ok()
+    }
+
+    /// What a client hears when its session is ended by Attaché, and the line that the log has for it.
+    pub fn farewell(&self, session: &mut Raw) -> (String, Value) {
+        let said = session.last_words();
+        self.heard(&said);
+        let (_, rest) = said.split_once("(session ").unwrap_or_else(|| panic!("no session: {said:?}"));
+        let line = self.ended(rest.split_once(')').unwrap().0);
+        (said, line)
     }
 
     /// Something that a client was told.

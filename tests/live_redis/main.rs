@@ -9,6 +9,7 @@ mod raw;
 mod servers;
 
 mod cli;
+mod endings;
 mod errors;
 mod pipelines;
 mod rotation;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use attache_kit::{Mounted, eventually};
 
-use crate::house::{House, SOON};
+use crate::house::{House, Keys, SOON};
 use crate::servers::{self, SECRET};
 
 const ROTATED: &str = "rotated";
@@ -27,8 +27,6 @@ enum Load {
     Resetting,
 }
 
-const LOADS: [Load; 3] = [Load::Reconnecting, Load::Staying, Load::Resetting];
-
 impl Load {
     /// Works until it is over; no command may fail.
     fn work(self, house: &House, over: &AtomicBool) -> usize {
@@ -39,7 +37,7 @@ impl Load {
             if let Load::Resetting = self {
                 assert_eq!(session.ask(&["RESET"]), "+RESET\r\n");
             }
-            assert_eq!(session.ask(&["ACL", "WHOAMI"]), "$7\r\nrotated\r\n", "{self:?}");
+            assert_eq!(session.ask(&["PING"]), "+PONG\r\n", "{self:?}");
             if let Load::Reconnecting = self {
                 kept = None;
             }
@@ -50,16 +48,16 @@ impl Load {
     }
 }
 
-/// Every load at once, while `act` goes on.
-fn loaded(house: &House, act: impl FnOnce()) {
+/// All of these at once, while `act` goes on.
+fn loaded<const N: usize>(house: &House, loads: [Load; N], act: impl FnOnce()) {
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let over = &over;
-        let loads = LOADS.map(|load| scope.spawn(move || load.work(house, over)));
+        let running = loads.map(|load| scope.spawn(move || load.work(house, over)));
         let outcome = catch_unwind(AssertUnwindSafe(act));
         over.store(true, Ordering::Relaxed);
-        let done = loads.map(thread::ScopedJoinHandle::join);
-        for (load, done) in LOADS.iter().zip(done) {
+        let done = running.map(thread::ScopedJoinHandle::join);
+        for (load, done) in loads.iter().zip(done) {
             assert!(done.unwrap_or_else(|panic| resume_unwind(panic)) > 0, "{load:?}");
         }
         outcome.unwrap_or_else(|panic| resume_unwind(panic));
@@ -70,6 +68,12 @@ fn accepted(house: &House, generation: usize) {
     house.attache.wait_for("the new generation to be accepted", SOON, |line| {
         line["message"] == "credential accepted" && line["generation"] == generation
     });
+}
+
+fn no_session_failed(house: &House) {
+    let failed = |line: &serde_json::Value| line["kind"] == "session" && line["result"] != "ok";
+    let lines: Vec<_> = house.attache.log().into_iter().filter(failed).collect();
+    assert!(lines.is_empty(), "{lines:#?}");
 }
 
 /// "No session is left on generation N": the operator may revoke it.
@@ -90,9 +94,9 @@ fn no_command_fails_whichever_side_changes_first() {
     let Some(db) = servers::shared() else { return };
     db.server.user(ROTATED, &password(1));
     let secret = Arc::new(Mounted::new(&[("username", ROTATED), ("password", &password(1))]));
-    let house = House::with(db, &secret, "{}");
+    let house = House::with(db, &secret, Keys::default());
     let mut number = 1;
-    loaded(&house, || {
+    loaded(&house, [Load::Reconnecting, Load::Staying, Load::Resetting], || {
         for between in [Duration::ZERO, Duration::from_millis(700)] {
             for first in [First::Server, First::Folder] {
                 accepted(&house, number);
@@ -112,11 +116,65 @@ fn no_command_fails_whichever_side_changes_first() {
         }
         accepted(&house, number);
     });
-    let failed = |line: &serde_json::Value| line["kind"] == "session" && line["result"] != "ok";
-    let lines: Vec<_> = house.attache.log().into_iter().filter(failed).collect();
-    assert!(lines.is_empty(), "{lines:#?}");
+    no_session_failed(&house);
     (1..number).for_each(|generation| forgotten(&house, generation));
     let status = house.status();
     assert_eq!(status["credential"]["generation"], number, "{status}");
     assert_eq!(status["credential"]["rejected"], false, "{status}");
+}
+
+/// The server ends the sessions of a user that is deleted: who stays must have ended before, as `drain` sees to.
+#[test]
+fn no_command_fails_when_two_users_take_turns_and_the_old_one_is_deleted() {
+    let Some(db) = servers::shared() else { return };
+    let create = |number: usize| {
+        let user = format!("turn_{number}");
+        db.server.user(&user, &password(number));
+        user
+    };
+    let mut user = create(1);
+    let secret = Arc::new(Mounted::new(&[("username", &user), ("password", &password(1))]));
+    let house = House::with(db, &secret, Keys::default());
+    loaded(&house, [Load::Reconnecting, Load::Resetting], || {
+        accepted(&house, 1);
+        for number in 2..=3 {
+            let old = std::mem::replace(&mut user, create(number));
+            assert!(secret.credential(&user, &password(number)));
+            accepted(&house, number);
+            forgotten(&house, number - 1);
+            assert_eq!(db.server.command(&["ACL", "DELUSER", &old]).trim(), "1");
+        }
+    });
+    no_session_failed(&house);
+    assert_eq!(house.raw().ask(&["ACL", "WHOAMI"]), "$6\r\nturn_3\r\n");
+}
+
+#[test]
+fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once() {
+    let Some(db) = servers::shared() else { return };
+    for (user, on_rotation, kept) in
+        [("drained", "{ live: drain, within: 3s }", ":1\r\n"), ("cut", "{ live: cut }", ":0\r\n")]
+    {
+        db.server.user(user, &password(1));
+        let secret = Arc::new(Mounted::new(&[("username", user), ("password", &password(1))]));
+        let house = House::with(db, &secret, Keys { on_rotation, ..Keys::default() });
+        let (mut idle, mut busy) = (house.raw(), house.raw());
+        assert_eq!(idle.ask(&["PING"]), "+PONG\r\n");
+        assert_eq!(busy.ask(&["MULTI"]), "+OK\r\n");
+        assert_eq!(busy.ask(&["SET", user, "1"]), "+QUEUED\r\n");
+        accepted(&house, 1);
+        db.server.user(user, &password(2));
+        assert!(secret.credential(user, &password(2)));
+
+        let (said, line) = house.farewell(&mut idle);
+        assert!(said.starts_with("-ERR attache: "), "{user}: {said}");
+        assert_eq!(line["result"], "credential_rotated", "{user}: {line}");
+        if user == "drained" {
+            assert_eq!(busy.ask(&["EXEC"]), "*1\r\n+OK\r\n", "a transaction is finished");
+        }
+        let (_, line) = house.farewell(&mut busy);
+        assert_eq!(line["result"], "credential_rotated", "{user}: {line}");
+        assert_eq!(house.raw().ask(&["EXISTS", user]), kept);
+        forgotten(&house, 1);
+    }
 }
