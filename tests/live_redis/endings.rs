@@ -1,9 +1,11 @@
 //! One side goes, and the other hears of it.
 
-use attache_kit::Signal;
+use std::sync::Arc;
 
-use crate::house::{House, SOON};
-use crate::servers::{self, Db};
+use attache_kit::{Mounted, Signal};
+
+use crate::house::{House, Keys, SOON};
+use crate::servers::{self, Db, SECRET, USER};
 
 #[test]
 fn a_client_hears_that_the_server_goes_and_works_with_the_next_one() {
@@ -23,7 +25,8 @@ fn a_client_hears_that_the_server_goes_and_works_with_the_next_one() {
 #[test]
 fn at_the_end_a_transaction_is_finished_and_an_idle_client_is_told() {
     let Some(db) = servers::shared() else { return };
-    let mut house = House::to(db);
+    let secret = Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)]));
+    let mut house = House::with(db, &secret, Keys { drain: "{ deadline: 5s }", ..Keys::default() });
     let (mut idle, mut busy) = (house.raw(), house.raw());
     assert_eq!(idle.ask(&["PING"]), "+PONG\r\n");
     assert_eq!(busy.ask(&["MULTI"]), "+OK\r\n");

@@ -20,11 +20,12 @@ pub const LONG: Duration = Duration::from_secs(90);
 pub struct Keys {
     pub options: &'static str,
     pub on_rotation: &'static str,
+    pub drain: &'static str,
 }
 
 impl Default for Keys {
     fn default() -> Keys {
-        Keys { options: "{}", on_rotation: "{}" }
+        Keys { options: "{}", on_rotation: "{}", drain: "{}" }
     }
 }
 
@@ -46,10 +47,10 @@ impl House {
 
     /// With a Secret that the test changes, or that holds something else.
     pub fn with(db: &Db, secret: &Arc<Mounted>, keys: Keys) -> House {
-        let Keys { options, on_rotation } = keys;
+        let Keys { options, on_rotation, drain } = keys;
         let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
         let config = format!(
-            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\nroutes:\n  cache:\n    protocol: redis\n    \
+            "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\ndrain: {drain}\nroutes:\n  cache:\n    protocol: redis\n    \
              listen: {}\n    credential: {{ path: {}, on_rotation: {on_rotation} }}\n    options: {options}\n    upstream:\n      \
              endpoints: [\"localhost:{}\"]\n      tls: {{ ca: {} }}\n",
             health.addr(),

@@ -38,8 +38,7 @@ const ADMIN_PASSWORD: &str = "of-the-tests-alone";
 pub struct Redis {
     plain: Port,
     tls: Port,
-    child: Option<Child>,
-    _keeper: Keeper,
+    child: Option<(Child, Keeper)>,
     folder: TempDir,
 }
 
@@ -51,9 +50,8 @@ impl Redis {
         }
         let folder = scratch::folder("redis");
         prepare(folder.path(), pki).map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
-        let keeper = Keeper::of_server(&folder.path().join("pid"), "KILL", folder.path());
         let (plain, tls) = (ports::reserve(), ports::reserve());
-        let mut server = Redis { plain, tls, child: None, _keeper: keeper, folder };
+        let mut server = Redis { plain, tls, child: None, folder };
         server.run_on_free_ports().map_err(StartError::Failed)?;
         Ok(server)
     }
@@ -88,7 +86,7 @@ impl Redis {
 
     /// In order.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some((mut child, _keeper)) = self.child.take() else { return };
         // The child is not waited for yet, so the number is still its own.
         let _ = kill_process(Pid::from_child(&child), Signal::TERM);
         if within(STOP_DEADLINE, || child.try_wait().ok().flatten()).is_none() {
@@ -99,7 +97,7 @@ impl Redis {
 
     /// As a crash: clients see their connections end.
     pub fn crash(&mut self) {
-        if let Some(child) = self.child.take() {
+        if let Some((child, _keeper)) = self.child.take() {
             end(child);
         }
     }
@@ -139,7 +137,8 @@ impl Redis {
     fn run(&mut self) -> Result<(), String> {
         let child = self.spawn().map_err(|error| format!("could not start redis-server: {error}"))?;
         let (plain, tls) = (self.plain.addr(), self.tls.addr());
-        let child = self.child.insert(child);
+        let keeper = Keeper::of_process(child.id());
+        let (child, _) = self.child.insert((child, keeper));
         let outcome = within(START_DEADLINE, || match child.try_wait() {
             Ok(None) => (answers(plain) && TcpStream::connect(tls).is_ok()).then_some(Ok(())),
             Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
@@ -172,14 +171,13 @@ impl Redis {
         let at = |name: &str| -> PathBuf { self.folder.path().join(name) };
         format!(
             "bind 127.0.0.1\nport {}\ntls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\ndir {}\npidfile {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n",
+             tls-auth-clients no\ndir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n",
             self.port(),
             self.tls_port(),
             at("server.crt").display(),
             at("server.key").display(),
             at("ca.crt").display(),
             self.folder.path().display(),
-            at("pid").display(),
             at("users.acl").display(),
         )
     }
