@@ -34,6 +34,17 @@ async fn everything(way: &Way) {
     pool(way).await;
 }
 
+/// Who a server says that this client is, where the server can be asked for nothing else.
+pub fn account(way: &Way) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let asked = async {
+        let mut session = Conn::new(options(way).wait_timeout(Some(60))).await.unwrap();
+        session.query_first("select current_user()").await.unwrap()
+    };
+    let account = runtime.block_on(async { tokio::time::timeout(SOON, asked).await }).unwrap();
+    account.unwrap()
+}
+
 fn options(way: &Way) -> OptsBuilder {
     OptsBuilder::default()
         .ip_or_hostname(way.addr.ip().to_string())

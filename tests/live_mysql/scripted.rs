@@ -14,6 +14,7 @@ use x509_cert::der::pem::{LineEnding, encode_string};
 
 use crate::clients::{Client, SOON};
 use crate::house::*;
+use crate::mysql_async;
 use crate::script::{self, ACCOUNT, NONCE, OK, Talk};
 use crate::servers::{self, SECRET};
 use crate::ways::Way;
@@ -172,8 +173,8 @@ fn a_key_that_is_none_gets_nothing() {
     }
 }
 
-/// No client here knows it: the proof is checked with another library, and in the crate with an account that MariaDB
-/// has published.
+/// Of the clients mysql_async knows it. The proof is also checked in the crate, with an account that MariaDB has
+/// published.
 #[test]
 fn parsec_signs_what_both_sides_have_thrown_in() {
     const THEIRS: &[u8; 32] = b"an octet for each of thirty-two!";
@@ -193,6 +194,10 @@ fn parsec_signs_what_both_sides_have_thrown_in() {
         signed.map_err(|_| io::Error::other("the signature is wrong"))?;
         talk.welcome()
     });
+    if let Some(db) = servers::of(Flavour::MariaDb) {
+        let direct = Way { addr: script.addr(), ..Way::directly_as(db, "app") };
+        assert_eq!(mysql_async::account(&direct), ACCOUNT, "{:?}", script.errors());
+    }
     believed(&script, None, "options: {}", &[]);
 }
 
