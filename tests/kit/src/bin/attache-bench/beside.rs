@@ -104,6 +104,9 @@ impl Lane {
 
 /// Runs the load over all lanes, every second time in reverse, and prints the table. The first lane is the direct one.
 pub(crate) fn measure(title: &str, lanes: &[Lane], options: &Options, run: Run<'_>) {
+    if !title.contains(&options.only) {
+        return;
+    }
     let mut samples: Vec<Vec<Sample>> = lanes.iter().map(|_| Vec::new()).collect();
     for lane in lanes {
         lane.sample(run, WARM_UP_SECONDS);
