@@ -119,7 +119,8 @@ impl Engine {
 
 /// What a kernel or a sandbox does not let us do is no defect of the tests; everything else is.
 fn refusal(stderr: &str) -> StartError {
-    let words = ["not permitted", "ermission denied", "cgroup", "overlay"];
+    // The last one is a root that is no mount, as in a chroot.
+    let words = ["not permitted", "ermission denied", "cgroup", "overlay", "remount /"];
     let why = stderr.lines().last().unwrap_or_default();
     if words.iter().any(|word| stderr.contains(word)) {
         return NotPermitted(format!("to run containers ({why})")).into();
