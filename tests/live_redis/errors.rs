@@ -21,6 +21,7 @@ fn a_command_that_would_tell_a_login_is_refused_and_the_session_goes_on() {
         &["CONFIG", "SET", "requirepass", "mine"],
         &["DEBUG", "SLEEP", "0"],
         &["MODULE", "LIST"],
+        &["REPLICAOF", "127.0.0.1", "1"],
     ] {
         let said = session.ask(words);
         assert!(said.starts_with("-NOPERM attache: this route does not allow the '"), "{words:?}: {said}");

@@ -31,6 +31,9 @@ pub enum Guarded {
     Migrate,
     #[serde(rename = "module")]
     Module,
+    /// Of a server alone, which would be given `masterauth`.
+    #[serde(rename = "replicaof")]
+    Replicaof,
 }
 
 /// What the arguments known so far say.
@@ -66,6 +69,7 @@ impl Guarded {
             Self::Debug => "debug",
             Self::Migrate => "migrate",
             Self::Module => "module",
+            Self::Replicaof => "replicaof",
         }
     }
 }
@@ -107,6 +111,15 @@ pub(crate) fn migrate(args: &Arguments) -> Finding {
         }
     }
     unknown(args)
+}
+
+/// REPLICAOF NO ONE ends a replication, and sends nothing anywhere.
+pub(crate) fn replicate(args: &Arguments) -> Finding {
+    match args.lower(1).as_deref() {
+        None => unknown(args),
+        Some(b"no") => Finding::Harmless,
+        Some(_) => Finding::Guarded(Guarded::Replicaof),
+    }
 }
 
 fn unknown(args: &Arguments) -> Finding {

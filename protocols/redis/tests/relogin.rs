@@ -147,6 +147,8 @@ fn a_command_that_is_refused_fails_on_the_server_too() {
         ("MIGRATE h 1 k 0 1 AUTH x", "migrate"),
         ("DEBUG SLEEP 1", "debug"),
         ("MODULE LIST", "module"),
+        ("replicaof elsewhere.example.com 6379", "replicaof"),
+        ("SLAVEOF 10.0.0.1 6379", "replicaof"),
     ] {
         let mut house = House::new("{}");
         house.passes(&command("MULTI"), b"+OK\r\n");

@@ -99,6 +99,8 @@ fn commands() -> Vec<(Vec<u8>, Option<Effect>)> {
         ("MIGRATE h 1 k 0 1 AUTH b", None),
         ("DEBUG SLEEP 0", None),
         ("MODULE LIST", None),
+        ("REPLICAOF db 6379", None),
+        ("REPLICAOF NO ONE", Some(Effect::Plain)),
         ("averylongcommandname AUTH x", plain),
     ];
     let mut all =
