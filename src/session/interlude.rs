@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use attache_wire::Protocol;
+use attache_wire::{Moment, Protocol};
 use tokio::time::timeout;
 
 use super::{Books, Come, Record, Route, ending};
@@ -34,6 +34,7 @@ pub(super) async fn run<P: Protocol>(
     books: &mut Books,
     record: &Record,
 ) -> Result<(), Failure> {
+    let number = copier.next_number();
     let (mut client, server, watch) = copier.pause();
     let watch = watch.expect("only a watch pauses a relay");
     let mut come = Come::Opening;
@@ -46,7 +47,11 @@ pub(super) async fn run<P: Protocol>(
             Ok(())
         }
         Err(failure) => {
-            ending::turn_away(route, client, &failure, come.moment(), record).await;
+            let moment = match &come {
+                Come::Waiting(intent) => Moment::Waiting(intent),
+                Come::Silence | Come::Opening => Moment::Session(number),
+            };
+            ending::turn_away(route, client, &failure, moment, record).await;
             Err(failure)
         }
     }
