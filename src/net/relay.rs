@@ -19,8 +19,8 @@ use super::stream::Stream;
 pub enum Event {
     /// The client has finished sending on a watched session. Said once.
     ClientEnded,
-    /// Nothing is outstanding on either side. Said only to whoever asked for it.
-    Quiet,
+    /// The moment has come that was asked for.
+    Moment,
     /// The watch has stopped the client's bytes, and everything before them is answered. Said until
     /// [`Copier::resume`].
     Paused,
@@ -46,6 +46,8 @@ pub enum Event {
 pub enum Until {
     /// Nothing.
     End,
+    /// A moment when a login could be put in between, unseen by the client.
+    Login,
     /// A moment when nothing is outstanding.
     Quiet,
     /// A moment when nothing is outstanding and nothing is known that would be lost.
@@ -154,7 +156,7 @@ impl<W: Watch> Copier<W> {
         self.watch.as_ref().is_some_and(|watch| finished || watch.client_left())
     }
 
-    /// Copies until there is nothing more to do now. `until` may ask for [`Event::Quiet`].
+    /// Copies until there is nothing more to do now. `until` may ask for [`Event::Moment`].
     pub fn poll(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<Event> {
         if let Some(event) = self.begun_badly.take() {
             return Poll::Ready(*event);
@@ -179,7 +181,7 @@ impl<W: Watch> Copier<W> {
             (State::Ending | State::Ended, _) if !std::mem::replace(&mut self.client_end_told, true) => {
                 Poll::Ready(Event::ClientEnded)
             }
-            _ if self.may_stop(until) => Poll::Ready(Event::Quiet),
+            _ if self.may_stop(until) => Poll::Ready(Event::Moment),
             _ => Poll::Pending,
         }
     }
@@ -187,9 +189,16 @@ impl<W: Watch> Copier<W> {
     fn may_stop(&self, until: Until) -> bool {
         match until {
             Until::End => false,
+            Until::Login => self.takes_a_login(),
             Until::Quiet => self.quiet(),
             Until::Free => self.quiet() && self.watch.as_ref().is_some_and(|watch| !watch.holds_state()),
         }
+    }
+
+    /// Not once a side has finished sending: such a session is about to end.
+    fn takes_a_login(&self) -> bool {
+        let open = self.up.state == State::Open && self.down.state == State::Open;
+        open && self.settled() && self.watch.as_ref().is_some_and(|watch| watch.takes_a_login())
     }
 
     fn settled(&self) -> bool {

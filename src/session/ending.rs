@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::refusal::notice;
-use super::{Established, Record, Route, interlude};
+use super::{Established, Record, Route, interlude, renewal};
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::metrics::RouteMetrics;
@@ -86,14 +86,22 @@ async fn carry<P: Protocol>(
     }
     let mut ears = route.upstream.orders.follow(drain, books.facts());
     let (end, said) = loop {
-        if let Some(end) = copy(&mut copier, &mut ears).await {
-            break (end, copier.may_speak().then(|| copier.next_number()));
-        }
-        // From now on the link is not what its key says.
-        lease = None;
-        let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
-        if let Err(failure) = done {
-            break (End::Failed(failure), None);
+        let done = match copy(&mut copier, &mut ears).await {
+            Stop::End(end) => break (end, copier.may_speak().then(|| copier.next_number())),
+            Stop::Asked => {
+                // From now on the link is not what its key says.
+                lease = None;
+                Box::pin(interlude::run(route, &mut copier, &mut books, record)).await.map_err(|told| (told, None))
+            }
+            Stop::Renewal => {
+                let renewal = renewal::run(route, &mut copier, &mut books, &mut ears, record);
+                let done = Box::pin(renewal).await;
+                lease.iter_mut().for_each(|lease| lease.renewed(books.facts().generation));
+                done.map_err(|failure| (failure, copier.may_speak().then(|| copier.next_number())))
+            }
+        };
+        if let Err((failure, said)) = done {
+            break (End::Failed(failure), said);
         }
         ears.moved(books.facts());
     };
@@ -161,12 +169,22 @@ enum End {
     Failed(Failure),
 }
 
-/// Copies to the end; `None` is a pause before it.
-async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> {
+/// What the copying stops for.
+enum Stop {
+    End(End),
+    /// The client has asked for something that takes a pause.
+    Asked,
+    /// The session can be logged in again, and is to be.
+    Renewal,
+}
+
+/// Copies to the end, or to a pause before it.
+async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Stop {
     let mut client_ended = false;
-    Some(loop {
+    Stop::End(loop {
         let until = match ears.order() {
             Order::GoOn => Until::End,
+            Order::Renew => Until::Login,
             Order::WhenFree(_) => Until::Free,
             Order::WhenQuiet(_) => Until::Quiet,
             Order::Now(cause) => break failed(Side::Attache, cause),
@@ -186,13 +204,14 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> 
         };
         match event {
             Event::ClientEnded => client_ended = true,
-            Event::Quiet => match ears.order() {
+            Event::Moment => match ears.order() {
                 Order::WhenFree(cause) | Order::WhenQuiet(cause) | Order::Now(cause) => {
                     break End::Quiet(cause);
                 }
+                Order::Renew => return Stop::Renewal,
                 Order::GoOn => continue,
             },
-            Event::Paused => return None,
+            Event::Paused => return Stop::Asked,
             Event::Kept => break End::Kept,
             Event::Finished => break End::Clean(Side::Client),
             Event::UpstreamClosed | Event::Upstream(_) if copier.client_left() => {

@@ -86,6 +86,13 @@ pub struct Origin {
     generation: Option<u64>,
 }
 
+impl Origin {
+    /// The link was logged in again, with this generation.
+    pub fn renewed(&mut self, generation: u64) {
+        self.generation = Some(generation);
+    }
+}
+
 /// What is learned on the way to a link. Nothing is decided from it.
 #[derive(Debug, Default)]
 pub struct Trail {

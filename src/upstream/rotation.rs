@@ -100,6 +100,27 @@ impl<P: Protocol> Upstream<P> {
         })
     }
 
+    /// The generation with which a session can be logged in again that lives with an older one, `own`.
+    pub fn newer_material(&self, own: u64) -> Option<Arc<Material>> {
+        self.likely_material().ok().flatten().filter(|material| material.generation() > own)
+    }
+
+    /// Asks for leave to log in for nobody who waits: such a login does not use up the rejections that an account can
+    /// bear.
+    ///
+    /// # Errors
+    /// How long there is no leave to be had.
+    pub fn leave_at_leisure(&self, material: &Arc<Material>) -> Result<Leave, Duration> {
+        let locked_out = || self.source.as_ref().map_or(Duration::ZERO, Source::locked_out_for);
+        match locked_out() {
+            Duration::ZERO => self.leave(Some(material)).map_err(|_| locked_out()),
+            wait => {
+                self.metrics.logins_withheld.inc();
+                Err(wait)
+            }
+        }
+    }
+
     /// Takes note of what the server said to a generation.
     pub fn heard(&self, material: Option<&Arc<Material>>, leave: Leave, outcome: Result<(), Cause>) {
         let Some((source, material)) = self.source.as_ref().zip(material) else { return };

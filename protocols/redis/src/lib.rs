@@ -51,7 +51,7 @@ mod tally;
 mod watch;
 
 use attache_wire::{
-    Access, Boxed, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
+    Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
     ServerRole, Shared, Terms, TlsStart, UrlParameter,
 };
 use bytes::BytesMut;
@@ -96,6 +96,8 @@ impl Protocol for Redis {
 
     // RESET leaves more behind than it says, and a server before version 6.2 has none: a link serves one client.
     const KEEPS: Keeps = Keeps::Warm;
+
+    const RENEWS: bool = true;
 
     type Options = Options;
     type Hello = Never;
@@ -147,8 +149,8 @@ impl Protocol for Redis {
         Some(Box::new(relogin::Relogin::new(intent.clone(), watch.manner(), database, terms)))
     }
 
-    fn renewal(&self, watch: &SessionWatch) -> Option<Intent> {
-        watch.takes_a_login().then_some(Intent::Renewal)
+    fn renewal(&self, credential: &Credential) -> Option<Intent> {
+        credential.secret().map(|_| Intent::Renewal)
     }
 
     /// After RESET a connection is as new.

@@ -113,6 +113,12 @@ impl Relogin {
         Answer { before: std::mem::take(&mut self.before).freeze(), reply, outcome }
     }
 
+    /// Nobody waits for the answer to a renewal: what came in front of it is the relay's, as what comes behind it.
+    fn leave_unread(&mut self, input: &mut BytesMut) {
+        let behind = std::mem::replace(input, std::mem::take(&mut self.before));
+        input.unsplit(behind);
+    }
+
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Option<Answer>, Fault> {
         if let State::Start = self.state
             && let Some(answer) = self.start(turn)?
@@ -121,9 +127,13 @@ impl Relogin {
         }
         if let State::Waiting(listener) = &mut self.state
             && let Some(reply) = listener.next(turn.input, &mut self.before)?
-            && let Some(answer) = self.hear(&reply, turn)?
         {
-            return Ok(Some(answer));
+            if let Intent::Renewal = self.intent {
+                self.leave_unread(turn.input);
+            }
+            if let Some(answer) = self.hear(&reply, turn)? {
+                return Ok(Some(answer));
+            }
         }
         if let State::LoggingIn(replied, dialogue) = &mut self.state
             && dialogue.listen(turn.input, self.terms.credential.as_deref())?.is_some()

@@ -72,11 +72,6 @@ impl SessionWatch {
         Manner { replying: self.tally.replying(), stream }
     }
 
-    /// Whether a login could be put in between now, unseen by the client.
-    pub(crate) fn takes_a_login(&self) -> bool {
-        self.server_at_boundary() && self.requests.passed_whole() && self.tally.takes_a_login()
-    }
-
     /// In the pause, a command went to the server that does this.
     pub(crate) fn asked(&mut self, effect: Effect) {
         self.tally.ask(effect);
@@ -144,6 +139,13 @@ impl Watch for SessionWatch {
 
     fn answered(&self) -> bool {
         self.server_at_boundary() && self.requests.passed_whole() && self.tally.is_settled()
+    }
+
+    fn takes_a_login(&self) -> bool {
+        self.server_at_boundary()
+            && !self.client_left()
+            && self.requests.passed_whole()
+            && self.tally.takes_a_login()
     }
 
     fn client_left(&self) -> bool {

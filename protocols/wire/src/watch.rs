@@ -65,6 +65,13 @@ pub trait Watch: Send + 'static {
     /// pauses waits for this, so that what happens in the pause cannot overtake a reply.
     fn answered(&self) -> bool;
 
+    /// Whether a login could be put in between now, unseen by the client, where the protocol
+    /// [renews](crate::Protocol::RENEWS). There every [quiet](Self::quiet) moment is one, until the client says goodbye.
+    /// Doubt answers `false`.
+    fn takes_a_login(&self) -> bool {
+        false
+    }
+
     /// Whether the client has announced that it is leaving, so that the server closing is no failure.
     fn client_left(&self) -> bool;
 

@@ -1,0 +1,144 @@
+//! The moments that are drawn for one session when a rotation concerns it: to log in again, and to end.
+//!
+//! Where the protocol [renews](attache_wire::Protocol::RENEWS), the first comes well before the second: what ends is what
+//! could not be renewed. Both are spread, for a thousand logins in the same millisecond are an attack.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::{Order, Rotation};
+use crate::chance;
+use crate::config::domain::Live;
+use crate::failure::Cause;
+
+/// The share of `within` over which the ends of sessions are spread. The rest is for those that are busy.
+const ENDS_BY: (u32, u32) = (3, 4);
+/// What sessions that can be renewed have of it before the first of them ends.
+const RENEWED_BY: (u32, u32) = (1, 2);
+/// Over how long renewals are spread, at most: short enough for whoever waits to revoke the old password.
+const RENEWALS_OVER: Duration = Duration::from_secs(5);
+/// How long sessions have to be renewed where the policy is to cut.
+const CUT_AFTER: Duration = Duration::from_secs(1);
+/// The first pause after a renewal that failed; it doubles up to the second.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// What one session has to do in a rotation, and when.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// What the moments were drawn for; `None` while nobody has to do anything.
+    drawn_for: Option<Rotation>,
+    /// With which generation it is to be renewed.
+    generation: u64,
+    renew_at: Option<Instant>,
+    end_at: Option<Instant>,
+    /// After the next renewal that fails.
+    pause: Duration,
+    /// Rings at the next moment.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Default for Turn {
+    fn default() -> Self {
+        Self {
+            drawn_for: None,
+            generation: 0,
+            renew_at: None,
+            end_at: None,
+            pause: FIRST_PAUSE,
+            alarm: None,
+        }
+    }
+}
+
+impl Turn {
+    /// What is to be done now. Sets the alarm for whatever comes next.
+    pub(super) fn order(&mut self, rotation: Rotation) -> Order {
+        self.draw(rotation);
+        let now = Instant::now();
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        let next = [self.renew_at, self.end_at].into_iter().flatten().filter(|at| *at > now).min();
+        self.alarm = next.map(|at| Box::pin(sleep_until(at)));
+        match (rotation.policy.on_rotation.live, is_due(self.end_at), is_due(self.renew_at)) {
+            (Live::Cut, true, _) => Order::Now(Cause::CredentialRotated),
+            (_, _, true) => Order::Renew,
+            (Live::Drain, true, false) => Order::WhenFree(Cause::CredentialRotated),
+            (Live::Keep | Live::Drain | Live::Cut, _, false) => Order::GoOn,
+        }
+    }
+
+    /// Another generation is tried at once; whoever was refused the same one waits on.
+    fn draw(&mut self, rotation: Rotation) {
+        if self.drawn_for == Some(rotation) {
+            return;
+        }
+        self.drawn_for = Some(rotation);
+        if rotation.generation != self.generation || self.is_fresh() {
+            (self.renew_at, self.pause) = (renewal(&rotation), FIRST_PAUSE);
+        }
+        self.generation = rotation.generation;
+        // One rotation after the other must not put the end off for ever.
+        self.end_at = match (self.end_at, end(&rotation)) {
+            (Some(before), Some(drawn)) => Some(before.min(drawn)),
+            (_, drawn) => drawn,
+        };
+    }
+
+    /// Nobody has to do anything at the moment.
+    pub(super) fn rest(&mut self) {
+        (self.drawn_for, self.end_at, self.alarm) = (None, None, None);
+    }
+
+    /// The session could not be renewed, and is to try again later, but not before this time is over.
+    pub(super) fn put_off(&mut self, least: Duration) {
+        self.renew_at = Some(Instant::now() + least + chance::about(self.pause));
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+
+    /// The session cannot be renewed with this generation.
+    pub(super) fn give_up(&mut self) {
+        self.renew_at = None;
+    }
+
+    /// Ready when it is time to ask again.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.alarm.as_mut().map_or(Poll::Pending, |alarm| alarm.as_mut().poll(cx))
+    }
+
+    /// Whether no renewal with this generation was tried yet.
+    fn is_fresh(&self) -> bool {
+        self.renew_at.is_some() && self.pause == FIRST_PAUSE
+    }
+}
+
+fn renewal(rotation: &Rotation) -> Option<Instant> {
+    let policy = rotation.policy.on_rotation;
+    let spread = match policy.live {
+        Live::Keep | Live::Drain => RENEWALS_OVER.min(policy.within / 4),
+        Live::Cut => CUT_AFTER / 2,
+    };
+    rotation.policy.renews.then(|| rotation.since + some_of(spread))
+}
+
+fn end(rotation: &Rotation) -> Option<Instant> {
+    let policy = rotation.policy.on_rotation;
+    let share = |(share, of): (u32, u32)| policy.within * share / of;
+    let (least, most) = match (policy.live, rotation.policy.renews) {
+        (Live::Keep, _) => return None,
+        (Live::Drain, false) => (Duration::ZERO, share(ENDS_BY)),
+        (Live::Drain, true) => (share(RENEWED_BY), share(ENDS_BY)),
+        (Live::Cut, false) => (Duration::ZERO, Duration::ZERO),
+        (Live::Cut, true) => (CUT_AFTER, CUT_AFTER),
+    };
+    Some(rotation.since + least + some_of(most - least))
+}
+
+/// From nothing to all of it, each as likely as the other.
+fn some_of(duration: Duration) -> Duration {
+    let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
+    Duration::from_millis(chance::up_to(millis).into())
+}
