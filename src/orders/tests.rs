@@ -9,8 +9,13 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn policy(live: Live) -> OnRotation {
-    OnRotation { live, within: MINUTE }
+fn policy(live: Live) -> Policy {
+    Policy { on_rotation: OnRotation { live, within: MINUTE }, renews: false }
+}
+
+/// On a route whose protocol can log in again in place.
+fn renewing(live: Live) -> Policy {
+    Policy { renews: true, ..policy(live) }
 }
 
 fn place(port: u16) -> Place {
@@ -120,6 +125,112 @@ async fn the_process_has_the_last_word() {
     let end = drain.clone();
     tokio::spawn(async move { end.run(policy).await });
     assert_eq!(next(&mut ears).await, (Order::WhenQuiet(Cause::ShuttingDown), Duration::from_secs(20)));
-    orders.rotated(Some(2), OnRotation { live: Live::Drain, within: Duration::ZERO });
+    let at_once = OnRotation { live: Live::Drain, within: Duration::ZERO };
+    orders.rotated(Some(2), Policy { on_rotation: at_once, renews: true });
     assert_eq!(next(&mut ears).await, (Order::Now(Cause::ShuttingDown), Duration::from_secs(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_older_generations_are_renewed_spread_over_some_seconds_also_when_they_may_stay() {
+    const SECONDS: u64 = 5;
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut old: Vec<_> = (0..1000).map(|_| session(&orders, &drain, 1)).collect();
+    let mut new = session(&orders, &drain, 2);
+    orders.rotated(Some(2), renewing(Live::Keep));
+    let start = Instant::now();
+    let heard = futures_util::future::join_all(old.iter_mut().map(async |ears| {
+        assert_eq!(next(ears).await.0, Order::Renew);
+        start.elapsed()
+    }));
+    let heard = heard.await;
+    for second in 0..SECONDS {
+        let of_second = heard.iter().filter(|after| after.as_secs() == second).count();
+        assert!((120..280).contains(&of_second), "{of_second} of 1000 in second {second}");
+    }
+    assert!(heard.iter().all(|after| *after <= Duration::from_secs(SECONDS)), "{heard:?}");
+    assert!(stays(&mut new).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_renewed_stays_and_whoever_cannot_be_ends_as_the_policy_says() {
+    for (live, least, most, end) in [
+        (Live::Drain, 30, 45, Order::WhenFree(Cause::CredentialRotated)),
+        (Live::Cut, 1, 1, Order::Now(Cause::CredentialRotated)),
+    ] {
+        let (orders, drain) = (Orders::default(), Drain::default());
+        let [mut renewed, mut refused, mut unable] = [1; 3].map(|generation| session(&orders, &drain, generation));
+        orders.rotated(Some(2), renewing(live));
+        let start = Instant::now();
+        for ears in [&mut renewed, &mut refused, &mut unable] {
+            assert_eq!(next(ears).await.0, Order::Renew);
+        }
+        renewed.moved(Facts { generation: 2, spot: Spot::of(&place(1)) });
+        unable.give_up();
+        refused.put_off(MINUTE * 60);
+        for ears in [&mut refused, &mut unable] {
+            assert_eq!(ears.order(), Order::GoOn);
+            assert_eq!(next(ears).await.0, end);
+            let after = start.elapsed().as_secs();
+            assert!((least..=most).contains(&after), "{live:?} after {after} s");
+        }
+        assert!(stays(&mut renewed).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_busy_is_cut_if_it_was_not_renewed_in_time_but_drained_only_where_it_cannot_be() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut busy = session(&orders, &drain, 1);
+    orders.rotated(Some(2), renewing(Live::Drain));
+    assert_eq!(next(&mut busy).await.0, Order::Renew);
+    assert!(stays(&mut busy).await, "renewing is better than ending, whenever it is possible");
+    orders.rotated(Some(2), renewing(Live::Cut));
+    assert_eq!(next(&mut busy).await.0, Order::Now(Cause::CredentialRotated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_failed_is_tried_again_later_and_later_and_at_once_with_another_generation() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut ears = session(&orders, &drain, 1);
+    orders.rotated(Some(2), renewing(Live::Keep));
+    assert_eq!(next(&mut ears).await.0, Order::Renew);
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        ears.put_off(Duration::ZERO);
+        assert_eq!(ears.order(), Order::GoOn);
+        // The server may say yes and no in turns: that is no reason to ask it sooner.
+        orders.rotated(Some(1), renewing(Live::Keep));
+        orders.rotated(Some(2), renewing(Live::Keep));
+        let (order, after) = next(&mut ears).await;
+        let share = after.as_secs_f64() / f64::from(seconds);
+        assert!(order == Order::Renew && (0.74..=1.26).contains(&share), "{order:?} after {after:?}");
+    }
+    ears.put_off(MINUTE * 5);
+    let (order, after) = next(&mut ears).await;
+    assert!(order == Order::Renew && after >= MINUTE * 5, "{order:?} after {after:?}");
+    for give_up in [false, true] {
+        match give_up {
+            true => ears.give_up(),
+            false => ears.put_off(MINUTE * 5),
+        }
+        let generation = if give_up { 4 } else { 3 };
+        orders.rotated(Some(generation), renewing(Live::Keep));
+        let (order, after) = next(&mut ears).await;
+        assert!(order == Order::Renew && after <= Duration::from_secs(5), "{order:?} after {after:?}");
+    }
+    ears.give_up();
+    assert!(stays(&mut ears).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_renewed_for_a_generation_that_stopped_working_or_before_the_end() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut ears = session(&orders, &drain, 1);
+    orders.rotated(Some(2), renewing(Live::Drain));
+    assert!(futures_util::poll!(std::pin::pin!(next(&mut ears))).is_pending());
+    orders.rotated(None, renewing(Live::Drain));
+    assert!(stays(&mut ears).await);
+    orders.rotated(Some(2), renewing(Live::Drain));
+    orders.heard_role(&place(1), Role::Primary, ServerRole::Replica);
+    assert_eq!(next(&mut ears).await.0, Order::WhenQuiet(Cause::ServerDemoted));
+    assert!(stays(&mut ears).await, "it is to end, with whatever login");
 }

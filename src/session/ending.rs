@@ -86,22 +86,24 @@ async fn carry<P: Protocol>(
     }
     let mut ears = route.upstream.orders.follow(drain, books.facts());
     let (end, said) = loop {
-        let done = match copy(&mut copier, &mut ears).await {
-            Stop::End(end) => break (end, copier.may_speak().then(|| copier.next_number())),
-            Stop::Asked => {
-                // From now on the link is not what its key says.
-                lease = None;
-                Box::pin(interlude::run(route, &mut copier, &mut books, record)).await.map_err(|told| (told, None))
-            }
-            Stop::Renewal => {
-                let renewal = renewal::run(route, &mut copier, &mut books, &mut ears, record);
-                let done = Box::pin(renewal).await;
-                lease.iter_mut().for_each(|lease| lease.renewed(books.facts().generation));
-                done.map_err(|failure| (failure, copier.may_speak().then(|| copier.next_number())))
-            }
+        let asked = match copy(&mut copier, &mut ears).await {
+            Stop::End(end) => break (end, number(&copier)),
+            Stop::Asked => true,
+            Stop::Renewal => false,
         };
-        if let Err((failure, said)) = done {
-            break (End::Failed(failure), said);
+        if asked {
+            // From now on the link is not what its key says.
+            lease = None;
+            let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
+            if let Err(failure) = done {
+                break (End::Failed(failure), None);
+            }
+        } else {
+            let done = Box::pin(renewal::run(route, &mut copier, &mut books, &mut ears, record)).await;
+            if let Err(failure) = done {
+                break (End::Failed(failure), number(&copier));
+            }
+            lease.iter_mut().for_each(|lease| lease.renewed(books.facts().generation));
         }
         ears.moved(books.facts());
     };
@@ -112,6 +114,11 @@ async fn carry<P: Protocol>(
         return None;
     }
     Some(Carried { links: copier.into_links(), end, said })
+}
+
+/// The number of the next frame to the client, if there may be one.
+fn number<W: Watch>(copier: &Copier<W>) -> Option<u8> {
+    copier.may_speak().then(|| copier.next_number())
 }
 
 /// Tells the client what it has to be told, and takes leave of both sides. `number` is that of the next frame to the

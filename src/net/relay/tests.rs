@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use attache_wire::{Fault, Passage, Watch};
+use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -52,6 +53,10 @@ impl Watch for Lines {
         self.outstanding == 0 && !self.client_midway
     }
 
+    fn takes_a_login(&self) -> bool {
+        self.answered()
+    }
+
     fn client_left(&self) -> bool {
         false
     }
@@ -78,7 +83,23 @@ fn session() -> Session {
 
 impl Session {
     async fn event(&mut self) -> Event {
-        poll_fn(|cx| self.copier.poll(cx, Until::End)).await
+        self.until(Until::End).await
+    }
+
+    async fn until(&mut self, until: Until) -> Event {
+        poll_fn(|cx| self.copier.poll(cx, until)).await
+    }
+
+    /// What the client is told before there is a moment for a login.
+    async fn told_meanwhile(&mut self, octets: usize) -> String {
+        let mut told = vec![0; octets];
+        tokio::select! {
+            event = poll_fn(|cx| self.copier.poll(cx, Until::Login)) => panic!("{event:?} too early"),
+            read = self.client.read_exact(&mut told) => read.expect("the client reads"),
+        };
+        let event = self.until(Until::Login).now_or_never();
+        assert!(event.is_none(), "{event:?} too early");
+        String::from_utf8(told).expect("the words are text")
     }
 
     /// What the server hears while the session is being copied.
@@ -154,4 +175,40 @@ async fn what_is_left_of_a_pause_can_pause_again() {
         session.copier.resume(client, server);
     }
     assert_eq!(session.heard(2).await, "c\n");
+}
+
+#[tokio::test]
+async fn a_login_is_put_in_between_once_everything_is_answered_and_nothing_is_lost_around_it() {
+    let mut session = session();
+    session.client.write_all(b"one\ntwo\nth").await.expect("the client writes");
+    assert_eq!(session.heard(8).await, "one\ntwo\n");
+    session.server.write_all(b"1\n").await.expect("the server writes");
+    assert_eq!(session.told_meanwhile(2).await, "1\n", "not everything is answered");
+    session.server.write_all(b"2\n").await.expect("the server writes");
+    assert_eq!(session.told_meanwhile(2).await, "2\n", "half a word was passed on");
+    session.client.write_all(b"ree\n").await.expect("the client writes");
+    assert_eq!(session.heard(6).await, "three\n");
+    session.client.write_all(b"f").await.expect("the client writes");
+    session.server.write_all(b"3\n").await.expect("the server writes");
+    assert!(matches!(session.until(Until::Login).await, Event::Moment));
+
+    let (mut client, mut server, _) = session.copier.pause();
+    assert_eq!(&client.input[..], b"f", "what is held is kept");
+    client.input.extend_from_slice(b"our\n");
+    server.input.extend_from_slice(b"!\n");
+    session.copier.watch.as_mut().expect("it is watched").outstanding += 1;
+    session.copier.resume(client, server);
+    assert_eq!(session.heard(5).await, "four\n");
+    let mut heard = [0; 4];
+    session.client.read_exact(&mut heard).await.expect("the client hears everything");
+    assert_eq!(&heard, b"3\n!\n");
+}
+
+#[tokio::test]
+async fn nobody_who_has_finished_is_logged_in_again() {
+    let mut session = session();
+    session.client.shutdown().await.expect("the client ends");
+    assert!(matches!(session.until(Until::End).await, Event::ClientEnded));
+    let event = session.until(Until::Login).now_or_never();
+    assert!(event.is_none(), "{event:?}");
 }
