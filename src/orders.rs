@@ -33,6 +33,8 @@ pub enum Order {
     GoOn,
     /// To log in again at the first moment when the client does not notice.
     Renew,
+    /// The same, and the client is kept from saying more until there is such a moment.
+    MakeRoom,
     /// To end at the first moment when nothing is outstanding, and nothing is known that would be lost.
     WhenFree(Cause),
     /// To end at the first moment when nothing is outstanding.
@@ -45,9 +47,10 @@ impl Order {
         match self {
             Self::GoOn => 0,
             Self::Renew => 1,
-            Self::WhenFree(_) => 2,
-            Self::WhenQuiet(_) => 3,
-            Self::Now(_) => 4,
+            Self::MakeRoom => 2,
+            Self::WhenFree(_) => 3,
+            Self::WhenQuiet(_) => 4,
+            Self::Now(_) => 5,
         }
     }
 

@@ -155,7 +155,7 @@ async fn sessions_of_older_generations_are_renewed_spread_over_some_seconds_also
 async fn whoever_is_renewed_stays_and_whoever_cannot_be_ends_as_the_policy_says() {
     for (live, least, most, end) in [
         (Live::Drain, 30, 45, Order::WhenFree(Cause::CredentialRotated)),
-        (Live::Cut, 1, 1, Order::Now(Cause::CredentialRotated)),
+        (Live::Cut, 2, 2, Order::Now(Cause::CredentialRotated)),
     ] {
         let (orders, drain) = (Orders::default(), Drain::default());
         let [mut renewed, mut refused, mut unable] = [1; 3].map(|generation| session(&orders, &drain, generation));
@@ -178,14 +178,34 @@ async fn whoever_is_renewed_stays_and_whoever_cannot_be_ends_as_the_policy_says(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_busy_is_cut_if_it_was_not_renewed_in_time_but_drained_only_where_it_cannot_be() {
+async fn a_session_that_is_busy_makes_room_for_a_moment_now_and_then_and_is_not_ended_for_it() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut busy = session(&orders, &drain, 1);
     orders.rotated(Some(2), renewing(Live::Drain));
     assert_eq!(next(&mut busy).await.0, Order::Renew);
-    assert!(stays(&mut busy).await, "renewing is better than ending, whenever it is possible");
+    let (mut asked, mut waited) = (0, Duration::ZERO);
+    while waited < MINUTE * 10 {
+        let (order, without) = next(&mut busy).await;
+        assert_eq!(order, Order::MakeRoom);
+        let (order, room) = next(&mut busy).await;
+        assert!(order == Order::Renew && room <= Duration::from_millis(510), "{order:?} after {room:?}");
+        (asked, waited) = (asked + 1, waited + without + room);
+    }
+    assert!((12..20).contains(&asked), "{asked} times in ten minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_busy_makes_room_before_it_is_cut() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut busy = session(&orders, &drain, 1);
     orders.rotated(Some(2), renewing(Live::Cut));
-    assert_eq!(next(&mut busy).await.0, Order::Now(Cause::CredentialRotated));
+    let start = Instant::now();
+    let mut heard = Vec::new();
+    while !matches!(heard.last(), Some(Order::Now(_))) {
+        heard.push(next(&mut busy).await.0);
+    }
+    assert_eq!(heard[..2], [Order::Renew, Order::MakeRoom]);
+    assert_eq!(start.elapsed(), Duration::from_secs(2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,10 +22,15 @@ const RENEWED_BY: (u32, u32) = (1, 2);
 /// Over how long renewals are spread, at most: short enough for whoever waits to revoke the old password.
 const RENEWALS_OVER: Duration = Duration::from_secs(5);
 /// How long sessions have to be renewed where the policy is to cut.
-const CUT_AFTER: Duration = Duration::from_secs(1);
+const CUT_AFTER: Duration = Duration::from_secs(2);
 /// The first pause after a renewal that failed; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a session is given to come to a quiet moment by itself. One on which many callers share a connection never
+/// does.
+const ROOM_AFTER: Duration = Duration::from_millis(200);
+/// For how long at most the client is then kept from saying more, so that what is outstanding is answered.
+const ROOM_FOR: Duration = Duration::from_millis(500);
 
 /// What one session has to do in a rotation, and when.
 #[derive(Debug)]
@@ -35,6 +40,7 @@ pub(super) struct Turn {
     /// With which generation it is to be renewed.
     generation: u64,
     renew_at: Option<Instant>,
+    room: Room,
     end_at: Option<Instant>,
     /// After the next renewal that fails.
     pause: Duration,
@@ -48,6 +54,7 @@ impl Default for Turn {
             drawn_for: None,
             generation: 0,
             renew_at: None,
+            room: Room::from(Instant::now()),
             end_at: None,
             pause: FIRST_PAUSE,
             alarm: None,
@@ -60,11 +67,13 @@ impl Turn {
     pub(super) fn order(&mut self, rotation: Rotation) -> Order {
         self.draw(rotation);
         let now = Instant::now();
-        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        let next = [self.renew_at, self.end_at].into_iter().flatten().filter(|at| *at > now).min();
+        let (is_over, is_due) = (passed(self.end_at, now), passed(self.renew_at, now));
+        let room = if is_due { Some(self.room.next(now)) } else { self.renew_at };
+        let next = [room, self.end_at].into_iter().flatten().filter(|at| *at > now).min();
         self.alarm = next.map(|at| Box::pin(sleep_until(at)));
-        match (rotation.policy.on_rotation.live, is_due(self.end_at), is_due(self.renew_at)) {
+        match (rotation.policy.on_rotation.live, is_over, is_due) {
             (Live::Cut, true, _) => Order::Now(Cause::CredentialRotated),
+            (_, _, true) if self.room.is_open(now) => Order::MakeRoom,
             (_, _, true) => Order::Renew,
             (Live::Drain, true, false) => Order::WhenFree(Cause::CredentialRotated),
             (Live::Keep | Live::Drain | Live::Cut, _, false) => Order::GoOn,
@@ -78,7 +87,8 @@ impl Turn {
         }
         self.drawn_for = Some(rotation);
         if rotation.generation != self.generation || self.is_fresh() {
-            (self.renew_at, self.pause) = (renewal(&rotation), FIRST_PAUSE);
+            self.pause = FIRST_PAUSE;
+            self.renew_at(renewal(&rotation));
         }
         self.generation = rotation.generation;
         // One rotation after the other must not put the end off for ever.
@@ -95,13 +105,18 @@ impl Turn {
 
     /// The session could not be renewed, and is to try again later, but not before this time is over.
     pub(super) fn put_off(&mut self, least: Duration) {
-        self.renew_at = Some(Instant::now() + least + chance::about(self.pause));
+        self.renew_at(Some(Instant::now() + least + chance::about(self.pause)));
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
     /// The session cannot be renewed with this generation.
     pub(super) fn give_up(&mut self) {
         self.renew_at = None;
+    }
+
+    fn renew_at(&mut self, at: Option<Instant>) {
+        self.renew_at = at;
+        self.room = Room::from(at.unwrap_or_else(Instant::now) + ROOM_AFTER);
     }
 
     /// Ready when it is time to ask again.
@@ -113,6 +128,36 @@ impl Turn {
     fn is_fresh(&self) -> bool {
         self.renew_at.is_some() && self.pause == FIRST_PAUSE
     }
+}
+
+/// The while in which a client is kept from saying more; it comes again, later and later.
+#[derive(Debug)]
+struct Room {
+    opens_at: Instant,
+    pause: Duration,
+}
+
+impl Room {
+    fn from(opens_at: Instant) -> Self {
+        Self { opens_at, pause: FIRST_PAUSE }
+    }
+
+    /// When it opens or closes next.
+    fn next(&mut self, now: Instant) -> Instant {
+        if self.opens_at + ROOM_FOR <= now {
+            self.opens_at = now + chance::about(self.pause);
+            self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        }
+        if self.is_open(now) { self.opens_at + ROOM_FOR } else { self.opens_at }
+    }
+
+    fn is_open(&self, now: Instant) -> bool {
+        self.opens_at <= now
+    }
+}
+
+fn passed(at: Option<Instant>, now: Instant) -> bool {
+    at.is_some_and(|at| at <= now)
 }
 
 fn renewal(rotation: &Rotation) -> Option<Instant> {

@@ -189,9 +189,10 @@ enum Stop {
 async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Stop {
     let mut client_ended = false;
     Stop::End(loop {
+        copier.make_room(ears.order() == Order::MakeRoom);
         let until = match ears.order() {
             Order::GoOn => Until::End,
-            Order::Renew => Until::Login,
+            Order::Renew | Order::MakeRoom => Until::Login,
             Order::WhenFree(_) => Until::Free,
             Order::WhenQuiet(_) => Until::Quiet,
             Order::Now(cause) => break failed(Side::Attache, cause),
@@ -215,7 +216,7 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Stop {
                 Order::WhenFree(cause) | Order::WhenQuiet(cause) | Order::Now(cause) => {
                     break End::Quiet(cause);
                 }
-                Order::Renew => return Stop::Renewal,
+                Order::Renew | Order::MakeRoom => return Stop::Renewal,
                 Order::GoOn => continue,
             },
             Event::Paused => return Stop::Asked,

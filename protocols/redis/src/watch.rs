@@ -21,6 +21,7 @@ pub struct SessionWatch {
     replies: Replies,
     tally: Tally,
     client_end: ClientEnd,
+    makes_room: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,7 @@ impl SessionWatch {
             replies: Replies::default(),
             tally: Tally::default(),
             client_end: ClientEnd::Open,
+            makes_room: false,
         }
     }
 
@@ -103,9 +105,9 @@ impl SessionWatch {
 
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
-        let Self { requests, tally, client_end, .. } = self;
+        let Self { requests, tally, client_end, makes_room, .. } = self;
         let passage = requests.feed(bytes, self.rules, |effect| {
-            if tally.must_wait(effect) {
+            if tally.must_wait(effect) || *makes_room && tally.has_room_for_a_login() {
                 return Ruling::Stop;
             }
             if effect == Effect::Quit {
@@ -146,6 +148,10 @@ impl Watch for SessionWatch {
             && !self.client_left()
             && self.requests.passed_whole()
             && self.tally.takes_a_login()
+    }
+
+    fn make_room(&mut self, wanted: bool) {
+        self.makes_room = wanted;
     }
 
     fn client_left(&self) -> bool {

@@ -72,6 +72,12 @@ pub trait Watch: Send + 'static {
         false
     }
 
+    /// From now on, or no longer, the relay pauses in front of the client's next frame wherever the session would
+    /// [take a login](Self::takes_a_login) once everything before it is answered.
+    fn make_room(&mut self, wanted: bool) {
+        let _ = wanted;
+    }
+
     /// Whether the client has announced that it is leaving, so that the server closing is no failure.
     fn client_left(&self) -> bool;
 

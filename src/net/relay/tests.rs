@@ -17,12 +17,14 @@ use super::*;
 struct Lines {
     outstanding: usize,
     client_midway: bool,
+    makes_room: bool,
 }
 
 impl Watch for Lines {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         for (at, byte) in bytes.iter().enumerate() {
             match (self.client_midway, byte, bytes.get(at + 1)) {
+                (false, ..) if self.makes_room => return Ok(Passage::Until(at)),
                 (false, b'!', Some(_)) => return Ok(Passage::Until(at)),
                 (false, _, None) => return Ok(Passage::Hold(at)),
                 (false, b'#', _) => return Err(Fault::Malformed("no comments")),
@@ -55,6 +57,10 @@ impl Watch for Lines {
 
     fn takes_a_login(&self) -> bool {
         self.answered()
+    }
+
+    fn make_room(&mut self, wanted: bool) {
+        self.makes_room = wanted;
     }
 
     fn client_left(&self) -> bool {
@@ -202,6 +208,43 @@ async fn a_login_is_put_in_between_once_everything_is_answered_and_nothing_is_lo
     let mut heard = [0; 4];
     session.client.read_exact(&mut heard).await.expect("the client hears everything");
     assert_eq!(&heard, b"3\n!\n");
+}
+
+#[tokio::test]
+async fn whoever_is_never_quiet_is_kept_from_saying_more_and_then_goes_on() {
+    let mut session = session();
+    session.client.write_all(b"one\ntwo\nth").await.expect("the client writes");
+    assert_eq!(session.heard(10).await, "one\ntwo\nth");
+    session.copier.make_room(true);
+    session.client.write_all(b"ree\nfour\nfi").await.expect("the client writes");
+    assert_eq!(session.heard(4).await, "ree\n", "what has begun is finished, and no more is said");
+    session.server.write_all(b"1\n2\n").await.expect("the server writes");
+    assert_eq!(session.told_meanwhile(4).await, "1\n2\n");
+    session.server.write_all(b"3\n").await.expect("the server writes");
+    assert!(matches!(session.until(Until::Login).await, Event::Moment));
+    let (client, server, _) = session.copier.pause();
+    assert_eq!(&client.input[..], b"four\nfi");
+    session.copier.resume(client, server);
+    session.copier.make_room(false);
+    assert_eq!(session.heard(7).await, "four\nfi");
+}
+
+#[tokio::test]
+async fn whoever_has_waited_long_enough_goes_on_without_a_login() {
+    let mut session = session();
+    session.client.write_all(b"one\n").await.expect("the client writes");
+    assert_eq!(session.heard(4).await, "one\n");
+    session.copier.make_room(true);
+    session.client.write_all(b"two\n!x\n").await.expect("the client writes");
+    while session.copier.up.state != State::Paused {
+        let event = session.until(Until::Login).now_or_never();
+        assert!(event.is_none(), "{event:?} before anything is answered");
+        tokio::task::yield_now().await;
+    }
+    session.copier.make_room(false);
+    assert_eq!(session.heard(4).await, "two\n");
+    session.server.write_all(b"1\n2\n").await.expect("the server writes");
+    assert!(matches!(session.event().await, Event::Paused), "this one waits for its own reason");
 }
 
 #[tokio::test]
