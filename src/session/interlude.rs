@@ -3,9 +3,10 @@
 //! The protocol reads what it wants, logs in again on the same link with the credential, and answers. A link that
 //! cannot do that is replaced where the client has just given up everything that hung on it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use attache_wire::{Moment, Protocol};
+use attache_wire::{Moment, Protocol, Verdict};
 use tokio::time::timeout;
 
 use super::{Books, Come, Record, Route, ending};
@@ -14,6 +15,7 @@ use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::relay::Copier;
 use crate::orders::Spot;
+use crate::secret::Material;
 use crate::upstream::{Opened, Trail};
 
 /// The two sides, between two stretches of copying.
@@ -84,20 +86,42 @@ impl<P: Protocol> Pause<'_, P> {
         asked.map_err(|trouble| Failure::new(Stage::Accept, Side::Client, trouble))
     }
 
-    /// Logs in on the link that is there, with the most promising generation.
+    /// Does what the client wants on the link that is there; where that takes a login, with the most promising
+    /// generation.
     async fn log_in_again(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
-        let (route, upstream) = (self.route, &self.route.upstream);
+        if !self.route.protocol.shows_credential(intent) {
+            let material = self.route.upstream.likely_material().ok().flatten();
+            return self.drive(intent, material.as_ref()).await;
+        }
+        let upstream = &self.route.upstream;
         let material = upstream.likely_material()?;
         let leave = upstream.leave(material.as_ref())?;
-        let terms = upstream.terms_within(material.as_ref(), &self.server);
-        let machine = route.protocol.relogin(self.watch, intent, terms);
+        let greeting = self.drive(intent, material.as_ref()).await;
+        let said = match &greeting {
+            Err(failure) => Err(failure.cause()),
+            Ok(said) => match self.route.protocol.verdict(said) {
+                Verdict::Accepted => Ok(()),
+                Verdict::Rejected => Err(Cause::CredentialRejected),
+                Verdict::Unknown => return greeting,
+            },
+        };
+        upstream.heard(material.as_ref(), leave, said);
+        if said.is_ok() {
+            self.books.link = upstream.count(material.as_ref());
+        }
+        greeting
+    }
+
+    async fn drive(
+        &mut self,
+        intent: &P::Intent,
+        material: Option<&Arc<Material>>,
+    ) -> Result<P::Greeting, Failure> {
+        let (route, upstream) = (self.route, &self.route.upstream);
+        let machine = route.protocol.relogin(self.watch, intent, upstream.terms_within(material, &self.server));
         let machine = machine.expect("a protocol whose watch pauses logs in again");
         let greeting = within(upstream.settings.connect_timeout, self.server.drive(machine, None)).await;
-        let said = greeting.as_ref().map(|_| ()).map_err(|trouble| trouble.cause);
-        upstream.heard(material.as_ref(), leave, said);
-        let greeting = greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))?;
-        self.books.link = upstream.count(material.as_ref());
-        Ok(greeting)
+        greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))
     }
 
     /// A server that refuses the client's wish itself would do so on any link.

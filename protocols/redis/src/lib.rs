@@ -52,7 +52,7 @@ mod watch;
 
 use attache_wire::{
     Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
-    ServerRole, Shared, Terms, TlsStart, UrlParameter,
+    ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
 };
 use bytes::BytesMut;
 
@@ -153,13 +153,24 @@ impl Protocol for Redis {
         credential.secret().map(|_| Intent::Renewal)
     }
 
+    fn shows_credential(&self, intent: &Intent) -> bool {
+        intent.logs_in()
+    }
+
+    fn verdict(&self, greeting: &Greeting) -> Verdict {
+        match greeting {
+            Greeting::Ready(_) => Verdict::Accepted,
+            Greeting::Answered(answer) => answer.verdict,
+        }
+    }
+
     /// After RESET a connection is as new.
     fn starts_anew(&self, intent: &Intent) -> bool {
         matches!(intent, Intent::Reset)
     }
 
     fn rewelcome(&self, watch: &mut SessionWatch, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
-        let Answer { before, reply, outcome } = match greeting {
+        let Answer { before, reply, outcome, verdict: _ } = match greeting {
             Greeting::Answered(answer) => answer,
             Greeting::Ready(_) => Answer::of_another_link(intent, watch.manner().replying),
         };

@@ -113,6 +113,19 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         None
     }
 
+    /// Whether the credential is part of what the server gets for what the client wants now.
+    fn shows_credential(&self, intent: &Self::Intent) -> bool {
+        let _ = intent;
+        true
+    }
+
+    /// What the server said to the credential in a login in the midst of a session that has not failed: it may be for
+    /// the client to hear of a rejection.
+    fn verdict(&self, greeting: &Self::Greeting) -> Verdict {
+        let _ = greeting;
+        Verdict::Accepted
+    }
+
     /// Whether what the client wants now leaves nothing of its session as it was, so that another link would do as
     /// well where this one cannot log in again.
     fn starts_anew(&self, intent: &Self::Intent) -> bool {
@@ -238,6 +251,15 @@ pub enum Keeps {
     Warm,
     /// They may also be reset after a session, and serve another.
     Reused,
+}
+
+/// What a server said to a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    Rejected,
+    /// It was not asked, or its answer is still to come.
+    Unknown,
 }
 
 /// What several clients' links have in common.
