@@ -281,9 +281,7 @@ impl Ears {
     fn of_rotation(&mut self, rotation: Option<Rotation>) -> Order {
         let own = self.facts.generation;
         match rotation.filter(|rotation| (1..rotation.generation).contains(&own)) {
-            Some(rotation) => {
-                self.turn.get_or_insert_default().order(rotation)
-            }
+            Some(rotation) => self.turn.get_or_insert_default().order(rotation),
             None => {
                 self.turn.iter_mut().for_each(|turn| turn.rest());
                 Order::GoOn

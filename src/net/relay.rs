@@ -216,7 +216,10 @@ impl<W: Watch> Copier<W> {
     /// Not once a side has finished sending: such a session is about to end.
     fn takes_a_login(&self) -> bool {
         let open = |pump: &Pump| matches!(pump.state, State::Open | State::Paused);
-        open(&self.up) && open(&self.down) && self.settled() && self.watch.as_ref().is_some_and(|watch| watch.takes_a_login())
+        open(&self.up)
+            && open(&self.down)
+            && self.settled()
+            && self.watch.as_ref().is_some_and(|watch| watch.takes_a_login())
     }
 
     fn settled(&self) -> bool {

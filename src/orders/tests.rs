@@ -158,7 +158,8 @@ async fn whoever_is_renewed_stays_and_whoever_cannot_be_ends_as_the_policy_says(
         (Live::Cut, 2, 2, Order::Now(Cause::CredentialRotated)),
     ] {
         let (orders, drain) = (Orders::default(), Drain::default());
-        let [mut renewed, mut refused, mut unable] = [1; 3].map(|generation| session(&orders, &drain, generation));
+        let [mut renewed, mut refused, mut unable] =
+            [1; 3].map(|generation| session(&orders, &drain, generation));
         orders.rotated(Some(2), renewing(live));
         let start = Instant::now();
         for ears in [&mut renewed, &mut refused, &mut unable] {

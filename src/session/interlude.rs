@@ -118,7 +118,8 @@ impl<P: Protocol> Pause<'_, P> {
         material: Option<&Arc<Material>>,
     ) -> Result<P::Greeting, Failure> {
         let (route, upstream) = (self.route, &self.route.upstream);
-        let machine = route.protocol.relogin(self.watch, intent, upstream.terms_within(material, &self.server));
+        let machine =
+            route.protocol.relogin(self.watch, intent, upstream.terms_within(material, &self.server));
         let machine = machine.expect("a protocol whose watch pauses logs in again");
         let greeting = within(upstream.settings.connect_timeout, self.server.drive(machine, None)).await;
         greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))

@@ -53,10 +53,10 @@ pub(super) async fn run<P: Protocol>(
     };
     let said = log_in(route, copier, &intent, &material, ears).await;
     let outcome = said.as_ref().map(|()| ()).map_err(Failure::cause);
-    let (generation, result) = (material.generation(), outcome.err().map_or("ok", Cause::name));
-    upstream.heard(Some(&material), leave, outcome);
-    route.metrics.renewal(result);
-    tracing::debug!(route = route.name, session = %record.id, generation, result, "session logged in again");
+    let (generation, ended) = (material.generation(), outcome.err().map_or("ok", Cause::name));
+    upstream.heard_at_leisure(&material, leave, outcome);
+    route.metrics.renewal(ended);
+    tracing::debug!(route = route.name, session = %record.id, generation, ended, "session logged in again");
     match said {
         Ok(()) => {
             books.link = upstream.count(Some(&material));

@@ -105,20 +105,15 @@ impl<P: Protocol> Upstream<P> {
         self.likely_material().ok().flatten().filter(|material| material.generation() > own)
     }
 
-    /// Asks for leave to log in for nobody who waits: such a login does not use up the rejections that an account can
-    /// bear.
+    /// Asks for leave to log in for nobody who waits.
     ///
     /// # Errors
     /// How long there is no leave to be had.
-    pub fn leave_at_leisure(&self, material: &Arc<Material>) -> Result<Leave, Duration> {
-        let locked_out = || self.source.as_ref().map_or(Duration::ZERO, Source::locked_out_for);
-        match locked_out() {
-            Duration::ZERO => self.leave(Some(material)).map_err(|_| locked_out()),
-            wait => {
-                self.metrics.logins_withheld.inc();
-                Err(wait)
-            }
-        }
+    pub fn leave_at_leisure(&self, material: &Material) -> Result<Leave, Duration> {
+        let Some(source) = &self.source else { return Ok(Leave::Free) };
+        source.leave_at_leisure(material.generation()).inspect_err(|_| {
+            self.metrics.logins_withheld.inc();
+        })
     }
 
     /// Takes note of what the server said to a generation.
@@ -127,6 +122,16 @@ impl<P: Protocol> Upstream<P> {
         match outcome {
             Ok(()) => source.worked(material.generation()),
             Err(Cause::CredentialRejected) => source.rejected(material.generation(), leave),
+            Err(_) => {}
+        }
+    }
+
+    /// Takes note of what the server said to such a login.
+    pub fn heard_at_leisure(&self, material: &Material, leave: Leave, outcome: Result<(), Cause>) {
+        let Some(source) = &self.source else { return };
+        match outcome {
+            Ok(()) => source.heard_at_leisure(material.generation(), leave, true),
+            Err(Cause::CredentialRejected) => source.heard_at_leisure(material.generation(), leave, false),
             Err(_) => {}
         }
     }

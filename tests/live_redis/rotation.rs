@@ -76,13 +76,6 @@ fn no_session_failed(house: &House) {
     assert!(lines.is_empty(), "{lines:#?}");
 }
 
-/// "No session is left on generation N": the operator may revoke it.
-fn forgotten(house: &House, generation: usize) {
-    let generation = generation.to_string();
-    let links = || house.metric("attache_links", &[("generation", &generation)]).unwrap_or_default();
-    eventually("the old generation to be left", SOON, || (links() == 0.0).then_some(()));
-}
-
 #[derive(Debug, Clone, Copy)]
 enum First {
     Server,
@@ -95,6 +88,7 @@ fn no_command_fails_whichever_side_changes_first() {
     db.server.user(ROTATED, &password(1));
     let secret = Arc::new(Mounted::new(&[("username", ROTATED), ("password", &password(1))]));
     let house = House::with(db, &secret, Keys::default());
+    let mut idle = [house.raw(), house.raw()];
     let mut number = 1;
     loaded(&house, [Load::Reconnecting, Load::Staying, Load::Resetting], || {
         for between in [Duration::ZERO, Duration::from_millis(700)] {
@@ -115,15 +109,19 @@ fn no_command_fails_whichever_side_changes_first() {
             }
         }
         accepted(&house, number);
+        // Nobody has to go for that.
+        (1..number).for_each(|generation| house.left(generation));
     });
+    for session in &mut idle {
+        assert_eq!(session.ask(&["PING"]), "+PONG\r\n");
+    }
     no_session_failed(&house);
-    (1..number).for_each(|generation| forgotten(&house, generation));
     let status = house.status();
     assert_eq!(status["credential"]["generation"], number, "{status}");
     assert_eq!(status["credential"]["rejected"], false, "{status}");
 }
 
-/// The server ends the sessions of a user that is deleted: who stays must have ended before, as `drain` sees to.
+/// The server ends the sessions of a user that is deleted: who stays must have been renewed before.
 #[test]
 fn no_command_fails_when_two_users_take_turns_and_the_old_one_is_deleted() {
     let Some(db) = servers::shared() else { return };
@@ -135,25 +133,27 @@ fn no_command_fails_when_two_users_take_turns_and_the_old_one_is_deleted() {
     let mut user = create(1);
     let secret = Arc::new(Mounted::new(&[("username", &user), ("password", &password(1))]));
     let house = House::with(db, &secret, Keys::default());
-    loaded(&house, [Load::Reconnecting, Load::Resetting], || {
+    let mut idle = house.raw();
+    loaded(&house, [Load::Reconnecting, Load::Staying, Load::Resetting], || {
         accepted(&house, 1);
         for number in 2..=3 {
             let old = std::mem::replace(&mut user, create(number));
             assert!(secret.credential(&user, &password(number)));
             accepted(&house, number);
-            forgotten(&house, number - 1);
+            house.left(number - 1);
             assert_eq!(db.server.command(&["ACL", "DELUSER", &old]).trim(), "1");
         }
     });
+    assert_eq!(idle.ask(&["ACL", "WHOAMI"]), "$6\r\nturn_3\r\n");
     no_session_failed(&house);
     assert_eq!(house.raw().ask(&["ACL", "WHOAMI"]), "$6\r\nturn_3\r\n");
 }
 
 #[test]
-fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once() {
+fn what_is_busy_is_renewed_behind_it_and_cut_only_where_that_is_the_policy() {
     let Some(db) = servers::shared() else { return };
     for (user, on_rotation, kept) in
-        [("drained", "{ live: drain, within: 3s }", ":1\r\n"), ("cut", "{ live: cut }", ":0\r\n")]
+        [("drained", "{ live: drain, within: 2s }", ":1\r\n"), ("cut", "{ live: cut }", ":0\r\n")]
     {
         db.server.user(user, &password(1));
         let secret = Arc::new(Mounted::new(&[("username", user), ("password", &password(1))]));
@@ -165,16 +165,20 @@ fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once() {
         accepted(&house, 1);
         db.server.user(user, &password(2));
         assert!(secret.credential(user, &password(2)));
+        let renewed = || house.metric("attache_session_renewals_total", &[("result", "ok")]);
+        eventually("the idle one to be renewed", SOON, || (renewed() == Some(1.0)).then_some(()));
 
-        let (said, line) = house.farewell(&mut idle);
-        assert!(said.starts_with("-ERR attache: "), "{user}: {said}");
-        assert_eq!(line["result"], "credential_rotated", "{user}: {line}");
         if user == "drained" {
+            thread::sleep(Duration::from_secs(2));
             assert_eq!(busy.ask(&["EXEC"]), "*1\r\n+OK\r\n", "a transaction is finished");
+            house.left(1);
+            assert_eq!(busy.ask(&["PING"]), "+PONG\r\n");
+        } else {
+            let (said, line) = house.farewell(&mut busy);
+            assert!(said.starts_with("-ERR attache: "), "{said}");
+            assert_eq!(line["result"], "credential_rotated", "{line}");
+            house.left(1);
         }
-        let (_, line) = house.farewell(&mut busy);
-        assert_eq!(line["result"], "credential_rotated", "{user}: {line}");
-        assert_eq!(house.raw().ask(&["EXISTS", user]), kept);
-        forgotten(&house, 1);
+        assert_eq!(idle.ask(&["EXISTS", user]), kept);
     }
 }

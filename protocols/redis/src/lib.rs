@@ -51,8 +51,8 @@ mod tally;
 mod watch;
 
 use attache_wire::{
-    Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
-    ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
+    Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol,
+    Relay, ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
 };
 use bytes::BytesMut;
 

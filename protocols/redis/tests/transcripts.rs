@@ -116,7 +116,8 @@ fn check_renewal(transcript: &Transcript) -> usize {
             "new" => (plain, house) = (watch(&redis("{}", None)), House::new("{}")),
             _ => {}
         }
-        let seen = |watch: &dyn Watch| (watch.quiet(), watch.answered(), watch.may_speak(), watch.client_left());
+        let seen =
+            |watch: &dyn Watch| (watch.quiet(), watch.answered(), watch.may_speak(), watch.client_left());
         assert_eq!(seen(&*plain), seen(&*house.watch), "{context}");
         assert_eq!(plain.takes_a_login(), house.watch.takes_a_login(), "{context}");
         assert!(!plain.quiet() || plain.client_left() || plain.takes_a_login(), "{context}");
