@@ -52,7 +52,7 @@ pub(super) async fn run<P: Protocol>(
         }
     };
     let said = log_in(route, copier, &intent, &material, ears).await;
-    let outcome = said.as_ref().map(|()| ()).map_err(Failure::cause);
+    let outcome = said.as_ref().copied().map_err(Failure::cause);
     let (generation, ended) = (material.generation(), outcome.err().map_or("ok", Cause::name));
     upstream.heard_at_leisure(&material, leave, outcome);
     route.metrics.renewal(ended);
