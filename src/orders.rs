@@ -89,10 +89,10 @@ struct Rotation {
 
 /// What a rotation means for sessions of older generations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    pub on_rotation: OnRotation,
+struct Policy {
+    on_rotation: OnRotation,
     /// Whether the protocol can log them in again.
-    pub renews: bool,
+    renews: bool,
 }
 
 impl Policy {
@@ -126,8 +126,9 @@ impl Spot {
 
 impl Orders {
     /// Follows a credential: once a newer generation is accepted, sessions of older ones are renewed or end, as the
-    /// policy says.
-    pub async fn follow_rotation(self, source: Source, policy: Policy) {
+    /// policy says; renewed only where the protocol can.
+    pub async fn follow_rotation(self, source: Source, on_rotation: OnRotation, renews: bool) {
+        let policy = Policy { on_rotation, renews };
         let mut verdicts = source.verdicts();
         loop {
             verdicts.borrow_and_update();

@@ -9,7 +9,6 @@ use attache_wire::Protocol;
 use crate::config::domain;
 use crate::drain::Drain;
 use crate::net::listen::Arrival;
-use crate::orders::Policy;
 use crate::secret::{Source, State};
 use crate::session::{self, Route};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
@@ -70,8 +69,7 @@ impl<P: Protocol> Serve for Route<P> {
         let keeper = self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(upstream())) as Task);
         let retiring = self.source().map(|source| {
             let orders = self.upstream.orders.clone();
-            let policy = Policy { on_rotation: self.on_rotation, renews: P::RENEWS };
-            Box::pin(orders.follow_rotation(source.clone(), policy)) as Task
+            Box::pin(orders.follow_rotation(source.clone(), self.on_rotation, P::RENEWS)) as Task
         });
         let trial = Box::pin(upstream::trial(upstream())) as Task;
         probes.chain(keeper).chain([trial]).chain(retiring).collect()

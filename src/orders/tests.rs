@@ -162,9 +162,8 @@ async fn whoever_is_renewed_stays_and_whoever_cannot_be_ends_as_the_policy_says(
             [1; 3].map(|generation| session(&orders, &drain, generation));
         orders.rotated(Some(2), renewing(live));
         let start = Instant::now();
-        for ears in [&mut renewed, &mut refused, &mut unable] {
-            assert_eq!(next(ears).await.0, Order::Renew);
-        }
+        let all = [&mut renewed, &mut refused, &mut unable].map(async |ears| next(ears).await.0);
+        assert_eq!(futures_util::future::join_all(all).await, [Order::Renew; 3]);
         renewed.moved(Facts { generation: 2, spot: Spot::of(&place(1)) });
         unable.give_up();
         refused.put_off(MINUTE * 60);
