@@ -288,6 +288,37 @@ fn what_comes_around_the_answer_to_a_new_password_is_the_clients() {
 }
 
 #[test]
+fn half_a_command_that_is_held_back_goes_on_behind_a_new_password() {
+    for client in [command("SET k v"), b"SET k v\r\n".to_vec(), command("SUBSCRIBE a")] {
+        let mut held_back = 0;
+        for end in 1..client.len() {
+            let mut house = House::new("{}");
+            let passed = match house.watch.from_client(&client[..end]).unwrap() {
+                Passage::All => end,
+                Passage::Hold(passed) => passed,
+                other => panic!("{other:?} at {end}"),
+            };
+            assert_eq!(house.watch.takes_a_login(), passed == 0, "{end}");
+            if passed == 0 {
+                held_back += 1;
+                assert_eq!(house.renews(b"+OK\r\n").2, Ok(()));
+                // The relay shows it what is held once more.
+                assert_eq!(house.watch.from_client(&client[..end]), Ok(Passage::Hold(0)), "{end}");
+            }
+            assert_eq!(house.watch.from_client(&client[passed..]), Ok(Passage::All), "{end}");
+            assert!(!house.watch.takes_a_login() && !house.watch.answered());
+            let answer = match client.contains(&b'U') {
+                true => &b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"[..],
+                false => b"+OK\r\n",
+            };
+            house.watch.from_server(answer).unwrap();
+            assert!(house.watch.answered());
+        }
+        assert!(held_back > 5, "{held_back}");
+    }
+}
+
+#[test]
 fn a_certificate_is_not_shown_in_the_midst_of_a_session() {
     let house = House::new("{}");
     let renewal = |user, secret| house.protocol.renewal(terms(user, secret).credential.as_deref().unwrap());
