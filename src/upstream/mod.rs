@@ -28,6 +28,7 @@ pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+pub use rotation::Attempts;
 pub use trial::trial;
 
 use crate::chance;

@@ -44,6 +44,12 @@ impl Turns {
     }
 }
 
+/// What was tried in the midst of a session.
+pub struct Attempts {
+    tried: Vec<u64>,
+    deadline: Instant,
+}
+
 impl<P: Protocol> Upstream<P> {
     /// Tries one endpoint with every generation that there is, the most promising first.
     pub(super) async fn any_generation(
@@ -80,6 +86,27 @@ impl<P: Protocol> Upstream<P> {
             }
         }
         Err(rejection.unwrap_or_else(|| Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing)))
+    }
+
+    /// How long a login in the midst of a session may look for a generation that is accepted.
+    pub fn attempts(&self) -> Attempts {
+        Attempts { tried: Vec::new(), deadline: self.patience().deadline }
+    }
+
+    /// Another generation, where this one was rejected in the midst of a session: one that is there, or, as for a session
+    /// that begins, one that comes. `None` once waiting is pointless or over.
+    pub async fn instead_of(&self, rejected: &Material, attempts: &mut Attempts) -> Option<Arc<Material>> {
+        let source = self.source.as_ref()?;
+        attempts.tried.push(rejected.generation());
+        source.reread().await;
+        if untried(source, &attempts.tried).is_none() {
+            if !self.other_credential(attempts.deadline).await {
+                return None;
+            }
+            attempts.tried.clear();
+        }
+        self.metrics.login_retry(Cause::CredentialRejected.name());
+        untried(source, &attempts.tried)
     }
 
     /// Asks for leave to log in with a generation.

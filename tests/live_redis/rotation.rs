@@ -22,6 +22,8 @@ fn password(number: usize) -> String {
 enum Load {
     /// Connects for every command.
     Reconnecting,
+    /// The same, and logs in first with a password that means nothing, as clients do that must have one.
+    LoggingIn,
     Staying,
     /// Stays, and resets its session as pools do, which logs in again.
     Resetting,
@@ -37,8 +39,12 @@ impl Load {
             if let Load::Resetting = self {
                 assert_eq!(session.ask(&["RESET"]), "+RESET\r\n");
             }
+            if let Load::LoggingIn = self {
+                assert!(session.ask(&["HELLO", "3", "AUTH", "any", "thing"]).starts_with('%'));
+                assert_eq!(session.ask(&["AUTH", "anything"]), "+OK\r\n");
+            }
             assert_eq!(session.ask(&["PING"]), "+PONG\r\n", "{self:?}");
-            if let Load::Reconnecting = self {
+            if let Load::Reconnecting | Load::LoggingIn = self {
                 kept = None;
             }
             done += 1;
@@ -90,7 +96,7 @@ fn no_command_fails_whichever_side_changes_first() {
     let house = House::with(db, &secret, Keys::default());
     let mut idle = [house.raw(), house.raw()];
     let mut number = 1;
-    loaded(&house, [Load::Reconnecting, Load::Staying, Load::Resetting], || {
+    loaded(&house, [Load::Reconnecting, Load::LoggingIn, Load::Staying, Load::Resetting], || {
         for between in [Duration::ZERO, Duration::from_millis(700)] {
             for first in [First::Server, First::Folder] {
                 accepted(&house, number);
@@ -134,7 +140,7 @@ fn no_command_fails_when_two_users_take_turns_and_the_old_one_is_deleted() {
     let secret = Arc::new(Mounted::new(&[("username", &user), ("password", &password(1))]));
     let house = House::with(db, &secret, Keys::default());
     let mut idle = house.raw();
-    loaded(&house, [Load::Reconnecting, Load::Staying, Load::Resetting], || {
+    loaded(&house, [Load::Reconnecting, Load::LoggingIn, Load::Staying, Load::Resetting], || {
         accepted(&house, 1);
         for number in 2..=3 {
             let old = std::mem::replace(&mut user, create(number));

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -201,6 +202,30 @@ fn a_session_whose_new_login_is_rejected_goes_on_and_is_tried_again_later() {
     }
     let rejected = house.metric("attache_session_renewals_total", &[("result", "credential_rejected")]);
     assert_eq!(rejected, Some(REJECTED as f64));
+    assert_eq!(line_of(&house, session)["result"], "ok");
+}
+
+#[test]
+fn a_client_that_logs_in_while_the_password_changes_hears_yes_once_it_has() {
+    let changed = Arc::new(AtomicBool::new(false));
+    let has_changed = Arc::clone(&changed);
+    let server = Server::new(move |peer, asked, _| {
+        let wrong = asked.is("AUTH") && has_changed.load(Ordering::SeqCst) && asked.words[2] != password(2);
+        if wrong {
+            peer.send(b"-WRONGPASS invalid username-password pair or user is disabled.\r\n")?;
+        }
+        Ok(wrong)
+    });
+    let secret = secret();
+    let (house, mut session) = house(&server, &secret, QUICKLY);
+    changed.store(true, Ordering::SeqCst);
+    session.send(&["AUTH", "anything"]);
+    session.send(&["ECHO", "behind"]);
+    let rejected = || house.metric("attache_credential_rejected", &[]) == Some(1.0);
+    eventually("the old password to be rejected", SOON, || rejected().then_some(()));
+    rotate(&secret);
+    assert_eq!((session.text(), session.text()), ("+OK\r\n".to_owned(), bulk("behind")));
+    house.left(1);
     assert_eq!(line_of(&house, session)["result"], "ok");
 }
 

@@ -134,7 +134,8 @@ impl Relogin {
         if self.intent.logs_in() && secret.is_some() { verdict } else { Verdict::Unknown }
     }
 
-    /// Nobody waits for the answer to a renewal: what came in front of it is the relay's, as what comes behind it.
+    /// Nobody waits for the answer to a renewal, or for a rejection where there may be another try: what came in front of
+    /// it is the relay's, as what comes behind it.
     fn leave_unread(&mut self, input: &mut BytesMut) {
         let behind = std::mem::replace(input, std::mem::take(&mut self.before));
         input.unsplit(behind);
@@ -149,7 +150,7 @@ impl Relogin {
         if let State::Waiting(listener) = &mut self.state
             && let Some(reply) = listener.next(turn.input, &mut self.before)?
         {
-            if let Intent::Renewal = self.intent {
+            if matches!(self.intent, Intent::Renewal) || self.verdict(&reply) == Verdict::Rejected {
                 self.leave_unread(turn.input);
             }
             if let Some(answer) = self.hear(&reply, turn)? {

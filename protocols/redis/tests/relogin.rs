@@ -211,6 +211,19 @@ fn pushes_before_the_reply_reach_the_client_before_it() {
     assert!(house.watch.answered() && !house.watch.quiet(), "a subscriber is never quiet");
 }
 
+/// The login may be tried again: what came in front of the rejection is not to be lost with it.
+#[test]
+fn pushes_before_a_rejection_are_left_for_the_relay() {
+    let mut house = House::new("{}");
+    house.pauses(&command("HELLO 3"), HELLO_3.as_bytes());
+    let push = ">2\r\n+invalidate\r\n_\r\n";
+    for client in ["AUTH x", "HELLO 3 AUTH a b"] {
+        let said = format!("{push}-WRONGPASS no\r\n{push}");
+        let (unread, told) = house.rejects(&command(client), said.as_bytes());
+        assert_eq!((unread.as_str(), told.as_str()), (push.repeat(2).as_str(), "-WRONGPASS no\r\n"));
+    }
+}
+
 #[test]
 fn what_comes_before_the_reply_is_bounded() {
     let house = House::new("{}");

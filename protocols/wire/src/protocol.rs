@@ -120,7 +120,8 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     }
 
     /// What the server said to the credential in a login in the midst of a session that has not failed: it may be for
-    /// the client to hear of a rejection.
+    /// the client to hear of a rejection. Such a login can be tried again with another credential, so that it leaves unread
+    /// what the server has said beside its answer.
     fn verdict(&self, greeting: &Self::Greeting) -> Verdict {
         let _ = greeting;
         Verdict::Accepted

@@ -88,12 +88,27 @@ impl House {
 
     /// Whether a command that pauses the relay shows our credential, and what the server says to that.
     pub(crate) fn judges(&mut self, client: &[u8], server: &[u8]) -> (bool, Verdict) {
-        assert_eq!(self.watch.from_client(client), Ok(Passage::Until(0)), "{}", client.escape_ascii());
-        let intent = run(self.protocol.reopen(&self.watch, [7; 24]).unwrap(), &[client], &[], None).end;
-        let intent = intent.unwrap().unwrap();
+        let intent = self.intends(client);
         let relogin = self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
         let greeting = run(relogin, &[server], &[], None).end.unwrap().unwrap();
         (self.protocol.shows_credential(&intent), self.protocol.verdict(&greeting))
+    }
+
+    /// What is left unread by a login that is rejected, at any split, and what the client is told in the end.
+    pub(crate) fn rejects(&mut self, client: &[u8], server: &[u8]) -> (String, String) {
+        let intent = self.intends(client);
+        let make = || self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
+        let run = attache_wire::testing::run_every_split(make, &[server], None);
+        let greeting = run.end.unwrap().unwrap();
+        assert_eq!(self.protocol.verdict(&greeting), Verdict::Rejected);
+        let told = self.welcomes(&intent, greeting);
+        self.watch.from_server(&run.unread).unwrap();
+        (String::from_utf8(run.unread).unwrap(), told)
+    }
+
+    fn intends(&mut self, client: &[u8]) -> Intent {
+        assert_eq!(self.watch.from_client(client), Ok(Passage::Until(0)), "{}", client.escape_ascii());
+        run(self.protocol.reopen(&self.watch, [7; 24]).unwrap(), &[client], &[], None).end.unwrap().unwrap()
     }
 
     /// The pause itself, once everything before it is answered.
