@@ -299,16 +299,15 @@ fn on_rotation(credential: &Section<'_, '_>) -> OnRotation {
         live: rotation
             .key(
                 "live",
-                "`keep` lets them end by themselves, `drain` ends each at a quiet moment, `cut` ends all at once: the old \
-                 password has leaked. Where the protocol can (redis), sessions are logged in again in place first, and only \
-                 those end that could not be.",
+                "`keep` lets them end by themselves, and logs them in again in place where the protocol can (redis); `drain` \
+                 ends each at a quiet moment; `cut` ends all at once: the old password has leaked.",
             )
             .or("keep", &choice(&[("keep", Live::Keep), ("drain", Live::Drain), ("cut", Live::Cut)])),
         within: rotation
             .key(
                 "within",
-                "The window of `drain`: the ends are spread over its first three quarters, or over the third one where \
-                 sessions are logged in again first. A session that is not quiet by its end lives on.",
+                "The window of `drain`: the ends are spread over its first three quarters. A session that is not quiet \
+                 by its end lives on.",
             )
             .or("60s", &duration(UP_TO_A_DAY)),
     })

@@ -1,7 +1,7 @@
 //! The moments that are drawn for one session when a rotation concerns it: to log in again, and to end.
 //!
-//! Where the protocol [renews](attache_wire::Protocol::RENEWS), the first comes well before the second: what ends is what
-//! could not be renewed. Both are spread, for a thousand logins in the same millisecond are an attack.
+//! Sessions that may stay are logged in again where the protocol [renews](attache_wire::Protocol::RENEWS); where the policy
+//! is that they end, they end. Both are spread, for a thousand logins in the same millisecond are an attack.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,19 +10,15 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{Order, Rotation};
+use super::{Order, Policy, Rotation};
 use crate::chance;
 use crate::config::domain::Live;
 use crate::failure::Cause;
 
 /// The share of `within` over which the ends of sessions are spread. The rest is for those that are busy.
 const ENDS_BY: (u32, u32) = (3, 4);
-/// What sessions that can be renewed have of it before the first of them ends.
-const RENEWED_BY: (u32, u32) = (1, 2);
 /// Over how long renewals are spread, at most: short enough for whoever waits to revoke the old password.
 const RENEWALS_OVER: Duration = Duration::from_secs(5);
-/// How long sessions have to be renewed where the policy is to cut.
-const CUT_AFTER: Duration = Duration::from_secs(2);
 /// The first pause after a renewal that failed; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -71,12 +67,12 @@ impl Turn {
         let room = if is_due { Some(self.room.next(now)) } else { self.renew_at };
         let next = [room, self.end_at].into_iter().flatten().filter(|at| *at > now).min();
         self.alarm = next.map(|at| Box::pin(sleep_until(at)));
-        match (rotation.policy.on_rotation.live, is_over, is_due) {
-            (Live::Cut, true, _) => Order::Now(Cause::CredentialRotated),
-            (_, _, true) if self.room.is_open(now) => Order::MakeRoom,
-            (_, _, true) => Order::Renew,
-            (Live::Drain, true, false) => Order::WhenFree(Cause::CredentialRotated),
-            (Live::Keep | Live::Drain | Live::Cut, _, false) => Order::GoOn,
+        match rotation.policy.on_rotation.live {
+            Live::Cut if is_over => Order::Now(Cause::CredentialRotated),
+            Live::Drain if is_over => Order::WhenFree(Cause::CredentialRotated),
+            Live::Keep if is_due && self.room.is_open(now) => Order::MakeRoom,
+            Live::Keep if is_due => Order::Renew,
+            Live::Keep | Live::Drain | Live::Cut => Order::GoOn,
         }
     }
 
@@ -161,25 +157,20 @@ fn passed(at: Option<Instant>, now: Instant) -> bool {
 }
 
 fn renewal(rotation: &Rotation) -> Option<Instant> {
-    let policy = rotation.policy.on_rotation;
-    let spread = match policy.live {
-        Live::Keep | Live::Drain => RENEWALS_OVER.min(policy.within / 4),
-        Live::Cut => CUT_AFTER / 2,
-    };
-    rotation.policy.renews.then(|| rotation.since + some_of(spread))
+    let Policy { on_rotation, renews } = rotation.policy;
+    match on_rotation.live {
+        Live::Keep => renews.then(|| rotation.since + some_of(RENEWALS_OVER.min(on_rotation.within / 4))),
+        Live::Drain | Live::Cut => None,
+    }
 }
 
 fn end(rotation: &Rotation) -> Option<Instant> {
-    let policy = rotation.policy.on_rotation;
-    let share = |(share, of): (u32, u32)| policy.within * share / of;
-    let (least, most) = match (policy.live, rotation.policy.renews) {
-        (Live::Keep, _) => return None,
-        (Live::Drain, false) => (Duration::ZERO, share(ENDS_BY)),
-        (Live::Drain, true) => (share(RENEWED_BY), share(ENDS_BY)),
-        (Live::Cut, false) => (Duration::ZERO, Duration::ZERO),
-        (Live::Cut, true) => (CUT_AFTER, CUT_AFTER),
-    };
-    Some(rotation.since + least + some_of(most - least))
+    let on_rotation = rotation.policy.on_rotation;
+    match on_rotation.live {
+        Live::Keep => None,
+        Live::Drain => Some(rotation.since + some_of(on_rotation.within * ENDS_BY.0 / ENDS_BY.1)),
+        Live::Cut => Some(rotation.since),
+    }
 }
 
 /// From nothing to all of it, each as likely as the other.

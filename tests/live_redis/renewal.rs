@@ -170,7 +170,7 @@ fn whoever_waits_for_an_answer_is_renewed_behind_it() {
 
 #[test]
 fn subscribers_of_resp2_and_monitors_stay_as_they_are_and_are_counted_so() {
-    let Some(turns) = Turns::new("honest", "{ live: drain, within: 2s }") else { return };
+    let Some(turns) = Turns::new("honest", QUICKLY) else { return };
     let (mut subscriber, mut monitor, mut silent) = (turns.session(), turns.session(), turns.session());
     let mut other = turns.session();
     assert!(subscriber.ask(&["SUBSCRIBE", "honest:news"]).starts_with("*3\r\n$9\r\nsubscribe\r\n"));

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use attache_kit::script::{Peer, Script};
-use attache_kit::{Mounted, eventually};
+use attache_kit::{Mounted, Signal, eventually};
 
 use crate::house::{House, Keys, SOON};
 use crate::raw::{Raw, command};
@@ -318,15 +318,19 @@ fn a_server_that_goes_away_instead_of_an_answer_is_told_as_it_always_is() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_does_not_keep_a_session_from_being_cut() {
+fn a_server_that_does_not_answer_does_not_keep_the_process_from_ending() {
     let (server, asked, _answer) = slow();
     let secret = secret();
-    let (house, mut session) = house(&server, &secret, "{ live: cut }");
+    let keys = Keys { on_rotation: QUICKLY, drain: "{ deadline: 2s }", ..Keys::default() };
+    let mut house = House::to_script(server.addr(), &secret, keys);
+    let mut session = session(&house);
+    house.attache.wait_for("the first generation", SOON, |line| line["message"] == "credential accepted");
     rotate(&secret);
     asked.recv_timeout(SOON).unwrap();
-    let (said, line) = house.farewell(&mut session);
-    assert!(said.contains("the credential was rotated"), "{said}");
-    assert_eq!(line["result"], "credential_rotated", "{line}");
+    house.attache.signal(Signal::TERM);
+    let said = session.last_words();
+    assert!(said.starts_with("-ERR attache: ") && said.contains("the proxy is being stopped"), "{said}");
+    assert!(house.attache.wait_exit(SOON).success());
 }
 
 #[test]
