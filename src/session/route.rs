@@ -12,7 +12,7 @@ use crate::metrics::RouteMetrics;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::secret::Source;
-use crate::upstream::Upstream;
+use crate::upstream::{Credentials, Upstream};
 
 /// A route of a known protocol.
 pub struct Route<P: Protocol> {
@@ -31,10 +31,10 @@ pub struct Route<P: Protocol> {
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, resolver, metrics, ids, errands, orders } = shared;
+        let RouteParts { credentials, resolver, metrics, ids, errands, orders } = shared;
         let protocol = Arc::new(protocol);
         let upstream =
-            Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics), orders);
+            Upstream::new(Arc::clone(&protocol), config, credentials, resolver, Arc::clone(&metrics), orders);
         Self {
             name: config.name.clone(),
             protocol,
@@ -58,7 +58,7 @@ impl<P: Protocol> Route<P> {
 
 /// What a route is given by the house.
 pub struct RouteParts {
-    pub source: Option<Source>,
+    pub credentials: Credentials,
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub ids: Arc<Ids>,

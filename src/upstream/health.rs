@@ -26,7 +26,7 @@ pub struct Health {
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub endpoint: String,
-    /// Where it is a place in a list of SRV records, the server that has it now.
+    /// Where it is a place in a list, the server that has it now.
     pub member: Option<String>,
     /// Whether there is such a server: places in a list may be empty.
     pub(super) present: bool,
@@ -86,7 +86,7 @@ pub struct Probe {
 
 impl Health {
     pub fn new(upstream: &domain::Upstream) -> Self {
-        let is_place = upstream.srv().is_some();
+        let is_place = upstream.list().is_some();
         let seen = upstream
             .endpoints
             .iter()

@@ -6,13 +6,17 @@
 
 mod attempt;
 mod check;
+mod check_sentinels;
+mod council;
 mod health;
 mod members;
+mod named;
 mod pool;
 mod probe;
 mod reach;
 mod role;
 mod rotation;
+mod sentinels;
 mod trial;
 
 use std::sync::Arc;
@@ -28,11 +32,12 @@ pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+pub use sentinels::{SentinelSeen, Sentinels, attend};
 pub use trial::trial;
 
 use crate::chance;
 use crate::config::domain::{self, Endpoint};
-use crate::failure::{Cause, Failure, Stage};
+use crate::failure::{Cause, Failure, Side, Stage};
 use crate::metrics::RouteMetrics;
 use crate::net::dial::Place;
 use crate::net::link::Link;
@@ -59,11 +64,22 @@ pub struct Upstream<P: Protocol> {
     pub orders: Orders,
     /// Links that wait for sessions; `None` on a route that keeps none.
     pub pool: Option<Pool<P>>,
+    /// Those who name the servers, on a route that has any.
+    pub sentinels: Option<Sentinels>,
     /// The endpoints' names, for whoever takes note of them.
     names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
     turns: rotation::Turns,
     members: members::Members,
+}
+
+/// Where the credentials of a route come from.
+#[derive(Default)]
+pub struct Credentials {
+    /// `None` on a route without a credential.
+    pub own: Option<Source>,
+    /// That for its Sentinels, where they have one.
+    pub of_sentinels: Option<Source>,
 }
 
 /// A link that is logged in.
@@ -135,7 +151,7 @@ impl<P: Protocol> Upstream<P> {
     pub fn new(
         protocol: Arc<P>,
         route: &domain::Route,
-        source: Option<Source>,
+        Credentials { own: source, of_sentinels }: Credentials,
         resolver: Resolver,
         metrics: Arc<RouteMetrics>,
         orders: Orders,
@@ -143,9 +159,11 @@ impl<P: Protocol> Upstream<P> {
         let health = Arc::new(Health::new(&route.upstream));
         let names = route.upstream.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect();
         let pool = Pool::of(route.pool, &metrics);
+        let sentinels = route.upstream.sentinel.as_ref().map(|it| Sentinels::new(it, of_sentinels));
         Self {
             protocol,
             pool,
+            sentinels,
             names,
             settings: route.upstream.clone(),
             allow_cleartext: route.allow_cleartext,
@@ -198,7 +216,11 @@ impl<P: Protocol> Upstream<P> {
         let again = match remedy(failure.cause()) {
             Remedy::None => false,
             Remedy::Time => {
-                sleep_until((Instant::now() + chance::about(patience.pause)).min(deadline)).await;
+                let end = (Instant::now() + chance::about(patience.pause)).min(deadline);
+                tokio::select! {
+                    () = sleep_until(end) => {}
+                    () = self.other_list() => {}
+                }
                 patience.pause = (patience.pause * 2).min(LONGEST_PAUSE);
                 Instant::now() < deadline
             }
@@ -224,7 +246,7 @@ impl<P: Protocol> Upstream<P> {
         let mut last = None;
         let mut failed = Vec::new();
         let order = self.order(trail).await?;
-        let mut candidates = self.health.candidates(&order);
+        let mut candidates = self.candidates(&order);
         // What was met for this session comes first.
         candidates.sort_by_key(|candidate| met.as_ref().is_none_or(|met| met.index != candidate.index));
         for candidate in candidates {
@@ -244,8 +266,13 @@ impl<P: Protocol> Upstream<P> {
                 }
             }
         }
-        Err(last.expect("a checked configuration has an endpoint"))
+        Err(last.unwrap_or_else(nobody))
     }
+}
+
+/// The list has become another while it was looked at.
+fn nobody() -> Failure {
+    Failure::new(Stage::Resolve, Side::Upstream, Cause::WrongRole)
 }
 
 /// Of two endpoints' failures the one that time can heal is told, for it decides whether to try again; and that
@@ -279,7 +306,11 @@ fn remedy(cause: Cause) -> Remedy {
         | Cause::Closed
         | Cause::TimedOut
         | Cause::ServerNotReady
-        | Cause::WrongRole => Remedy::Time,
+        | Cause::WrongRole
+        | Cause::SentinelUnreachable
+        | Cause::SentinelLoginRejected
+        | Cause::SentinelMasterUnknown
+        | Cause::SentinelOutdated => Remedy::Time,
         Cause::CredentialRejected => Remedy::Credential,
         Cause::TlsDeclined
         | Cause::TlsFailed
