@@ -98,7 +98,6 @@ impl Sentinels {
         self.news.subscribe()
     }
 
-
     /// Whether there is a report that counts.
     pub(super) fn have_reported(&self) -> bool {
         self.council().report().is_some()
