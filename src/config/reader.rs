@@ -218,11 +218,11 @@ impl<'r, 'a> Section<'r, 'a> {
         }
     }
 
-    /// Complains about a key that stands beside one of those, declared before it, that it cannot be used with.
+    /// Complains about a key that is there, beside one of those, declared before it, that it cannot be used with.
     pub(super) fn complain_of_company(&self, name: &str, others: &[&str]) {
         let is_there =
             |other: &&&str| self.has(other) && self.seen.borrow().iter().any(|seen| seen == **other);
-        if let Some(other) = others.iter().find(is_there) {
+        if let Some(other) = others.iter().find(is_there).filter(|_| self.has(name)) {
             self.complain(name, format!("cannot be used together with {other}"), "remove one of them");
         }
     }
@@ -329,12 +329,9 @@ impl Key<'_, '_, '_> {
     ) -> Option<T> {
         let section = self.section;
         let is_first = !section.seen.borrow().iter().any(|name| others.contains(&name.as_str()));
-        match section.has(self.name) {
-            true => section.complain_of_company(self.name, others),
-            false if is_first && !others.iter().any(|other| section.has(other)) => {
-                self.complain_that_it_is_missing();
-            }
-            false => {}
+        section.complain_of_company(self.name, others);
+        if is_first && !section.has(self.name) && !others.iter().any(|other| section.has(other)) {
+            self.complain_that_it_is_missing();
         }
         self.declare(kind, Presence::RequiredUnless(others))
     }

@@ -187,11 +187,14 @@ impl<P: Protocol> Upstream<P> {
         answer.unwrap_or_else(|_| Err(too_slow(limit))).map_err(of_sentinel)
     }
 
-    /// On a new link, with every generation of the credential that there is.
+    /// On a new link, with every generation of the credential that there is. Nobody but us tries a new one.
     pub(super) async fn ask_anew(&self, sentinels: &Sentinels, seat: usize) -> Result<Asked, Trouble> {
         let Some(source) = &sentinels.source else { return self.ask(sentinels, seat, None).await };
         let mut last = Trouble::new(Cause::CredentialMissing, "upstream.sentinel.credential");
-        for material in source.candidates() {
+        let on_trial = source.on_trial();
+        let tried = on_trial.as_ref().map(|material| material.generation());
+        let others = source.candidates().into_iter().filter(|other| Some(other.generation()) != tried);
+        for material in on_trial.into_iter().chain(others) {
             let generation = material.generation();
             let Ok(leave) = source.leave(generation) else {
                 last = Trouble::new(Cause::SentinelLoginRejected, "not sent, so as not to be locked out");

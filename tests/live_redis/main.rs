@@ -7,10 +7,14 @@
 mod house;
 mod raw;
 mod servers;
+mod upstream;
 
 mod cli;
+mod cluster;
 mod endings;
 mod errors;
 mod pipelines;
+mod roles;
 mod rotation;
+mod sentinel;
 mod sessions;

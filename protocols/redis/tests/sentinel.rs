@@ -4,11 +4,12 @@
 mod support;
 
 use attache_redis::{MAX_REPLY_LEN, Redis};
+use attache_transcripts::Transcript;
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{Fault, Insecure, Protocol, RejectionKind, Report, Terms, TlsFacts, TlsStart};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use support::{SECRET, Transcript, terms};
+use support::{SECRET, terms, transcripts};
 
 /// What became of the questions, at any split of what the Sentinel said.
 fn ask(master: &str, terms: Option<&Terms>, said: &[u8]) -> Run<Option<Report>> {
@@ -26,11 +27,11 @@ fn report(said: &[u8]) -> Result<Option<Option<Report>>, Fault> {
 
 #[test]
 fn every_recorded_sentinel_is_asked_octet_by_octet() {
-    let transcripts = Transcript::all("sentinel");
+    let transcripts = transcripts("sentinel");
     assert!(transcripts.len() >= 13, "the transcripts are there");
     for transcript in &transcripts {
         let name = &transcript.name;
-        let (said, master) = (transcript.octets("S"), transcript.value("master").unwrap());
+        let (said, master) = (transcript.octets("S"), transcript.value("master"));
         let ended = match name.contains("announcement") {
             true => match heed(master, &said).end.unwrap() {
                 Some(()) => "changed".to_owned(),
@@ -38,13 +39,13 @@ fn every_recorded_sentinel_is_asked_octet_by_octet() {
             },
             false => asked(transcript, master, &said),
         };
-        assert_eq!(ended, transcript.value("end").unwrap(), "{name}");
+        assert_eq!(ended, transcript.value("end"), "{name}");
     }
 }
 
 fn asked(transcript: &Transcript, master: &str, said: &[u8]) -> String {
-    let terms = terms(transcript.value("user"), transcript.value("password"));
-    let terms = Some(&terms).filter(|_| transcript.value("again").is_none());
+    let terms = terms(transcript.find("user"), transcript.find("password"));
+    let terms = Some(&terms).filter(|_| transcript.find("again").is_none());
     let run = ask(master, terms, said);
     let sent = |octets: &[u8]| octets.escape_ascii().to_string();
     assert_eq!(sent(&run.output), sent(&transcript.octets("C")), "{}", transcript.name);
