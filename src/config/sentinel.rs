@@ -64,7 +64,7 @@ fn draft(sentinel: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Option
 }
 
 fn master() -> Kind<String> {
-    let schema = serde_json::json!({"type": "string", "pattern": "^[-._A-Za-z0-9]{1,100}$"});
+    let schema = serde_json::json!({"type": "string", "pattern": "^[-._a-zA-Z0-9]{1,100}$"});
     Kind::of_text("name", schema, |name| {
         let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
         match (1..=MASTER_LIMIT).contains(&name.len()) && name.chars().all(is_letter) {
