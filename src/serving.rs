@@ -19,7 +19,6 @@ use crate::registry::{self, Kind};
 use crate::route::Serve;
 use crate::secret::{Keys, Mount, Source, Watcher};
 use crate::session::{Errands, Ids, RouteParts};
-use crate::upstream::Credentials;
 use crate::worker::Worker;
 
 /// What all routes share.
@@ -150,10 +149,9 @@ fn take(running: &mut Vec<Running>, name: &str) -> Option<Running> {
 impl Common {
     /// Builds a route that is not served by anyone yet. The watchers have to run for its credentials to be followed.
     pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Vec<Watcher>) {
-        let (own, watcher) = open_credential(config).unzip();
+        let (source, watcher) = open_credential(config).unzip();
         let (of_sentinels, other_watcher) = open_that_of_sentinels(config).unzip();
-        let credentials = Credentials { own, of_sentinels };
-        let route = self.assemble(config, credentials, Arc::default(), Orders::default());
+        let route = self.assemble(config, [source, of_sentinels], Arc::default(), Orders::default());
         (route, watcher.into_iter().chain(other_watcher).collect())
     }
 
@@ -167,7 +165,7 @@ impl Common {
     fn assemble(
         &self,
         config: &domain::Route,
-        credentials: Credentials,
+        [source, of_sentinels]: [Option<Source>; 2],
         errands: Arc<Errands>,
         orders: Orders,
     ) -> Arc<dyn Serve> {
@@ -176,7 +174,7 @@ impl Common {
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
         let (resolver, ids) = (self.resolver.clone(), Arc::clone(&self.ids));
         protocol(&config.protocol)
-            .build(config, RouteParts { credentials, resolver, metrics, ids, errands, orders })
+            .build(config, RouteParts { source, of_sentinels, resolver, metrics, ids, errands, orders })
     }
 
     /// Starts to serve a route, with what it takes over from the one that it replaces.
@@ -196,8 +194,8 @@ impl Common {
         let credential = credential.or_else(|| open_credential(config).map(follow));
         let of_sentinels = open_that_of_sentinels(config).map(follow);
         let source = |followed: &Option<Followed>| followed.as_ref().map(|it| it.source.clone());
-        let credentials = Credentials { own: source(&credential), of_sentinels: source(&of_sentinels) };
-        let route = self.assemble(config, credentials, Arc::clone(&errands), orders.clone());
+        let sources = [source(&credential), source(&of_sentinels)];
+        let route = self.assemble(config, sources, Arc::clone(&errands), orders.clone());
         let mut background = JoinSet::new();
         for task in route.background() {
             background.spawn(task);

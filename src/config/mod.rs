@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `parse` | text of a file to values and their lines |
 //! | `layer` | files, environment and flags, laid over each other |
-//! | `keys`, `route`, `pool`, `sentinel` | declare every key where they read it |
+//! | `keys`, `route`, `tls`, `pool`, `sentinel` | declare every key where they read it |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
 //! | `note`, `schema`, `document` | schema and documentation from the same declarations |
@@ -35,6 +35,7 @@ mod reader;
 mod route;
 mod schema;
 mod sentinel;
+mod tls;
 
 pub use complaint::{Complaint, Complaints};
 pub use domain::*;

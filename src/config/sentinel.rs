@@ -5,7 +5,8 @@ use super::complaint::quote;
 use super::domain::{CredentialSource, Endpoint, MOST_MEMBERS, Role, Sentinel, Tls, TlsMode};
 use super::kind::{Kind, Wrong, duration};
 use super::reader::Section;
-use super::route::{NOW_AND_THEN, check_tls, check_twice, folder, trust};
+use super::route::{NOW_AND_THEN, check_twice, folder};
+use super::tls::{check_tls, trust};
 use super::{ProtocolFacts, SENTINEL};
 
 /// Longer names are nobody's.

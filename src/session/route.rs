@@ -12,7 +12,7 @@ use crate::metrics::RouteMetrics;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::secret::Source;
-use crate::upstream::{Credentials, Upstream};
+use crate::upstream::Upstream;
 
 /// A route of a known protocol.
 pub struct Route<P: Protocol> {
@@ -31,10 +31,17 @@ pub struct Route<P: Protocol> {
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { credentials, resolver, metrics, ids, errands, orders } = shared;
+        let RouteParts { source, of_sentinels, resolver, metrics, ids, errands, orders } = shared;
         let protocol = Arc::new(protocol);
-        let upstream =
-            Upstream::new(Arc::clone(&protocol), config, credentials, resolver, Arc::clone(&metrics), orders);
+        let upstream = Upstream::new(
+            Arc::clone(&protocol),
+            config,
+            source,
+            of_sentinels,
+            resolver,
+            Arc::clone(&metrics),
+            orders,
+        );
         Self {
             name: config.name.clone(),
             protocol,
@@ -58,7 +65,9 @@ impl<P: Protocol> Route<P> {
 
 /// What a route is given by the house.
 pub struct RouteParts {
-    pub credentials: Credentials,
+    pub source: Option<Source>,
+    /// That of the credential for its Sentinels.
+    pub of_sentinels: Option<Source>,
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub ids: Arc<Ids>,

@@ -129,6 +129,7 @@ fn tells(cause: Cause) -> usize {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use attache_wire::Address;
 

@@ -14,6 +14,7 @@ mod named;
 mod pool;
 mod probe;
 mod reach;
+mod remedy;
 mod role;
 mod rotation;
 mod sentinels;
@@ -32,6 +33,7 @@ pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+use remedy::{Remedy, remedy, worse};
 pub use sentinels::{SentinelSeen, Sentinels, attend};
 pub use trial::trial;
 
@@ -71,15 +73,6 @@ pub struct Upstream<P: Protocol> {
     tls: attempt::TlsCache,
     turns: rotation::Turns,
     members: members::Members,
-}
-
-/// Where the credentials of a route come from.
-#[derive(Default)]
-pub struct Credentials {
-    /// `None` on a route without a credential.
-    pub own: Option<Source>,
-    /// That for its Sentinels, where they have one.
-    pub of_sentinels: Option<Source>,
 }
 
 /// A link that is logged in.
@@ -151,7 +144,8 @@ impl<P: Protocol> Upstream<P> {
     pub fn new(
         protocol: Arc<P>,
         route: &domain::Route,
-        Credentials { own: source, of_sentinels }: Credentials,
+        source: Option<Source>,
+        of_sentinels: Option<Source>,
         resolver: Resolver,
         metrics: Arc<RouteMetrics>,
         orders: Orders,
@@ -273,73 +267,6 @@ impl<P: Protocol> Upstream<P> {
 /// The list has become another while it was looked at.
 fn nobody() -> Failure {
     Failure::new(Stage::Resolve, Side::Upstream, Cause::WrongRole)
-}
-
-/// Of two endpoints' failures the one that time can heal is told, for it decides whether to try again; and that
-/// one has the wrong role rather than that another is down, for the one says what is missing.
-fn worse(one: Option<Failure>, other: Failure) -> Failure {
-    match one {
-        Some(one) if one.cause() == Cause::WrongRole => one,
-        Some(one) if remedy(one.cause()) == Remedy::Time && remedy(other.cause()) == Remedy::None => one,
-        _ => other,
-    }
-}
-
-/// What may make the next attempt succeed where the last one did not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remedy {
-    None,
-    Time,
-    /// Another generation of the credential.
-    Credential,
-}
-
-fn remedy(cause: Cause) -> Remedy {
-    match cause {
-        Cause::NameNotFound
-        | Cause::NameServerFailed
-        | Cause::NameServerSilent
-        | Cause::ConnectRefused
-        | Cause::ConnectTimedOut
-        | Cause::Unreachable
-        | Cause::Reset
-        | Cause::Closed
-        | Cause::TimedOut
-        | Cause::ServerNotReady
-        | Cause::WrongRole
-        | Cause::SentinelUnreachable
-        | Cause::SentinelLoginRejected
-        | Cause::SentinelMasterUnknown
-        | Cause::SentinelOutdated => Remedy::Time,
-        Cause::CredentialRejected => Remedy::Credential,
-        Cause::TlsDeclined
-        | Cause::TlsFailed
-        | Cause::TlsAlert
-        | Cause::CertificateUnknownAuthority
-        | Cause::CertificateWrongName
-        | Cause::CertificateExpired
-        | Cause::CertificateNotYetValid
-        | Cause::CertificateInvalid
-        | Cause::TlsSetup
-        | Cause::EarlyData
-        | Cause::CleartextRefused
-        | Cause::ChannelBindingMissing
-        | Cause::ServerSignatureWrong
-        | Cause::CredentialMissing
-        | Cause::CredentialIncomplete
-        | Cause::ServerRefused
-        | Cause::Malformed
-        | Cause::TooLong
-        | Cause::Unsupported
-        | Cause::TooManySessions
-        | Cause::NotAllowed
-        | Cause::UnknownErrand
-        | Cause::ClientLeft
-        | Cause::ShuttingDown
-        | Cause::CredentialRotated
-        | Cause::RouteChanged
-        | Cause::ServerDemoted => Remedy::None,
-    }
 }
 
 /// What a link is there for.

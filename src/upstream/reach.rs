@@ -8,8 +8,9 @@ use attache_wire::{Protocol, TlsStart};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Progress;
+use super::remedy::worse;
 use super::role::{Candidate, Wanted};
-use super::{Trail, Upstream, Way, nobody, worse};
+use super::{Trail, Upstream, Way, nobody};
 use crate::config::domain::Endpoint;
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::net::dial;

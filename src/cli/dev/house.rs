@@ -25,7 +25,7 @@ use crate::route::Serve;
 use crate::secret::Source;
 use crate::secret::given::{self, Given};
 use crate::session::{Ids, RouteParts};
-use crate::upstream::{Credentials, Step, Verdict};
+use crate::upstream::{Step, Verdict};
 use crate::worker::Worker;
 
 /// In log lines.
@@ -69,7 +69,8 @@ impl House {
         let (listener, taken) = listen(target, wanted)?;
         let endpoints: Vec<_> = route.upstream.endpoints.iter().map(ToString::to_string).collect();
         let parts = RouteParts {
-            credentials: Credentials { own: source, ..Credentials::default() },
+            source,
+            of_sentinels: None,
             resolver: Resolver::from_system(),
             metrics: Arc::new(Metrics::new().route(ROUTE, &endpoints)),
             ids: Arc::new(Ids::new()),
