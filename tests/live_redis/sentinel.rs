@@ -54,6 +54,11 @@ impl Constellation {
     fn route(&self, more: &str) -> Route {
         Route::start(&self.upstream(MASTER, more), "")
     }
+
+    /// A route that lets its links wait for sessions.
+    fn warm_route(&self, more: &str) -> Route {
+        Route::start(&self.upstream(MASTER, more), "    pool: { warm: 2 }\n")
+    }
 }
 
 fn port(server: &Redis) -> String {
@@ -135,7 +140,7 @@ fn no_session_lacked_a_server(route: &Route) {
 #[test]
 fn an_old_primary_that_comes_back_is_used_no_more_and_its_sessions_are_told() {
     let Some(all) = Constellation::start(1, "localhost") else { return };
-    let route = all.route(", wait: 30s");
+    let route = all.warm_route(", wait: 30s");
     let endpoint = || route.status()["endpoints"][0].clone();
     assert_eq!(route.port(), port(&all.primary));
     assert_eq!(
@@ -145,6 +150,8 @@ fn an_old_primary_that_comes_back_is_used_no_more_and_its_sessions_are_told() {
     );
     let mut idle = route.raw();
     assert_eq!(idle.ask(&["PING"]), "+PONG\r\n");
+    let waiting = || route.metric("attache_links", &[("state", "warm")]);
+    eventually("links that wait", SOON, || (waiting() == Some(2.0)).then_some(()));
     all.primary.freeze();
     let said = idle.last_words();
     assert!(said.starts_with("-ERR attache: the server is not the primary any more"), "{said}");
@@ -157,14 +164,46 @@ fn an_old_primary_that_comes_back_is_used_no_more_and_its_sessions_are_told() {
 }
 
 #[test]
+fn a_sentinel_that_has_lost_touch_does_not_lead_back_to_the_old_primary() {
+    let Some(mut all) = Constellation::start(3, "127.0.0.1") else { return };
+    let route = all.route(", connect_timeout: 1s");
+    assert_eq!(route.port(), port(&all.primary));
+    all.sentinels[2].freeze();
+    all.primary.crash();
+    moved_to(&route, &all.replica);
+    all.sentinels[..2].iter_mut().for_each(Sentinel::crash);
+    all.primary.start_again();
+    accounts(&[&all.primary]);
+    all.sentinels[2].thaw();
+    let last = || route.status()["sentinels"]["endpoints"][2].clone();
+    eventually("its report", LONG, || (last()["cause"] == "sentinel_outdated").then_some(()));
+    assert_eq!(
+        last()["primary"],
+        format!("127.0.0.1:{}", all.primary.tls_port()),
+        "it believes in the old one"
+    );
+    for _ in 0..10 {
+        assert_eq!(route.port(), port(&all.replica));
+    }
+    let out = route.status_command();
+    assert!(out.contains("sentinel_outdated") && out.contains("DOWN"), "{out}");
+}
+
+#[test]
 fn replicas_are_for_those_who_want_them() {
     let Some(mut all) = Constellation::start(1, "127.0.0.1") else { return };
-    let (replica, prefer) = (all.route(", role: replica, wait: 1s"), all.route(", role: prefer-replica"));
+    let (replica, prefer) =
+        (all.route(", role: replica, wait: 1s"), all.route(", role: prefer-replica, probe_interval: 1s"));
     for route in [&replica, &prefer] {
         assert_eq!(route.port(), port(&all.replica));
     }
     assert_eq!(replica.status()["endpoints"].as_array().unwrap().len(), 1);
     assert_eq!(prefer.status()["endpoints"].as_array().unwrap().len(), 2);
+    // Somebody makes a primary of it behind the Sentinels' back: then it is neither.
+    all.replica.command(&["REPLICAOF", "NO", "ONE"]);
+    assert_eq!(prefer.port(), port(&all.primary));
+    all.replica.command(&["REPLICAOF", "127.0.0.1", &all.primary.tls_port().to_string()]);
+    moved_to(&prefer, &all.replica);
     all.replica.crash();
     moved_to(&prefer, &all.primary);
     let down = || replica.status()["endpoints"].as_array().unwrap().is_empty().then_some(());
@@ -188,6 +227,8 @@ fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
     assert_eq!(step(&all.upstream(MASTER, ""), "role")["detail"], "primary");
     let cause = |upstream: &str| step(upstream, "sentinel")["cause"].clone();
     assert_eq!(cause(&all.upstream("stock", "")), "sentinel_master_unknown");
+    let without = format!(", credential: {{ path: {} }}", all.secret.path().display());
+    assert_eq!(cause(&all.upstream(MASTER, "").replace(&without, "")), "sentinel_login_rejected", "NOAUTH");
     let no_sentinel =
         all.upstream(MASTER, "").replace(&sentinel, &format!("localhost:{}", all.primary.tls_port()));
     let refused = step(&no_sentinel, "sentinel");

@@ -60,6 +60,12 @@ impl Route {
         http::get(self.control.addr(), "/status").unwrap().json()["routes"][0].clone()
     }
 
+    /// What `attache status` prints.
+    pub fn status_command(&self) -> String {
+        let control = self.control.addr().to_string();
+        Launch::binary(env!("CARGO_BIN_EXE_attache")).command(&["status", "--control", &control]).ok()
+    }
+
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         Metrics::scrape(self.health.addr()).value(name, labels)
     }
