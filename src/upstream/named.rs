@@ -5,10 +5,9 @@ use std::sync::Arc;
 use attache_wire::{Address, Protocol, Report, ServerRole};
 use tokio::time::{Instant, timeout_at};
 
-use super::members::Known;
 use super::role::{Candidate, Wanted};
 use super::{Origin, Sentinels, Upstream};
-use crate::config::domain::Role;
+use crate::config::domain::{Endpoint, Role};
 use crate::failure::{Cause, Trouble};
 use crate::net::dial::Place;
 use crate::net::resolve::Member;
@@ -52,24 +51,23 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
-    /// Ready when the Sentinels have said something; never on a route that has none.
+    /// Ready when the Sentinels name other servers; never on a route that has none.
     pub(super) async fn other_list(&self) {
         match &self.sentinels {
-            Some(sentinels) => drop(sentinels.news().changed().await),
+            Some(sentinels) => drop(sentinels.changes().changed().await),
             None => std::future::pending().await,
         }
     }
 
-    /// Makes what a report names the servers that are used. Sessions on a primary that is none any more are told so.
-    pub(super) fn follow_report(&self, master: &str, report: &Report) {
+    /// Makes what a report names the servers that are used; returns whether they are others than before. Sessions on a
+    /// primary that is none any more are told so.
+    pub(super) fn follow_report(&self, master: &str, report: &Report) -> bool {
         let list = self.members_of(report);
         let mut known = self.members.lock();
-        let same = |one: &Member, other: &Member| (&one.host, one.port) == (&other.host, other.port);
-        if known.list.len() == list.len() && known.list.iter().zip(&list).all(|(one, other)| same(one, other))
-        {
-            return;
+        if *known.list == *list {
+            return false;
         }
-        if !known.primary().zip(list.first()).is_some_and(|(old, new)| same(old, new)) {
+        if known.list.first() != list.first() {
             for place in std::mem::take(&mut known.primary_at) {
                 self.orders.heard_role(&place, self.settings.role, ServerRole::Replica);
             }
@@ -83,7 +81,7 @@ impl<P: Protocol> Upstream<P> {
             servers,
             "servers named by Sentinels"
         );
-        self.health.alarm();
+        true
     }
 
     /// Of those that are named, the ones that sessions of this route may use.
@@ -145,18 +143,11 @@ impl<P: Protocol> Upstream<P> {
     }
 }
 
-impl Known {
-    fn primary(&self) -> Option<&Member> {
-        self.list.first().filter(|member| role_of(member) == ServerRole::Primary)
-    }
-}
-
 fn role_of(member: &Member) -> ServerRole {
     if member.priority == OF_PRIMARY { ServerRole::Primary } else { ServerRole::Replica }
 }
 
 fn is_at(member: &Member, origin: &Origin) -> bool {
-    use crate::config::domain::Endpoint;
     match &origin.target {
         Endpoint::Tcp { host, port } => (host, port) == (&member.host, &member.port),
         Endpoint::Unix(_) | Endpoint::Member { .. } => false,

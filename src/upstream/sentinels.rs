@@ -40,6 +40,8 @@ pub struct Sentinels {
     council: Mutex<Council>,
     /// Tells that one of them has said something, or failed to.
     news: watch::Sender<()>,
+    /// Tells that they name other servers than before.
+    changes: watch::Sender<()>,
 }
 
 /// One of them, as it was heard last.
@@ -74,6 +76,7 @@ impl Sentinels {
             names: settings.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect(),
             council: Mutex::new(Council::of(settings.endpoints.len())),
             news: watch::Sender::default(),
+            changes: watch::Sender::default(),
         }
     }
 
@@ -98,6 +101,9 @@ impl Sentinels {
         self.news.subscribe()
     }
 
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
+    }
     /// Whether there is a report that counts.
     pub(super) fn have_reported(&self) -> bool {
         self.council().report().is_some()
@@ -248,15 +254,17 @@ impl<P: Protocol> Upstream<P> {
     pub(super) fn hear(&self, sentinels: &Sentinels, seat: usize, said: Result<Option<Report>, Trouble>) {
         let said = said.and_then(|report| report.ok_or_else(|| unknown(&sentinels.settings.master)));
         self.metrics.sentinel_up(&sentinels.names[seat], said.is_ok());
-        {
-            let mut council = sentinels.council();
-            self.tell_sentinel(&sentinels.names[seat], &council.seats()[seat], &said);
-            council.hear(seat, said, Instant::now());
-            if let Some(report) = council.report() {
-                self.follow_report(&sentinels.settings.master, report);
-            }
-        }
+        let mut council = sentinels.council();
+        self.tell_sentinel(&sentinels.names[seat], &council.seats()[seat], &said);
+        council.hear(seat, said, Instant::now());
+        let report = council.report();
+        let changed = report.is_some_and(|report| self.follow_report(&sentinels.settings.master, report));
+        drop(council);
         sentinels.news.send_replace(());
+        if changed {
+            sentinels.changes.send_replace(());
+            self.health.alarm();
+        }
     }
 
     /// What has changed about a Sentinel.
