@@ -9,6 +9,7 @@ use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{Fault, Insecure, Protocol, RejectionKind, Report, Terms, TlsFacts, TlsStart};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::{Index, select};
 use support::{SECRET, terms, transcripts};
 
 /// What became of the questions, at any split of what the Sentinel said.
@@ -211,5 +212,29 @@ proptest! {
         let terms = Some(terms(None, None)).filter(|_| !again);
         ask("orders", terms.as_ref(), &said);
         heed("orders", &said);
+    }
+
+    /// What a Sentinel said, with some octets changed.
+    #[test]
+    fn answers_that_are_wrong_come_to_an_end_and_name_only_what_can_be_a_server(
+        which in any::<Index>(),
+        edits in vec((any::<Index>(), select(b"*$:+->\r\n0129ax ".to_vec())), 1..8),
+        cut in any::<Index>(),
+    ) {
+        let transcripts = transcripts("sentinel");
+        let mut said = which.get(&transcripts).octets("S");
+        for (at, octet) in edits {
+            let at = at.index(said.len());
+            said[at] = octet;
+        }
+        for terms in [Some(terms(None, None)), None] {
+            let machine = || Redis::ask_sentinel("orders", terms.clone()).unwrap();
+            let whole = run(machine(), &[&said], &[], None);
+            prop_assert_eq!(&run(machine(), &[&said], &[cut.index(said.len())], None), &whole);
+            if let Ok(Some(Some(report))) = whole.end {
+                let named = report.replicas.iter().chain([&report.primary]);
+                named.for_each(|address| assert!(!address.host.is_empty() && address.port > 0));
+            }
+        }
     }
 }
