@@ -75,6 +75,7 @@ pub struct Metrics {
     login_retries: Family<OfReason, Counter>,
     renewals: Family<OfResult, Counter>,
     upstream_up: Family<OfEndpoint, Gauge>,
+    sentinel_up: Family<OfEndpoint, Gauge>,
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
@@ -102,6 +103,7 @@ impl Metrics {
             login_retries: Family::default(),
             renewals: Family::default(),
             upstream_up: Family::default(),
+            sentinel_up: Family::default(),
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
@@ -139,6 +141,7 @@ impl Metrics {
             |all| &all.renewals,
         );
         self.add("upstream_up", "1 while the last probe of the endpoint succeeded", |all| &all.upstream_up);
+        self.add("sentinel_up", "1 while the Sentinel's last answer was a report", |all| &all.sentinel_up);
         self.add(
             "credential_generation",
             "The current generation of the credential; 0 while there is none",
@@ -226,7 +229,7 @@ impl Metrics {
     }
 
     /// Takes out what was said of a route that is gone or about to be replaced. What was counted stays.
-    pub fn forget(&self, route: &str, endpoints: &[String]) {
+    pub fn forget(&self, route: &str, endpoints: &[String], sentinels: &[String]) {
         let of_route = OfRoute { route: route.to_owned() };
         self.credential_generation.remove(&of_route);
         self.credential_loaded.remove(&of_route);
@@ -237,6 +240,9 @@ impl Metrics {
             let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
             self.upstream_up.remove(&of_endpoint);
             self.certificate_expiry.remove(&of_endpoint);
+        }
+        for endpoint in sentinels {
+            self.sentinel_up.remove(&OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() });
         }
     }
 
@@ -322,6 +328,10 @@ impl RouteMetrics {
 
     pub fn upstream_up(&self, endpoint: &str, up: bool) {
         self.all.upstream_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
+    }
+
+    pub fn sentinel_up(&self, endpoint: &str, up: bool) {
+        self.all.sentinel_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
     }
 
     /// Takes out what was said of an endpoint that is no more.

@@ -55,6 +55,7 @@ fn kind<P: Protocol>() -> Kind {
         needs_user: features.needs_user,
         has_roles: features.has_roles,
         keeps: P::KEEPS,
+        sentinel_port: P::SENTINEL_PORT,
         check_options: |value| parse::<P>(value).map(|_| ()),
         options_schema: || schemars::schema_for!(P::Options),
     };

@@ -11,7 +11,7 @@ use crate::drain::Drain;
 use crate::net::listen::Arrival;
 use crate::secret::{Source, State};
 use crate::session::{self, Route};
-use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
+use crate::status::{CredentialStatus, EndpointStatus, RouteStatus, SentinelsStatus};
 use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
@@ -30,8 +30,8 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// What goes on beside the data path: probes, trials of new credentials, the renewal or the end of
-    /// sessions of old ones, and whoever keeps links warm.
+    /// What goes on beside the data path: probes, questions to Sentinels, trials of new credentials, the renewal or the
+    /// end of sessions of old ones, and whoever keeps links warm.
     fn background(&self) -> Vec<Task>;
 
     /// Keeps no more links warm.
@@ -72,7 +72,10 @@ impl<P: Protocol> Serve for Route<P> {
             Box::pin(orders.follow_rotation(source.clone(), self.on_rotation, P::RENEWS)) as Task
         });
         let trial = Box::pin(upstream::trial(upstream())) as Task;
-        probes.chain(keeper).chain([trial]).chain(retiring).collect()
+        let sentinels =
+            self.upstream.settings.sentinel.iter().flat_map(|sentinel| 0..sentinel.endpoints.len());
+        let attending = sentinels.map(|seat| Box::pin(upstream::attend(upstream(), seat)) as Task);
+        probes.chain(attending).chain(keeper).chain([trial]).chain(retiring).collect()
     }
 
     fn wind_down(&self) {
@@ -95,6 +98,7 @@ impl<P: Protocol> Serve for Route<P> {
             links_by_generation: self.links(LinkState::Active),
             warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
             credential: self.source().map(|source| CredentialStatus::from(source.standing())),
+            sentinels: self.upstream.sentinels.as_ref().map(SentinelsStatus::from),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
     }

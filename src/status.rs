@@ -7,7 +7,7 @@ use attache_wire::ServerRole;
 use serde::Serialize;
 
 use crate::secret::{Standing, Warning};
-use crate::upstream::Seen;
+use crate::upstream::{Seen, SentinelSeen, Sentinels};
 
 /// The whole process.
 #[derive(Debug, Serialize)]
@@ -33,6 +33,9 @@ pub struct RouteStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_links_by_generation: Option<BTreeMap<u64, i64>>,
     pub credential: Option<CredentialStatus>,
+    /// Those who name the servers, where the route has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentinels: Option<SentinelsStatus>,
     pub endpoints: Vec<EndpointStatus>,
 }
 
@@ -71,10 +74,38 @@ impl Named {
     }
 }
 
+/// The Sentinels of a route.
+#[derive(Debug, Serialize)]
+pub struct SentinelsStatus {
+    /// Under which name they know the servers.
+    pub master: String,
+    /// What Attaché logs in to them with.
+    pub credential: Option<CredentialStatus>,
+    /// The primary by the report that counts, and how new that is.
+    pub primary: Option<String>,
+    pub epoch: Option<u64>,
+    pub endpoints: Vec<SentinelStatus>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SentinelStatus {
+    pub endpoint: String,
+    /// Whether its last answer was a report; `None` until the first.
+    pub up: Option<bool>,
+    pub primary: Option<String>,
+    pub epoch: Option<u64>,
+    /// Whether it will tell of a failover unasked.
+    pub announces: Option<bool>,
+    /// Why it has no report, or one that does not count.
+    pub cause: Option<&'static str>,
+    pub detail: Option<String>,
+    pub advice: Option<&'static str>,
+}
+
 #[derive(Debug, Serialize)]
 pub struct EndpointStatus {
     pub endpoint: String,
-    /// The server that has this place in a list of SRV records now.
+    /// The server that has this place in a list now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// `None` until the first probe.
@@ -111,6 +142,35 @@ impl From<Standing> for CredentialStatus {
                 .map(|problem| Named { name: problem.name(), text: problem.to_string() }),
             warnings: standing.warnings.iter().map(Named::warning).collect(),
             certificate_not_after: standing.certificate_not_after.map(since_1970),
+        }
+    }
+}
+
+impl From<&Sentinels> for SentinelsStatus {
+    fn from(sentinels: &Sentinels) -> Self {
+        let (seen, counts) = sentinels.seen();
+        Self {
+            master: sentinels.settings.master.clone(),
+            credential: sentinels.source.as_ref().map(|source| CredentialStatus::from(source.standing())),
+            primary: counts.as_ref().map(|report| report.primary.to_string()),
+            epoch: counts.map(|report| report.epoch),
+            endpoints: seen.into_iter().map(SentinelStatus::from).collect(),
+        }
+    }
+}
+
+impl From<SentinelSeen> for SentinelStatus {
+    fn from(seen: SentinelSeen) -> Self {
+        let SentinelSeen { endpoint, up, report, failure } = seen;
+        Self {
+            endpoint: endpoint.to_string(),
+            up,
+            primary: report.as_ref().map(|report| report.primary.to_string()),
+            epoch: report.as_ref().map(|report| report.epoch),
+            announces: report.map(|report| report.announces),
+            cause: failure.as_ref().map(|(cause, _)| cause.name()),
+            advice: failure.as_ref().map(|(cause, _)| cause.advice()),
+            detail: failure.map(|(_, detail)| detail).filter(|detail| !detail.is_empty()),
         }
     }
 }

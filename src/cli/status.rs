@@ -38,7 +38,9 @@ impl Status {
 }
 
 fn summary(status: &Value) -> String {
-    format!("{}\n\n{}\n{}", headline(status), routes(status), endpoints(status))
+    let tables = [routes(status), sentinels(status).unwrap_or_default(), endpoints(status)];
+    let tables = tables.iter().filter(|table| !table.is_empty()).cloned().collect::<Vec<_>>();
+    format!("{}\n\n{}", headline(status), tables.join("\n"))
 }
 
 fn headline(status: &Value) -> String {
@@ -90,6 +92,36 @@ fn credential(credential: &Value) -> String {
     let problem =
         credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
     format!("{generation}{rejected}{problem}")
+}
+
+/// Nothing where no route has any.
+fn sentinels(status: &Value) -> Option<String> {
+    let mut table = Table::default();
+    table.row(["ROUTE", "SENTINEL", "STATE", "CREDENTIAL", "PRIMARY"]);
+    let routes = list(&status["routes"]).iter().filter(|route| !route["sentinels"].is_null());
+    let mut rows = 0;
+    for (route, all) in routes.map(|route| (route, &route["sentinels"])) {
+        for sentinel in list(&all["endpoints"]) {
+            table.row([
+                text(&route["name"]),
+                text(&sentinel["endpoint"]),
+                state(sentinel),
+                credential(&all["credential"]),
+                reported(sentinel),
+            ]);
+            rows += 1;
+        }
+    }
+    (rows > 0).then(|| table.text())
+}
+
+/// Which primary it reports, or why it does not, or not that of the others.
+fn reported(sentinel: &Value) -> String {
+    let primary = sentinel["primary"].as_str();
+    let primary = primary.map(|primary| format!("{primary}, epoch {}", text(&sentinel["epoch"])));
+    let failure = ["cause", "detail"].map(|key| sentinel[key].as_str().map(str::to_owned));
+    let told: Vec<_> = [primary].into_iter().chain(failure).flatten().collect();
+    if told.is_empty() { "-".to_owned() } else { told.join(": ") }
 }
 
 fn endpoints(status: &Value) -> String {

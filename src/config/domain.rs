@@ -100,6 +100,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// In which zone each of them is, where that is told.
     pub zones: Vec<Option<String>>,
+    /// Those who name the servers, where the configuration does not.
+    pub sentinel: Option<Sentinel>,
     pub role: Role,
     pub tls: Tls,
     /// One attempt: resolving, connecting, TLS and login together.
@@ -108,6 +110,19 @@ pub struct Upstream {
     pub wait: Duration,
     /// How often every endpoint is probed; zero switches probing off.
     pub probe_interval: Duration,
+}
+
+/// Processes beside the servers that agree on which of them is the primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentinel {
+    pub endpoints: Vec<Endpoint>,
+    /// Under which name they know the servers.
+    pub master: String,
+    /// What Attaché logs in to them with; `None` means that it does not.
+    pub credential: Option<CredentialSource>,
+    pub tls: Tls,
+    /// How often each of them is asked even if it has announced nothing.
+    pub poll: Duration,
 }
 
 /// Which of the servers a session may use.
@@ -132,8 +147,8 @@ impl Role {
     }
 }
 
-/// So many servers of a list of SRV records are used. Each is probed and has metrics of its own, whose labels are
-/// fixed at the start; a database has a primary and a handful of replicas.
+/// So many servers of a list are used. Each is probed and has metrics of its own, whose labels are fixed at the start; a
+/// database has a primary and a handful of replicas.
 pub const MOST_MEMBERS: usize = 8;
 
 /// One address of the database.
@@ -144,9 +159,10 @@ pub enum Endpoint {
         port: u16,
     },
     Unix(PathBuf),
-    /// The server that has this position in a list of SRV records, while there is one.
+    /// The server that has this position in a list, while there is one.
     Member {
-        srv: String,
+        /// The name of the SRV records, or that under which Sentinels know the servers.
+        list: String,
         position: usize,
     },
 }
@@ -159,12 +175,17 @@ impl Upstream {
         (self.endpoints, self.zones) = all.into_iter().unzip();
     }
 
-    /// The name of the SRV records that list the servers, where they do.
-    pub fn srv(&self) -> Option<&str> {
+    /// The name of the list that the servers are on, where the configuration does not name them.
+    pub fn list(&self) -> Option<&str> {
         match self.endpoints.first()? {
-            Endpoint::Member { srv, .. } => Some(srv),
+            Endpoint::Member { list, .. } => Some(list),
             Endpoint::Tcp { .. } | Endpoint::Unix(_) => None,
         }
+    }
+
+    /// The name of the SRV records that list the servers, where they do.
+    pub fn srv(&self) -> Option<&str> {
+        self.list().filter(|_| self.sentinel.is_none())
     }
 }
 
@@ -174,7 +195,7 @@ impl fmt::Display for Endpoint {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Member { srv, position } => write!(f, "{srv}#{}", position + 1),
+            Self::Member { list, position } => write!(f, "{list}#{}", position + 1),
         }
     }
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `parse` | text of a file to values and their lines |
 //! | `layer` | files, environment and flags, laid over each other |
-//! | `keys`, `route`, `pool` | declare every key where they read it |
+//! | `keys`, `route`, `tls`, `pool`, `sentinel` | declare every key where they read it |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
 //! | `note`, `schema`, `document` | schema and documentation from the same declarations |
@@ -34,6 +34,8 @@ mod pool;
 mod reader;
 mod route;
 mod schema;
+mod sentinel;
+mod tls;
 
 pub use complaint::{Complaint, Complaints};
 pub use domain::*;
@@ -63,6 +65,9 @@ pub struct Elsewhere<'a> {
     /// YAML, or the JSON that is YAML too.
     pub text: &'a str,
 }
+
+/// The key under which Sentinels stand in the place of endpoints.
+const SENTINEL: &str = "sentinel";
 /// The environment variable that says in which zone the process runs.
 const ZONE: &str = "ATTACHE_ZONE";
 
@@ -80,6 +85,8 @@ pub struct ProtocolFacts {
     pub has_roles: bool,
     /// What may be done with links beside the session that they were opened for.
     pub keeps: Keeps,
+    /// The port of a Sentinel whose address names none; `None` where there are no Sentinels.
+    pub sentinel_port: Option<u16>,
     /// Whether the protocol accepts these options; the text says what it does not accept, and holds no values.
     pub check_options: fn(&Value) -> Result<(), String>,
     pub options_schema: fn() -> schemars::Schema,

@@ -218,6 +218,15 @@ impl<'r, 'a> Section<'r, 'a> {
         }
     }
 
+    /// Complains about a key that is there, beside one of those, declared before it, that it cannot be used with.
+    pub(super) fn complain_of_company(&self, name: &str, others: &[&str]) {
+        let is_there =
+            |other: &&&str| self.has(other) && self.seen.borrow().iter().any(|seen| seen == **other);
+        if let Some(other) = others.iter().find(is_there).filter(|_| self.has(name)) {
+            self.complain(name, format!("cannot be used together with {other}"), "remove one of them");
+        }
+    }
+
     /// The path as seen from the folder of the file in which `name` says it.
     pub(super) fn resolve(&self, name: &str, path: &Path) -> PathBuf {
         let place = self.reader.place(&self.join(name));
@@ -311,19 +320,20 @@ impl Key<'_, '_, '_> {
         self.section.complain_of_absence("", reason, hint.unwrap_or_default());
     }
 
-    /// The value of this key or of `other`: one of them must be there, and not both. The one that is declared first
-    /// is missed, the one that is declared second is too much.
-    pub(super) fn required_unless<T: 'static>(self, other: &'static str, kind: &Kind<T>) -> Option<T> {
-        let is_second = self.section.seen.borrow().iter().any(|name| name == other);
-        match (self.section.has(self.name), self.section.has(other), is_second) {
-            (false, false, false) => self.complain_that_it_is_missing(),
-            (true, true, true) => {
-                let reason = format!("cannot be used together with {other}");
-                self.section.complain(self.name, reason, "remove one of them");
-            }
-            _ => {}
+    /// The value of this key: it or one of `others` must be there, and no two of them. The one that is declared first is
+    /// missed, those that are declared later are too much.
+    pub(super) fn required_unless<T: 'static>(
+        self,
+        others: &'static [&'static str],
+        kind: &Kind<T>,
+    ) -> Option<T> {
+        let section = self.section;
+        let is_first = !section.seen.borrow().iter().any(|name| others.contains(&name.as_str()));
+        section.complain_of_company(self.name, others);
+        if is_first && !section.has(self.name) && !others.iter().any(|other| section.has(other)) {
+            self.complain_that_it_is_missing();
         }
-        self.declare(kind, Presence::RequiredUnless(other))
+        self.declare(kind, Presence::RequiredUnless(others))
     }
 
     /// The value, where there is one.

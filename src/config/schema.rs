@@ -53,8 +53,9 @@ fn place(root: &mut Value, note: &Note, notes: &[Note]) {
     if matches!(note.presence, Presence::Required | Presence::Named) {
         require(root, parent, name, notes);
     }
-    if let Presence::RequiredUnless(other) = note.presence {
-        at(root, parent)["oneOf"] = json!([{"required": [other]}, {"required": [name]}]);
+    if let Presence::RequiredUnless(others) = note.presence {
+        let one_of = others.iter().copied().chain([name]).map(|key| json!({"required": [key]}));
+        at(root, parent)["oneOf"] = one_of.collect();
         require_section(root, parent, notes);
     }
 }

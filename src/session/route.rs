@@ -31,10 +31,17 @@ pub struct Route<P: Protocol> {
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, resolver, metrics, ids, errands, orders } = shared;
+        let RouteParts { source, of_sentinels, resolver, metrics, ids, errands, orders } = shared;
         let protocol = Arc::new(protocol);
-        let upstream =
-            Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics), orders);
+        let upstream = Upstream::new(
+            Arc::clone(&protocol),
+            config,
+            source,
+            of_sentinels,
+            resolver,
+            Arc::clone(&metrics),
+            orders,
+        );
         Self {
             name: config.name.clone(),
             protocol,
@@ -59,6 +66,8 @@ impl<P: Protocol> Route<P> {
 /// What a route is given by the house.
 pub struct RouteParts {
     pub source: Option<Source>,
+    /// That of the credential for its Sentinels.
+    pub of_sentinels: Option<Source>,
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub ids: Arc<Ids>,

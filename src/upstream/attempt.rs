@@ -67,6 +67,7 @@ impl<P: Protocol> Upstream<P> {
     fn tell_role(&self, index: usize, opened: Option<&Opened<P>>) {
         if let Some(opened) = opened
             && let Some(role) = self.health.counts_as(index)
+            && self.takes_place(&opened.origin, &opened.way.place)
         {
             self.orders.heard_role(&opened.way.place, self.settings.role, role);
         }
@@ -218,10 +219,7 @@ impl<P: Protocol> Upstream<P> {
         if self.settings.tls.mode == TlsMode::Off {
             return Ok(None);
         }
-        let name = self.certificate_name(host)?.trim_end_matches('.').to_owned();
-        let name = ServerName::try_from(name.clone()).map_err(|_| {
-            Trouble::new(Cause::TlsSetup, format!("{name} cannot be the name in a certificate"))
-        })?;
+        let name = server_name(self.certificate_name(host)?)?;
         Ok(Some(TlsClient { config: self.tls_config(material)?, name }))
     }
 
@@ -258,6 +256,13 @@ impl<P: Protocol> Upstream<P> {
         *cached = Some(Cached { generation, read_at: Instant::now(), config: Arc::clone(&config) });
         Ok(config)
     }
+}
+
+/// A host as its certificate has it.
+pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, Trouble> {
+    let name = host.trim_end_matches('.').to_owned();
+    ServerName::try_from(name.clone())
+        .map_err(|_| Trouble::new(Cause::TlsSetup, format!("{name} cannot be the name in a certificate")))
 }
 
 /// How far an attempt has come, and until when it may go on.

@@ -148,7 +148,7 @@ impl<P: Protocol> Upstream<P> {
     /// greets like this.
     fn is_first_choice(&self, index: usize, greeting: &P::Greeting) -> bool {
         let order = self.order_favouring(index);
-        let first = self.health.candidates(&order).into_iter().next();
+        let first = self.candidates(&order).into_iter().next();
         first.is_some_and(|first| {
             first.index == index
                 && first.wanted.admits(self.protocol.role(greeting))

@@ -180,6 +180,7 @@ fn matches(pattern: &str, text: &str) -> bool {
     };
     match pattern {
         "^[-_a-z0-9]{1,63}$" => is_of(text, "-_", 63),
+        "^[-._a-zA-Z0-9]{1,100}$" => is_of(&text.to_lowercase(), "-._", 100),
         "^[-._a-zA-Z0-9]{1,253}$" => is_of(&text.to_lowercase(), "-._", 253),
         "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$|^0$" => {
             text == "0" || text.parse::<jiff::SignedDuration>().is_ok()

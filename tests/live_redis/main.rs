@@ -7,12 +7,16 @@
 mod house;
 mod raw;
 mod servers;
+mod upstream;
 
 mod cli;
+mod cluster;
 mod endings;
 mod errors;
 mod pipelines;
 mod renewal;
+mod roles;
 mod rotation;
 mod scripted;
+mod sentinel;
 mod sessions;

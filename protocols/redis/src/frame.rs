@@ -116,6 +116,18 @@ pub(crate) fn elements(frame: &[u8]) -> Option<Vec<OwnedFrame>> {
     }
 }
 
+/// The elements of an array within another.
+pub(crate) fn elements_of(frame: &OwnedFrame) -> Option<&[OwnedFrame]> {
+    match frame {
+        OwnedFrame::Array(elements) => Some(elements),
+        OwnedFrame::BulkString(_)
+        | OwnedFrame::SimpleString(_)
+        | OwnedFrame::Error(_)
+        | OwnedFrame::Integer(_)
+        | OwnedFrame::Null => None,
+    }
+}
+
 /// The octets of a string.
 pub(crate) fn text(frame: &OwnedFrame) -> Option<&[u8]> {
     match frame {

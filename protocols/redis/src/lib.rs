@@ -22,6 +22,7 @@
 //! | `watch`, `tally`, `subscriptions` | what is outstanding |
 //! | `reopen`, `intent` | the one command for which the relay pauses |
 //! | `relogin` | what the server gets in its place |
+//! | `sentinel`, `sentinel_report` | which servers there are, where Sentinels know it |
 //! | `frame` | whole frames, bounded |
 //! | `access` | what a URL says, and how clients are led to us |
 
@@ -46,13 +47,15 @@ mod replies;
 mod requests;
 mod role;
 mod scan;
+mod sentinel;
+mod sentinel_report;
 mod subscriptions;
 mod tally;
 mod watch;
 
 use attache_wire::{
     Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol,
-    Relay, ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
+    Relay, Report, ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
 };
 use bytes::BytesMut;
 
@@ -96,6 +99,7 @@ impl Protocol for Redis {
 
     // RESET leaves more behind than it says, and a server before version 6.2 has none: a link serves one client.
     const KEEPS: Keeps = Keeps::Warm;
+    const SENTINEL_PORT: Option<u16> = Some(26379);
 
     const RENEWS: bool = true;
 
@@ -217,6 +221,14 @@ impl Protocol for Redis {
 
     fn ping(&self) -> Option<Ping> {
         Some(Box::new(ping::Ping::default()))
+    }
+
+    fn ask_sentinel(master: &str, terms: Option<Terms>) -> Option<Boxed<Option<Report>>> {
+        Some(Box::new(sentinel::Asking::new(master, terms)))
+    }
+
+    fn heed_sentinel(master: &str) -> Option<Boxed<()>> {
+        Some(Box::new(sentinel::Heeding::new(master)))
     }
 
     fn ticket(&self, _greeting: &Greeting) -> Option<Vec<u8>> {

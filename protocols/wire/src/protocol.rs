@@ -12,6 +12,7 @@ use crate::credential::Credential;
 use crate::fault::{Fault, Rejection};
 use crate::machine::{Boxed, Machine, Step, Turn};
 use crate::refusal::{Moment, Notice};
+use crate::sentinel::Report;
 use crate::watch::{Passage, Relay, Watch};
 
 /// A round trip to a server.
@@ -34,6 +35,8 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     const KEEPS: Keeps = Keeps::Nothing;
     /// Whether a session that lives can be logged in again with another credential, unseen by its client.
     const RENEWS: bool = false;
+    /// The port of a Sentinel whose address names none; `None` where the protocol has no Sentinels.
+    const SENTINEL_PORT: Option<u16> = None;
 
     /// The route's `options`: the protocol's own settings.
     type Options: DeserializeOwned + Serialize + JsonSchema + Default + Send + 'static;
@@ -195,6 +198,21 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// Asks a server that is logged in for a sign of life: one question, one answer. `None` where the protocol
     /// has no question that changes nothing.
     fn ping(&self) -> Option<Ping> {
+        None
+    }
+
+    /// Asks a Sentinel for the servers that it knows under the name `master`, and to say when their primary changes. A
+    /// new link is logged in on `terms`; without them, it is one on which the Sentinel was asked before. There is no
+    /// report where it knows no such name. `None` where the protocol has no Sentinels.
+    fn ask_sentinel(master: &str, terms: Option<Terms>) -> Option<Boxed<Option<Report>>> {
+        let _ = (master, terms);
+        None
+    }
+
+    /// Reads what a Sentinel says that was asked before, until it says that this primary has changed. A machine that is
+    /// dropped in the midst of it leaves the link as it should be. `None` where the protocol has no Sentinels.
+    fn heed_sentinel(master: &str) -> Option<Boxed<()>> {
+        let _ = master;
         None
     }
 

@@ -70,6 +70,7 @@ impl House {
         let endpoints: Vec<_> = route.upstream.endpoints.iter().map(ToString::to_string).collect();
         let parts = RouteParts {
             source,
+            of_sentinels: None,
             resolver: Resolver::from_system(),
             metrics: Arc::new(Metrics::new().route(ROUTE, &endpoints)),
             ids: Arc::new(Ids::new()),

@@ -20,7 +20,7 @@ use crate::ports::{self, Port};
 use crate::scratch;
 use crate::skip::{Missing, StartError};
 use crate::tools;
-use crate::wait::within;
+use crate::wait::{eventually, within};
 
 const PROGRAM: &str = "/usr/bin/redis-server";
 /// A healthy machine takes a tenth of a second, a loaded one many times that.
@@ -31,8 +31,8 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 const PORT_TRIES: usize = 5;
 
 /// Whom the tests administer the server as. Only they know it, and only on loopback.
-const ADMIN: &str = "admin";
-const ADMIN_PASSWORD: &str = "of-the-tests-alone";
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const ADMIN_PASSWORD: &str = "of-the-tests-alone";
 
 #[derive(Debug)]
 pub struct Redis {
@@ -40,18 +40,45 @@ pub struct Redis {
     tls: Port,
     child: Option<(Child, Keeper)>,
     folder: TempDir,
+    /// Lines of its configuration beside the usual ones.
+    more: String,
 }
 
 impl Redis {
     /// A fresh server, running and ready, with a certificate of this authority.
     pub fn start(pki: &Pki) -> Result<Redis, StartError> {
+        Redis::start_with(pki, String::new())
+    }
+
+    /// One that other servers may replicate over TLS, or that replicates this one.
+    pub fn replicating(pki: &Pki, primary: Option<&Redis>) -> Result<Redis, StartError> {
+        let more = format!(
+            "tls-replication yes\nmasteruser {ADMIN}\nmasterauth {ADMIN_PASSWORD}\nrepl-diskless-sync-delay 0\n"
+        );
+        let of = |primary: &Redis| format!("replicaof 127.0.0.1 {}\n", primary.tls_port());
+        let server = Redis::start_with(pki, more + &primary.map(of).unwrap_or_default())?;
+        if primary.is_some() {
+            let is_connected =
+                || server.command(&["INFO", "replication"]).contains("master_link_status:up").then_some(());
+            eventually("the replica to follow", START_DEADLINE, is_connected);
+        }
+        Ok(server)
+    }
+
+    /// A node that is a cluster by itself, without slots.
+    pub fn cluster(pki: &Pki) -> Result<Redis, StartError> {
+        let bus = ports::reserve();
+        Redis::start_with(pki, format!("cluster-enabled yes\ncluster-port {}\n", bus.number()))
+    }
+
+    fn start_with(pki: &Pki, more: String) -> Result<Redis, StartError> {
         if !Path::new(PROGRAM).exists() {
             return Err(Missing("redis-server".to_owned()).into());
         }
         let folder = scratch::folder("redis");
         prepare(folder.path(), pki).map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
         let (plain, tls) = (ports::reserve(), ports::reserve());
-        let mut server = Redis { plain, tls, child: None, folder };
+        let mut server = Redis { plain, tls, child: None, folder, more };
         server.run_on_free_ports().map_err(StartError::Failed)?;
         Ok(server)
     }
@@ -100,6 +127,20 @@ impl Redis {
         if let Some((child, _keeper)) = self.child.take() {
             end(child);
         }
+    }
+
+    /// It neither answers nor ends its connections, as a machine that has stopped, until it is thawed.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let (child, _) = self.child.as_ref().expect("the server is running");
+        kill_process(Pid::from_child(child), signal).expect("our own child takes signals");
     }
 
     /// Starts a stopped server on its old ports, with the accounts that were saved and no data.
@@ -171,7 +212,7 @@ impl Redis {
         let at = |name: &str| -> PathBuf { self.folder.path().join(name) };
         format!(
             "bind 127.0.0.1\nport {}\ntls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\ndir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n",
+             tls-auth-clients no\ndir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n{}",
             self.port(),
             self.tls_port(),
             at("server.crt").display(),
@@ -179,6 +220,7 @@ impl Redis {
             at("ca.crt").display(),
             self.folder.path().display(),
             at("users.acl").display(),
+            self.more,
         )
     }
 }
@@ -190,17 +232,22 @@ impl Drop for Redis {
     }
 }
 
-fn prepare(folder: &Path, pki: &Pki) -> std::io::Result<()> {
+/// What every server of this family is given.
+pub(crate) fn certify(folder: &Path, pki: &Pki) -> std::io::Result<()> {
     let pair = pki.server();
     fs::write(folder.join("server.crt"), &pair.cert_pem)?;
     fs::write(folder.join("server.key"), &pair.key_pem)?;
     scratch::set_mode(&folder.join("server.key"), 0o600);
-    fs::write(folder.join("ca.crt"), pki.ca_pem())?;
+    fs::write(folder.join("ca.crt"), pki.ca_pem())
+}
+
+fn prepare(folder: &Path, pki: &Pki) -> std::io::Result<()> {
+    certify(folder, pki)?;
     let users = format!("user default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n");
     fs::write(folder.join("users.acl"), users)
 }
 
-fn end(mut child: Child) {
+pub(crate) fn end(mut child: Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
