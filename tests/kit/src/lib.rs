@@ -7,6 +7,7 @@
 //!
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod chance;
 pub mod container;
 pub mod dns;
 pub mod fault;
@@ -30,6 +31,7 @@ mod template;
 pub mod tools;
 pub mod wait;
 
+pub use chance::Chance;
 pub use fault::{Direction, Fault, Relay};
 pub use metrics::Metrics;
 pub use mounted::Mounted;
