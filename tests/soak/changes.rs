@@ -33,6 +33,7 @@ impl<'a, G: Ground> Credential<'a, G> {
         Credential { world, ground, house, user: 0, number: 0 }
     }
 
+    /// Until the world is over. At the end database and Secret agree, and that has been noticed.
     pub fn play(&mut self, chance: Chance) {
         let mut deck = script::changes(chance, G::REFUSES);
         while !self.world.is_over() {
@@ -40,6 +41,9 @@ impl<'a, G: Ground> Credential<'a, G> {
             let change = deck.draw()(&mut deck.chance);
             self.make(change);
         }
+        // One that was refused before is tried again in its own time; a new one at once.
+        self.password(First::Server, Duration::ZERO, None);
+        self.wait_until_accepted();
     }
 
     fn make(&mut self, change: Change) {
@@ -110,7 +114,7 @@ impl<'a, G: Ground> Credential<'a, G> {
         self.change_folder();
     }
 
-    pub fn wait_until_accepted(&self) {
+    fn wait_until_accepted(&self) {
         let accepted = || {
             let credential = self.house.credential();
             (credential["state"] == "ok" && credential["generation"] == credential["generation_in_use"])

@@ -47,9 +47,7 @@ pub fn soak<G: Ground>(plan: &Plan, start: impl FnOnce() -> Option<G>) -> Option
         scope.spawn(move || guarded("the load", &mut || load::work::<G::Driver>(world, house.addr())));
         scope.spawn(move || {
             guarded("the credential's script", &mut || {
-                let mut credential = Credential::new(world, ground, house);
-                credential.play(changes.clone());
-                credential.wait_until_accepted();
+                Credential::new(world, ground, house).play(changes.clone());
             });
         });
         scope.spawn(move || {
