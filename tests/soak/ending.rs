@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::ground::{Ground, SECRET};
 use crate::house::{House, SOON};
+use crate::judge::Excuse;
 use crate::load::World;
 use crate::report::{Report, Size};
 
@@ -34,6 +35,7 @@ pub fn check<G: Ground>(report: &mut Report, house: &House, world: &World, groun
     }
     nothing_is_counted_any_more(house, world);
     what_ended_is_counted_once(house, world);
+    whoever_was_retired_was_told(house, world);
     for name in
         ["attache_credential_generation", "attache_login_retries_total", "attache_logins_withheld_total"]
     {
@@ -83,6 +85,15 @@ fn what_ended_is_counted_once(house: &House, world: &World) {
     };
     if within(SOON, || (told() == [seen, seen]).then_some(())).is_none() {
         world.complain(format!("{seen} sessions were begun, so many logged and counted: {:?}", told()));
+    }
+}
+
+/// Some drivers do not hear it.
+fn whoever_was_retired_was_told(house: &House, world: &World) {
+    let excused = world.tally.lock().unwrap().count(Excuse::Retired);
+    let told = house.attache().count(|line| line["result"] == "credential_rotated") as u64;
+    if excused > told {
+        world.complain(format!("{excused} sessions say that they were retired, but {told} were"));
     }
 }
 

@@ -17,6 +17,9 @@ const EARLY: Duration = Duration::from_secs(1);
 /// The words that end a session whose password has changed, where the route wants that.
 const ROTATED: &str = "the credential was rotated";
 
+/// What a driver says that has not heard them: at the end as many such sessions must be in the log.
+pub const UNHEARD: &str = "closed, with words that the driver did not hear";
+
 /// An operation that failed.
 #[derive(Debug, Clone)]
 pub struct Attempt {
@@ -55,12 +58,13 @@ pub fn excuse(attempt: &Attempt, spells: &[Spell], retires: bool) -> Option<Excu
     let barred = || barred(attempt, spells).then_some(Excuse::Barred);
     let lost = || cut(attempt.well, attempt.to, spells).then_some(Excuse::Cut);
     let lost_at_the_end = || cut(attempt.to, attempt.to, spells).then_some(Excuse::Cut);
-    let retired = || (retires && attempt.told.contains(ROTATED)).then_some(Excuse::Retired);
+    let told = |words| attempt.told.contains(words);
+    let retired = || (retires && (told(ROTATED) || told(UNHEARD))).then_some(Excuse::Retired);
     match attempt.what {
         Kind::Connecting => barred(),
         Kind::FirstAnswer => lost_at_the_end().or_else(barred),
-        Kind::Operation | Kind::Goodbye => retired().or_else(lost),
-        Kind::Relogin => retired().or_else(lost).or_else(barred),
+        Kind::Operation | Kind::Goodbye => lost().or_else(retired),
+        Kind::Relogin => lost().or_else(retired).or_else(barred),
     }
 }
 

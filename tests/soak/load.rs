@@ -36,6 +36,8 @@ pub trait Driver: Sized {
     async fn operate(&mut self, number: usize, act: &str) -> Result<(), Trouble>;
     async fn relogin(&mut self) -> Result<(), Trouble>;
     async fn leave(self);
+    /// Without a word, as a process that dies.
+    fn vanish(self) {}
 }
 
 /// What went wrong with an operation.
@@ -134,7 +136,7 @@ impl World {
         }
     }
 
-    fn name_of_an_act(&self) -> String {
+    pub fn name_of_an_act(&self) -> String {
         format!("act-{}", self.acts.fetch_add(1, Ordering::Relaxed))
     }
 

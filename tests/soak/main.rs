@@ -13,6 +13,7 @@
 
 mod changes;
 mod ending;
+mod faults;
 mod ground;
 mod house;
 mod judge;

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use attache_kit::{Encryption, Pki, Postgres, Relay, Setup, Stop, Version, available, eventually};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
 use crate::ground::{Ground, USERS, password};
 use crate::house::SOON;
+use crate::judge::UNHEARD;
 use crate::load::{Driver, Trouble, same};
 use crate::script::Stopping;
 
@@ -126,26 +128,29 @@ impl Ground for Cluster {
 
 pub struct Session {
     client: Client,
-    /// How the connection ended.
-    connection: JoinHandle<Result<(), Error>>,
+    /// How the connection ended, until somebody has asked.
+    connection: Option<JoinHandle<Result<(), Error>>>,
     token: String,
 }
 
 impl Session {
     /// What the server said when it ended the session is told by the connection, not by the client.
     async fn told(&mut self, error: Error) -> Trouble {
-        const LAST_WORDS: Duration = Duration::from_secs(1);
+        const LAST_WORDS: Duration = Duration::from_secs(5);
         if error.code() == Some(&SqlState::UNIQUE_VIOLATION) {
             return Trouble::Wrong(format!("carried out twice: {error:?}"));
         }
-        let ending = if self.client.is_closed() && !self.connection.is_finished() {
-            tokio::time::timeout(LAST_WORDS, &mut self.connection).await.ok()
-        } else if self.connection.is_finished() {
-            Some((&mut self.connection).await)
-        } else {
-            None
-        };
-        Trouble::Failed(format!("{error:?}; the connection: {ending:?}"))
+        if !self.client.is_closed() {
+            return Trouble::failed(error);
+        }
+        let Some(connection) = self.connection.take() else { return Trouble::failed(error) };
+        let ending =
+            timeout(LAST_WORDS, connection).await.expect("a closed client's connection ends").unwrap();
+        match ending {
+            // The driver closes its statements by itself, and takes the last words for the answer to that.
+            Err(closed) if closed.is_closed() => Trouble::Failed(UNHEARD.to_owned()),
+            ending => Trouble::Failed(format!("{error:?}; the connection: {ending:?}")),
+        }
     }
 
     async fn tried(&mut self, number: usize, act: &str) -> Result<Result<(), Trouble>, Error> {
@@ -188,7 +193,7 @@ impl Driver for Session {
         let mut config = Config::new();
         config.host(addr.ip().to_string()).port(addr.port()).user("nobody").dbname("soak");
         let (client, connection) = config.connect(NoTls).await.map_err(Trouble::failed)?;
-        let connection = tokio::spawn(connection);
+        let connection = Some(tokio::spawn(connection));
         Ok(Session { client, connection, token: token.to_owned() })
     }
 
@@ -221,6 +226,11 @@ impl Driver for Session {
 
     async fn leave(self) {
         drop(self.client);
-        let _ = self.connection.await;
+        if let Some(connection) = self.connection {
+            let _ = connection.await;
+        }
+    }
+    fn vanish(self) {
+        self.connection.inspect(JoinHandle::abort);
     }
 }

@@ -42,8 +42,9 @@ impl Tally {
     pub fn fail(&mut self, attempt: Attempt) {
         self.failures.push(attempt);
     }
-    pub fn excuses(&self) -> u64 {
-        self.excused.values().sum()
+
+    pub fn count(&self, excuse: Excuse) -> u64 {
+        self.excused.get(&excuse).copied().unwrap_or_default()
     }
 }
 

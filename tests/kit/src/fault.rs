@@ -148,6 +148,12 @@ impl Relay {
         self.connections_so_far().iter().filter(|connection| connection.is_live()).count()
     }
 
+    /// How many bytes have passed on each live connection: to the server, and to the client.
+    pub fn carried(&self) -> Vec<(u64, u64)> {
+        let live = self.connections_so_far().into_iter().filter(|connection| connection.is_live());
+        live.map(|connection| connection.carried()).collect()
+    }
+
     /// What went through in that direction, all connections in the order of their coming. Of each the
     /// first MiB is kept.
     pub fn sent(&self, direction: Direction) -> Vec<u8> {

@@ -72,6 +72,10 @@ impl Connection {
         self.recorded(direction).bytes.clone()
     }
 
+    pub(super) fn carried(&self) -> (u64, u64) {
+        (self.recorded(Direction::ToServer).total, self.recorded(Direction::ToClient).total)
+    }
+
     /// Both sides get a reset: with no linger, closing discards instead of finishing. Closing happens when
     /// the copying threads let go, so they are woken by the end of reading, which sends nothing.
     pub(super) fn reset(&self) {
