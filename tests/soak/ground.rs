@@ -44,6 +44,12 @@ pub trait Ground: Sync + Sized {
     /// Gives a user this password and no other.
     fn password(&self, user: &str, password: &str);
 
+    /// What the page of runbooks has an administrator say to the server.
+    fn administer(&self, commands: &str);
+
+    /// Another account, which may do what the clients do.
+    fn account(&self, user: &str, password: &str);
+
     /// Stops the primary, and starts it again after what `meanwhile` does.
     fn restart(&self, how: Stopping, meanwhile: &mut dyn FnMut());
 
@@ -52,8 +58,13 @@ pub trait Ground: Sync + Sized {
 
     fn renew_certificate(&self);
 
-    /// How many sessions the users have on the servers.
-    fn sessions(&self) -> usize;
+    /// How many sessions a user has on the servers.
+    fn sessions_of(&self, user: &str) -> usize;
+
+    /// How many sessions the two users have.
+    fn sessions(&self) -> usize {
+        USERS.iter().map(|user| self.sessions_of(user)).sum()
+    }
 
     fn endpoints(&self) -> Vec<SocketAddr> {
         self.relays().iter().map(Relay::addr).collect()

@@ -38,6 +38,11 @@ impl Settings {
         Settings { pool, retires: false, turned: false, connect_timeout, max_sessions: 100, spare: false }
     }
 
+    /// Sessions of an old password are ended within seconds.
+    pub fn retiring() -> Settings {
+        Settings { retires: true, ..Settings::plain() }
+    }
+
     pub fn drawn<G: Ground>(chance: &mut Chance) -> Settings {
         Settings {
             pool: chance.pick(G::POOLS),

@@ -104,8 +104,10 @@ pub struct World {
     pub tally: Mutex<Tally>,
     /// Whether the route ends sessions of old passwords.
     pub retires: AtomicBool,
-    acts: AtomicU64,
 }
+
+/// Over all worlds: several may follow each other on one server.
+static ACTS: AtomicU64 = AtomicU64::new(0);
 
 impl World {
     pub fn new() -> World {
@@ -114,8 +116,12 @@ impl World {
             over: AtomicBool::new(false),
             tally: Mutex::default(),
             retires: AtomicBool::new(false),
-            acts: AtomicU64::new(0),
         }
+    }
+
+    /// Ends the world when it is dropped: a test that breaks off must not leave clients at work.
+    pub fn ended_by_drop(&self) -> impl Drop + use<'_> {
+        Ending(self)
     }
 
     pub fn is_over(&self) -> bool {
@@ -137,7 +143,7 @@ impl World {
     }
 
     pub fn name_of_an_act(&self) -> String {
-        format!("act-{}", self.acts.fetch_add(1, Ordering::Relaxed))
+        format!("act-{}", ACTS.fetch_add(1, Ordering::Relaxed))
     }
 
     /// Takes note of an operation. `false` where the session is of no more use.
@@ -163,6 +169,14 @@ impl World {
             }
         }
         false
+    }
+}
+
+struct Ending<'a>(&'a World);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.over.store(true, Ordering::SeqCst);
     }
 }
 

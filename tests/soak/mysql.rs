@@ -77,6 +77,17 @@ impl Ground for Servers {
         }
     }
 
+    fn administer(&self, commands: &str) {
+        self.servers().all.iter().for_each(|server| drop(server.sql(commands)));
+    }
+
+    fn account(&self, user: &str, password: &str) {
+        for server in &self.servers().all {
+            server.user(user, password, server.flavour().plugin(), Require::Nothing);
+            server.sql(&format!("GRANT ALL ON soak.* TO {user}"));
+        }
+    }
+
     fn restart(&self, how: Stopping, meanwhile: &mut dyn FnMut()) {
         let mut servers = self.servers();
         let primary = servers.primary;
@@ -109,9 +120,8 @@ impl Ground for Servers {
         servers.all.iter().for_each(|server| server.install_certificate(&self.pki.server()));
     }
 
-    fn sessions(&self) -> usize {
-        let servers = self.servers();
-        servers.all.iter().flat_map(|server| USERS.map(|user| server.sessions_of(user))).sum()
+    fn sessions_of(&self, user: &str) -> usize {
+        self.servers().all.iter().map(|server| server.sessions_of(user)).sum()
     }
 }
 

@@ -88,6 +88,15 @@ impl Ground for Cluster {
         self.servers().primary().password(user, password, Encryption::Scram);
     }
 
+    fn administer(&self, commands: &str) {
+        self.servers().primary().sql_in("soak", commands);
+    }
+
+    fn account(&self, user: &str, password: &str) {
+        self.servers().primary().role(user, password, Encryption::Scram);
+        self.administer(&format!("GRANT ALL ON acts TO {user}"));
+    }
+
     fn restart(&self, how: Stopping, meanwhile: &mut dyn FnMut()) {
         let mut servers = self.servers();
         servers.primary().stop(match how {
@@ -120,9 +129,8 @@ impl Ground for Cluster {
         servers.all.iter().for_each(|server| server.install_certificate(&self.pki.server()));
     }
 
-    fn sessions(&self) -> usize {
-        let mut servers = self.servers();
-        USERS.map(|user| servers.primary().sessions_of(user)).iter().sum()
+    fn sessions_of(&self, user: &str) -> usize {
+        self.servers().primary().sessions_of(user)
     }
 }
 

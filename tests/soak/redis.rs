@@ -34,6 +34,7 @@ impl Servers {
             let server = available(attache_kit::Redis::start(&pki))?;
             server.user(FOLLOWER.0, FOLLOWER.1);
             USERS.iter().for_each(|user| server.user(user, &password(0)));
+            server.command(&["ACL", "SAVE"]);
             server.command(&["CONFIG", "SET", "masteruser", FOLLOWER.0, "masterauth", FOLLOWER.1]);
             // A moment is enough: nothing is large.
             server.command(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
@@ -90,6 +91,18 @@ impl Ground for Servers {
         }
     }
 
+    fn administer(&self, commands: &str) {
+        let servers = self.servers();
+        for line in commands.lines() {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            servers.all.iter().for_each(|server| drop(server.command(&words)));
+        }
+    }
+
+    fn account(&self, user: &str, password: &str) {
+        self.password(user, password);
+    }
+
     fn restart(&self, how: Stopping, meanwhile: &mut dyn FnMut()) {
         let mut servers = self.servers();
         let primary = servers.primary;
@@ -124,15 +137,14 @@ impl Ground for Servers {
         }
     }
 
-    fn sessions(&self) -> usize {
-        let servers = self.servers();
-        servers.all.iter().map(sessions_on).sum()
+    fn sessions_of(&self, user: &str) -> usize {
+        self.servers().all.iter().map(|server| sessions_on(server, user)).sum()
     }
 }
 
-pub fn sessions_on(server: &attache_kit::Redis) -> usize {
-    let clients = server.command(&["CLIENT", "LIST"]);
-    clients.lines().filter(|line| USERS.iter().any(|user| line.contains(&format!("user={user} ")))).count()
+pub fn sessions_on(server: &attache_kit::Redis, user: &str) -> usize {
+    let user = format!("user={user} ");
+    server.command(&["CLIENT", "LIST"]).lines().filter(|line| line.contains(&user)).count()
 }
 
 pub struct Session {

@@ -64,6 +64,12 @@ impl Ground for Server {
 
     fn password(&self, _: &str, _: &str) {}
 
+    fn administer(&self, _: &str) {
+        unreachable!("the page has nothing to say to the server")
+    }
+
+    fn account(&self, _: &str, _: &str) {}
+
     fn restart(&self, how: Stopping, meanwhile: &mut dyn FnMut()) {
         let mut server = self.server();
         match how {
@@ -85,8 +91,8 @@ impl Ground for Server {
         self.server().command(&["CONFIG", "SET", "tls-cert-file", cert, "tls-key-file", key]);
     }
 
-    fn sessions(&self) -> usize {
-        crate::redis::sessions_on(&self.server())
+    fn sessions_of(&self, user: &str) -> usize {
+        crate::redis::sessions_on(&self.server(), user)
     }
 }
 
