@@ -172,6 +172,6 @@ impl Plot {
     }
 }
 
-fn borrowed<'a>(entries: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
+pub fn borrowed<'a>(entries: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
     entries.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }

@@ -17,6 +17,7 @@ mod faults;
 mod ground;
 mod house;
 mod judge;
+mod link;
 mod load;
 mod mysql;
 mod page;

@@ -39,6 +39,10 @@ impl Tally {
         *self.excused.entry(excuse).or_default() += 1;
     }
 
+    pub fn longest_stall(&self) -> Duration {
+        self.stalls.values().map(|(longest, _)| *longest).max().unwrap_or_default()
+    }
+
     pub fn fail(&mut self, attempt: Attempt) {
         self.failures.push(attempt);
     }

@@ -87,7 +87,9 @@ impl Fault {
 #[derive(Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
-    port: Port,
+    addr: SocketAddr,
+    /// Kept from others, where nobody else chose the address.
+    _port: Option<Port>,
     acceptor: Option<JoinHandle<()>>,
 }
 
@@ -101,20 +103,29 @@ impl Relay {
         Relay::recording(upstream, 0)
     }
 
+    /// On an address of the caller's choice, without a memory.
+    pub fn at(addr: SocketAddr, upstream: SocketAddr) -> Relay {
+        Relay::listening(addr, None, upstream, 0)
+    }
+
     fn recording(upstream: SocketAddr, limit: usize) -> Relay {
+        let port = ports::reserve();
+        Relay::listening(port.addr(), Some(port), upstream, limit)
+    }
+
+    fn listening(addr: SocketAddr, port: Option<Port>, upstream: SocketAddr, limit: usize) -> Relay {
         let state = Mutex::new(State::towards(upstream));
         let shared = Arc::new(Shared { state, changed: Condvar::new(), record_limit: limit });
-        let port = ports::reserve();
         let acceptor = thread::spawn({
-            let (shared, addr) = (Arc::clone(&shared), port.addr());
+            let shared = Arc::clone(&shared);
             move || shared.accept_until_over(addr)
         });
         drop(shared.wait_until(|state| state.listening));
-        Relay { shared, port, acceptor: Some(acceptor) }
+        Relay { shared, addr, _port: port, acceptor: Some(acceptor) }
     }
 
     pub fn addr(&self) -> SocketAddr {
-        self.port.addr()
+        self.addr
     }
 
     /// Holds for new and for live connections when this returns.

@@ -14,6 +14,7 @@ pub mod fault;
 pub mod http;
 mod keeper;
 pub mod kubelet;
+pub mod link;
 pub mod metrics;
 pub mod mounted;
 pub mod mysql;
