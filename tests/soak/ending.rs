@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use attache_kit::Signal;
 use attache_kit::wait::within;
 use serde_json::Value;
 
@@ -15,6 +16,9 @@ use crate::report::{Report, Size};
 const GROWTH: u64 = 48 * 1024 * 1024;
 /// Longer than a probe takes, shorter than the pause between two.
 const STEADY: Duration = Duration::from_secs(20);
+/// What the report tells.
+const COUNTED: [&str; 3] =
+    ["attache_credential_generation", "attache_login_retries_total", "attache_logins_withheld_total"];
 const ROUTE: (&str, &str) = ("route", "soak");
 
 /// The process's size while nothing goes on, which it must come back to.
@@ -36,14 +40,22 @@ pub fn check<G: Ground>(report: &mut Report, house: &House, world: &World, groun
     nothing_is_counted_any_more(house, world);
     what_ended_is_counted_once(house, world);
     whoever_was_retired_was_told(house, world);
-    for name in
-        ["attache_credential_generation", "attache_login_retries_total", "attache_logins_withheld_total"]
-    {
+    for name in COUNTED {
         let value = house.metrics().value(name, &[ROUTE]).unwrap_or_default();
         report.metrics.insert(name.trim_start_matches("attache_"), value);
     }
+    ends_well(house, world);
     if house.attache().stderr().contains(SECRET) {
         world.complain("the log tells a password".to_owned());
+    }
+}
+
+fn ends_well(house: &House, world: &World) {
+    let mut attache = house.attache();
+    attache.signal(Signal::TERM);
+    let status = attache.wait_exit(SOON);
+    if !status.success() {
+        world.complain(format!("ended with {status}"));
     }
 }
 
@@ -70,9 +82,11 @@ fn nothing_is_counted_any_more(house: &House, world: &World) {
     }
     let credential = house.credential();
     let metrics = house.metrics();
-    let generation = metrics.value("attache_credential_generation_in_use", &[ROUTE]);
-    if credential["generation_in_use"].as_f64() != generation {
-        world.complain(format!("status and metrics differ: {credential} and {generation:?}"));
+    let told = ["generation", "generation_in_use", "settled"]
+        .map(|name| metrics.value(&format!("attache_credential_{name}"), &[ROUTE]));
+    let known = [credential["generation"].as_f64(), credential["generation_in_use"].as_f64(), Some(1.0)];
+    if known != told || credential["settled"] != true {
+        world.complain(format!("status and metrics differ, or not settled: {credential} and {told:?}"));
     }
 }
 

@@ -162,7 +162,7 @@ impl Session {
         let mut resp = Resp::connect(addr).await?;
         match user {
             Some((name, password)) => {
-                same("AUTH", resp.ask(&["AUTH", name, password]).await?, Reply::simple("OK"))?
+                same("AUTH", resp.ask(&["AUTH", name, password]).await?, Reply::simple("OK"))?;
             }
             None => same("PING", resp.ask(&["PING"]).await?, Reply::simple("PONG"))?,
         }
