@@ -81,8 +81,11 @@ pub struct Metrics {
     credential_rejected: Family<OfRoute, Gauge>,
     credential_degraded: Family<OfRoute, Gauge>,
     credential_in_use: Family<OfRoute, Gauge>,
+    credential_settled: Family<OfRoute, Gauge>,
     logins_withheld: Family<OfRoute, Counter>,
     links: Family<OfLinks, Gauge>,
+    /// All of a route: what `links` cannot be asked for. Not shown.
+    all_links: Family<OfRoute, Gauge>,
     pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
@@ -109,8 +112,10 @@ impl Metrics {
             credential_rejected: Family::default(),
             credential_degraded: Family::default(),
             credential_in_use: Family::default(),
+            credential_settled: Family::default(),
             logins_withheld: Family::default(),
             links: Family::default(),
+            all_links: Family::default(),
             pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
@@ -164,6 +169,12 @@ impl Metrics {
             "credential_generation_in_use",
             "The generation that new sessions use; 0 while there is none",
             |all| &all.credential_in_use,
+        );
+        self.add(
+            "credential_settled",
+            "1 while the server accepts the current generation and no link of another one is left: what was valid \
+             before may be revoked",
+            |all| &all.credential_settled,
         );
         self.add(
             "logins_withheld",
@@ -220,6 +231,8 @@ impl Metrics {
             credential_rejected: self.credential_rejected.get_or_create_owned(&of_route),
             credential_degraded: self.credential_degraded.get_or_create_owned(&of_route),
             credential_in_use: self.credential_in_use.get_or_create_owned(&of_route),
+            credential_settled: self.credential_settled.get_or_create_owned(&of_route),
+            all_links: self.all_links.get_or_create_owned(&of_route),
             logins_withheld: self.logins_withheld.get_or_create_owned(&of_route),
             to_upstream: self.direction(route, "to_upstream"),
             to_client: self.direction(route, "to_client"),
@@ -236,6 +249,7 @@ impl Metrics {
         self.credential_rejected.remove(&of_route);
         self.credential_degraded.remove(&of_route);
         self.credential_in_use.remove(&of_route);
+        self.credential_settled.remove(&of_route);
         for endpoint in endpoints {
             let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
             self.upstream_up.remove(&of_endpoint);
@@ -291,6 +305,8 @@ pub struct RouteMetrics {
     pub credential_rejected: Gauge,
     pub credential_degraded: Gauge,
     pub credential_in_use: Gauge,
+    pub credential_settled: Gauge,
+    pub all_links: Gauge,
     pub logins_withheld: Counter,
     pub to_upstream: Counter,
     pub to_client: Counter,
@@ -359,6 +375,15 @@ impl RouteMetrics {
     /// How many there are, where that generation is counted.
     pub fn known_links(&self, generation: u64, state: &str) -> Option<i64> {
         self.all.links.get(&self.link_labels(generation, state)).map(|gauge| gauge.get())
+    }
+
+    /// Whether links of this generation are all that there are. Links come and go meanwhile: in doubt they are not.
+    pub fn has_links_of_this_alone(&self, generation: u64, states: [&str; 2]) -> bool {
+        let of_this = || -> i64 {
+            states.iter().map(|state| self.known_links(generation, state).unwrap_or_default()).sum()
+        };
+        let (before, all, after) = (of_this(), self.all_links.get(), of_this());
+        before == all && all == after
     }
 
     pub fn forget_links(&self, generation: u64, state: &str) {

@@ -9,7 +9,7 @@ use attache_wire::Protocol;
 use crate::config::domain;
 use crate::drain::Drain;
 use crate::net::listen::Arrival;
-use crate::secret::{Source, State};
+use crate::secret::{Source, Standing, State};
 use crate::session::{self, Route};
 use crate::status::{CredentialStatus, EndpointStatus, RouteStatus, SentinelsStatus};
 use crate::upstream::{self, LinkState, Step};
@@ -97,7 +97,11 @@ impl<P: Protocol> Serve for Route<P> {
             sessions: self.metrics.sessions_active.get(),
             links_by_generation: self.links(LinkState::Active),
             warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
-            credential: self.source().map(|source| CredentialStatus::from(source.standing())),
+            credential: self.source().map(|source| {
+                let standing = source.standing();
+                let settled = self.is_settled(&standing);
+                CredentialStatus::of(standing, settled)
+            }),
             sentinels: self.upstream.sentinels.as_ref().map(SentinelsStatus::from),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
@@ -123,6 +127,7 @@ impl<P: Protocol> Serve for Route<P> {
         self.metrics.credential_degraded.set(i64::from(standing.state == State::Degraded));
         let in_use = standing.in_use.unwrap_or(0);
         self.metrics.credential_in_use.set(i64::try_from(in_use).unwrap_or(i64::MAX));
+        self.metrics.credential_settled.set(i64::from(self.is_settled(&standing)));
         if let Some(loaded) = standing.loaded_at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
         {
             self.metrics.credential_loaded.set(i64::try_from(loaded.as_secs()).unwrap_or(i64::MAX));
@@ -131,6 +136,15 @@ impl<P: Protocol> Serve for Route<P> {
 }
 
 impl<P: Protocol> Route<P> {
+    /// Whether what was valid before the current generation may be revoked: it works, and nobody is left on another.
+    fn is_settled(&self, standing: &Standing) -> bool {
+        let states = [LinkState::Active, LinkState::Warm].map(LinkState::name);
+        standing.state == State::Ok
+            && standing
+                .generation
+                .is_some_and(|current| self.metrics.has_links_of_this_alone(current, states))
+    }
+
     fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
         let current = standing.generation.unwrap_or(0);

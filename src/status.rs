@@ -48,6 +48,8 @@ pub struct CredentialStatus {
     pub generation_in_use: Option<u64>,
     /// `missing`, `untried`, `ok`, `degraded` (rejected, while an older one works) or `rejected`.
     pub state: &'static str,
+    /// Whether the current generation works and no link of another one is left: what was valid before may be revoked.
+    pub settled: bool,
     /// How long ago the current generation was read.
     pub age_seconds: Option<u64>,
     /// How long ago its file was written.
@@ -127,13 +129,15 @@ pub struct EndpointStatus {
     pub certificate_not_after: Option<u64>,
 }
 
-impl From<Standing> for CredentialStatus {
-    fn from(standing: Standing) -> Self {
+impl CredentialStatus {
+    /// Whether it is settled its route knows, which counts the links.
+    pub fn of(standing: Standing, settled: bool) -> Self {
         Self {
             generation: standing.generation,
             previous_generation: standing.previous,
             generation_in_use: standing.in_use,
             state: standing.state.name(),
+            settled,
             age_seconds: standing.loaded_at.map(age),
             file_age_seconds: standing.file_time.map(age),
             rejected: standing.rejected,

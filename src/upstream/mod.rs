@@ -317,6 +317,7 @@ impl LinkCount {
     fn counted(generation: u64, state: LinkState, metrics: Arc<RouteMetrics>, source: Source) -> Self {
         let gauge = metrics.links(generation, state.name());
         gauge.inc();
+        metrics.all_links.inc();
         Self { gauge, generation, state, metrics, source }
     }
 
@@ -330,6 +331,7 @@ impl LinkCount {
 impl Drop for LinkCount {
     fn drop(&mut self) {
         let left = self.gauge.dec() - 1;
+        self.metrics.all_links.dec();
         let current = self.source.current().is_some_and(|material| material.generation() == self.generation);
         if left == 0 && !current {
             self.metrics.forget_links(self.generation, self.state.name());

@@ -7,12 +7,14 @@
 //!
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod chance;
 pub mod container;
 pub mod dns;
 pub mod fault;
 pub mod http;
 mod keeper;
 pub mod kubelet;
+pub mod link;
 pub mod metrics;
 pub mod mounted;
 pub mod mysql;
@@ -31,6 +33,7 @@ mod template;
 pub mod tools;
 pub mod wait;
 
+pub use chance::Chance;
 pub use fault::{Direction, Fault, Relay};
 pub use metrics::Metrics;
 pub use mounted::Mounted;
