@@ -36,11 +36,12 @@ pub async fn run(
     let mut serving = Serving::new(common(&metrics));
     serving.apply(&config, &workers)?;
 
-    let (house, mut asked) = House::new(metrics, drain, workers);
+    let (house, mut asked) = House::new(metrics, drain, workers, logging.events());
     house.show(serving.routes());
     let mut admin = Admin::new(Arc::clone(&house));
     let listeners = admin.prepare(&config)?;
     admin.serve(listeners, &config);
+    let pulse = tokio::spawn(Arc::clone(&house).keep_pulse());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         routes = config.routes.len(),
@@ -73,6 +74,7 @@ pub async fn run(
     drop(serving);
     // Whoever asked for the end over HTTP still gets the answer.
     admin.end().await;
+    pulse.abort();
     tracing::info!(sessions_cut = house.drain.active(), "ended");
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod document;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 pub use document::document;
 
-use crate::failure::Stage;
+use crate::failure::{Cause, Stage};
 
 /// Bounds of the stage histogram, in seconds: from a warm loopback to the usual limit of `wait`.
 const STAGE_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
@@ -293,6 +294,13 @@ impl RouteMetrics {
 
     pub fn session_ended(&self, result: &str) {
         self.all.sessions.get_or_create_owned(&self.result(result)).inc();
+    }
+
+    /// Sessions that have ended, by those results that there were.
+    pub fn sessions_ended(&self) -> BTreeMap<&'static str, u64> {
+        let results = Cause::ALL.iter().map(|cause| cause.name()).chain(["ok"]);
+        let count = |result| Some((result, self.all.sessions.get(&self.result(result))?.get()));
+        results.filter_map(count).collect()
     }
 
     pub fn login_attempt(&self, result: &str) {

@@ -17,6 +17,8 @@ use crate::upstream::Upstream;
 /// A route of a known protocol.
 pub struct Route<P: Protocol> {
     pub name: String,
+    /// As the configuration names them.
+    pub listen: Vec<String>,
     pub protocol: Arc<P>,
     pub upstream: Arc<Upstream<P>>,
     pub errands: Arc<Errands>,
@@ -37,6 +39,7 @@ impl<P: Protocol> Route<P> {
             Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics), orders);
         Self {
             name: config.name.clone(),
+            listen: config.listen.iter().map(ToString::to_string).collect(),
             protocol,
             upstream: Arc::new(upstream),
             sessions: Arc::new(Semaphore::new(config.client.max_sessions)),

@@ -13,15 +13,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("bell", &[]),
     ("drain", &["bell", "config"]),
-    ("log", &["config"]),
+    ("events", &[]),
+    ("pulse", &[]),
+    ("log", &["config", "events"]),
     ("metrics", &["failure"]),
     // The data path, from the sockets upwards.
     ("net", &["config", "failure", "secret"]),
     ("orders", &["bell", "chance", "config", "drain", "failure", "net", "secret"]),
     ("upstream", &["chance", "config", "failure", "metrics", "net", "orders", "secret"]),
     ("session", &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "upstream"]),
-    ("status", &["secret", "upstream"]),
-    ("route", &["config", "drain", "metrics", "net", "secret", "session", "status", "upstream"]),
+    ("http", &["net"]),
+    ("status", &["events", "pulse", "secret", "upstream"]),
+    ("route", &["config", "drain", "metrics", "net", "pulse", "secret", "session", "status", "upstream"]),
     ("worker", &["drain", "net", "route"]),
     // What puts it together and what shows it.
     ("registry", &["config", "drain", "net", "route", "session"]),
@@ -35,13 +38,16 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "config", "drain", "failure", "house", "log", "metrics", "net", "serving", "session",
-            "worker",
+            "admin", "config", "drain", "events", "failure", "house", "log", "metrics", "net", "serving",
+            "session", "worker",
         ],
     ),
-    ("admin", &["config", "failure", "house", "net", "route", "status", "worker"]),
-    ("inject", &["config", "net", "registry", "secret"]),
-    ("house", &["config", "drain", "failure", "metrics", "route", "serving", "status", "worker"]),
+    ("admin", &["chance", "config", "failure", "house", "http", "net", "pulse", "route", "status", "worker"]),
+    ("inject", &["config", "http", "net", "registry", "secret"]),
+    (
+        "house",
+        &["config", "drain", "events", "failure", "metrics", "pulse", "route", "serving", "status", "worker"],
+    ),
     (
         "cli",
         &[
