@@ -33,5 +33,6 @@ pub mod secret;
 pub mod serving;
 pub mod session;
 pub mod status;
+pub mod trace;
 pub mod upstream;
 pub mod worker;

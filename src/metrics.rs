@@ -61,6 +61,7 @@ labels! {
     OfEndpoint { route, endpoint }
     OfLinks { route, generation, state }
     OfDirection { route, direction }
+    OfTrace { outcome }
 }
 
 type Seconds = Family<OfStage, Histogram, fn() -> Histogram>;
@@ -85,6 +86,7 @@ pub struct Metrics {
     pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
+    traces: Family<OfTrace, Counter>,
     pub config_last_reload_successful: Gauge,
     pub draining: Gauge,
 }
@@ -111,6 +113,7 @@ impl Metrics {
             pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
+            traces: Family::default(),
             config_last_reload_successful: Gauge::default(),
             draining: Gauge::default(),
             registry,
@@ -180,6 +183,11 @@ impl Metrics {
             |all| &all.certificate_expiry,
         );
         self.add(
+            "traces",
+            "Sessions whose trace was to be told, by outcome: sent, or dropped where the collector was not there",
+            |all| &all.traces,
+        );
+        self.add(
             "config_last_reload_successful",
             "1 if the configuration that was read last is the one that runs",
             |all| &all.config_last_reload_successful,
@@ -232,6 +240,11 @@ impl Metrics {
             self.upstream_up.remove(&of_endpoint);
             self.certificate_expiry.remove(&of_endpoint);
         }
+    }
+
+    /// Sessions whose trace was to be told, by outcome.
+    pub fn traces(&self, outcome: &str) -> Counter {
+        self.traces.get_or_create_owned(&OfTrace { outcome: outcome.to_owned() })
     }
 
     fn direction(&self, route: &str, direction: &str) -> Counter {

@@ -34,6 +34,7 @@ mod pool;
 mod reader;
 mod route;
 mod schema;
+mod telemetry;
 
 pub use complaint::{Complaint, Complaints};
 pub use domain::*;

@@ -13,6 +13,7 @@ mod browser;
 mod page;
 #[path = "../cli_support/mod.rs"]
 mod support;
+mod traces;
 
 fn started() -> (attache_kit::Script, Running) {
     let server = echo();

@@ -19,9 +19,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("metrics", &["failure"]),
     // The data path, from the sockets upwards.
     ("net", &["config", "failure", "secret"]),
+    ("trace", &["chance", "config", "failure", "metrics", "net", "secret"]),
     ("orders", &["bell", "chance", "config", "drain", "failure", "net", "secret"]),
-    ("upstream", &["chance", "config", "failure", "metrics", "net", "orders", "secret"]),
-    ("session", &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "upstream"]),
+    ("upstream", &["chance", "config", "failure", "metrics", "net", "orders", "secret", "trace"]),
+    (
+        "session",
+        &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "trace", "upstream"],
+    ),
     ("http", &["net"]),
     ("status", &["events", "pulse", "secret", "upstream"]),
     ("route", &["config", "drain", "metrics", "net", "pulse", "secret", "session", "status", "upstream"]),
@@ -32,14 +36,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "serving",
         &[
             "config", "failure", "metrics", "net", "orders", "registry", "route", "secret", "session",
-            "worker",
+            "trace", "worker",
         ],
     ),
     (
         "app",
         &[
             "admin", "config", "drain", "events", "failure", "house", "log", "metrics", "net", "serving",
-            "session", "worker",
+            "session", "trace", "worker",
         ],
     ),
     ("admin", &["chance", "config", "failure", "house", "http", "net", "pulse", "route", "status", "worker"]),
@@ -52,7 +56,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "app", "config", "drain", "failure", "inject", "log", "metrics", "net", "orders", "registry",
-            "route", "secret", "session", "status", "upstream", "worker",
+            "route", "secret", "session", "status", "trace", "upstream", "worker",
         ],
     ),
     ("main", &[]),

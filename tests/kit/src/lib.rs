@@ -7,6 +7,7 @@
 //!
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
+pub mod collector;
 pub mod container;
 pub mod dns;
 pub mod fault;
