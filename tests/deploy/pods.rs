@@ -34,7 +34,9 @@ fn containers(pod: &Value) -> Vec<&Value> {
 }
 
 fn attache(pod: &Value) -> Option<&Value> {
-    containers(pod).into_iter().find(|container| container["name"] == "attache")
+    // The webhook's container has the same name.
+    let serves = |container: &&Value| container["name"] == "attache" && container["args"][0] == "run";
+    containers(pod).into_iter().find(serves)
 }
 
 #[test]

@@ -98,7 +98,8 @@ impl Charts {
     }
 
     fn rendered(&self, minor: u32) -> Result<Vec<Rendered>, Missing> {
-        let mut wanted = vec![("attache", Some("standalone")), ("example", None)];
+        let mut wanted =
+            vec![("attache", Some("standalone")), ("attache", Some("injector")), ("example", None)];
         if minor >= POLICIES_SINCE {
             wanted.push(("attache", Some("cluster")));
         }
