@@ -9,6 +9,7 @@ mod alerts;
 mod bill;
 mod chart;
 mod copies;
+mod delivery;
 mod injector;
 mod pods;
 mod policy;

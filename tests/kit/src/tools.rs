@@ -99,6 +99,11 @@ pub fn python() -> Result<Command, Missing> {
     existing("the Python of the tests", cache().join("venv/bin/python"))
 }
 
+/// A program that came with the Python of the tests.
+pub fn python_program(name: &str) -> Result<Command, Missing> {
+    existing(name, cache().join("venv/bin").join(name))
+}
+
 /// Node with the packages of `tests/scripts/pins/package.json`.
 pub fn node() -> Result<Command, Missing> {
     let mut command = existing("the Node of the tests", cache().join("venv/bin/node"))?;
