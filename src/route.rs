@@ -9,9 +9,10 @@ use attache_wire::Protocol;
 use crate::config::domain;
 use crate::drain::Drain;
 use crate::net::listen::Arrival;
+use crate::pulse::Totals;
 use crate::secret::{Source, Standing, State};
 use crate::session::{self, Route};
-use crate::status::{CredentialStatus, EndpointStatus, RouteStatus, SentinelsStatus};
+use crate::status::{CredentialStatus, EndpointStatus, Relayed, RouteStatus, SentinelsStatus};
 use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
@@ -42,6 +43,9 @@ pub trait Serve: Send + Sync {
 
     /// As things stand.
     fn status(&self) -> RouteStatus;
+
+    /// What it has copied since the start.
+    fn relayed(&self) -> Totals;
 
     /// Whether the route may be called ready.
     fn is_ready(&self) -> bool;
@@ -94,7 +98,10 @@ impl<P: Protocol> Serve for Route<P> {
             name: self.name.clone(),
             protocol: P::FEATURES.name,
             ready: self.is_ready(),
+            listen: self.listen.clone(),
             sessions: self.metrics.sessions_active.get(),
+            sessions_ended: self.metrics.sessions_ended(),
+            relayed: Relayed::from(self.relayed()),
             links_by_generation: self.links(LinkState::Active),
             warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
             credential: self.source().map(|source| {
@@ -105,6 +112,11 @@ impl<P: Protocol> Serve for Route<P> {
             sentinels: self.upstream.sentinels.as_ref().map(SentinelsStatus::from),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
+    }
+
+    fn relayed(&self) -> Totals {
+        let metrics = &self.metrics;
+        Totals { to_upstream: metrics.to_upstream.get(), to_client: metrics.to_client.get() }
     }
 
     fn is_ready(&self) -> bool {

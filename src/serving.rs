@@ -19,6 +19,7 @@ use crate::registry::{self, Kind};
 use crate::route::Serve;
 use crate::secret::{Keys, Mount, Source, Watcher};
 use crate::session::{Errands, Ids, RouteParts};
+use crate::trace::Traces;
 use crate::worker::Worker;
 
 /// What all routes share.
@@ -27,6 +28,7 @@ pub struct Common {
     pub metrics: Arc<Metrics>,
     pub resolver: Resolver,
     pub ids: Arc<Ids>,
+    pub traces: Traces,
 }
 
 /// The routes that are served.
@@ -172,9 +174,9 @@ impl Common {
         // Which places of a list are taken is found out later.
         let known = if config.upstream.list().is_some() { Vec::new() } else { endpoints(config) };
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
-        let (resolver, ids) = (self.resolver.clone(), Arc::clone(&self.ids));
+        let (resolver, ids, traces) = (self.resolver.clone(), Arc::clone(&self.ids), self.traces.clone());
         protocol(&config.protocol)
-            .build(config, RouteParts { source, of_sentinels, resolver, metrics, ids, errands, orders })
+            .build(config, RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders })
     }
 
     /// Starts to serve a route, with what it takes over from the one that it replaces.

@@ -4,21 +4,30 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use attache_wire::ServerRole;
+use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::events::Event;
+use crate::pulse::{Rate, Totals};
 use crate::secret::{Standing, Warning};
+pub use crate::upstream::approximately;
 use crate::upstream::{Seen, SentinelSeen, Sentinels};
 
 /// The whole process.
 #[derive(Debug, Serialize)]
 pub struct Status {
     pub version: &'static str,
+    pub uptime_seconds: u64,
     pub draining: bool,
     pub ready: bool,
     /// What readiness still waits for.
     pub waiting_for: Vec<String>,
     pub workers: usize,
+    /// Whether the configuration that was read last is the one that runs.
+    pub last_reload_successful: bool,
     pub routes: Vec<RouteStatus>,
+    /// What happened lately, the newest first.
+    pub events: Vec<EventStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -26,7 +35,12 @@ pub struct RouteStatus {
     pub name: String,
     pub protocol: &'static str,
     pub ready: bool,
+    /// Where it listens, as the configuration says.
+    pub listen: Vec<String>,
     pub sessions: i64,
+    /// Those that have ended, by result: `ok` or the cause.
+    pub sessions_ended: BTreeMap<&'static str, u64>,
+    pub relayed: Relayed,
     /// Connections to servers, by the generation that they logged in with.
     pub links_by_generation: BTreeMap<u64, i64>,
     /// Those that wait for a session, where the route keeps any.
@@ -37,6 +51,69 @@ pub struct RouteStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentinels: Option<SentinelsStatus>,
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// What a route has copied, and how fast of late.
+#[derive(Debug, Serialize)]
+pub struct Relayed {
+    pub to_upstream_bytes: u64,
+    pub to_client_bytes: u64,
+    /// Over the last seconds; `None` right after the start.
+    pub to_upstream_bytes_per_second: Option<f64>,
+    pub to_client_bytes_per_second: Option<f64>,
+    /// Over the last minutes, the newest last: for a picture.
+    #[serde(skip)]
+    pub history: Vec<Rate>,
+}
+
+impl Relayed {
+    /// Adds how fast it was.
+    pub fn rates(&mut self, rates: Vec<Rate>) {
+        self.to_upstream_bytes_per_second = rates.last().map(|rate| rate.to_upstream.round());
+        self.to_client_bytes_per_second = rates.last().map(|rate| rate.to_client.round());
+        self.history = rates;
+    }
+}
+
+impl From<Totals> for Relayed {
+    fn from(totals: Totals) -> Self {
+        Self {
+            to_upstream_bytes: totals.to_upstream,
+            to_client_bytes: totals.to_client,
+            to_upstream_bytes_per_second: None,
+            to_client_bytes_per_second: None,
+            history: Vec::new(),
+        }
+    }
+}
+
+/// A line of the log.
+#[derive(Debug, Serialize)]
+pub struct EventStatus {
+    /// When it happened, or happened last.
+    pub at: Timestamp,
+    pub age_seconds: u64,
+    pub level: &'static str,
+    /// The log's message.
+    pub name: String,
+    pub route: Option<String>,
+    pub times: u64,
+    /// The line's other fields.
+    pub facts: BTreeMap<&'static str, String>,
+}
+
+impl From<Event> for EventStatus {
+    fn from(event: Event) -> Self {
+        Self {
+            at: Timestamp::try_from(event.at).unwrap_or_default(),
+            age_seconds: age(event.at),
+            level: event.level,
+            name: event.name,
+            route: event.route,
+            times: event.times,
+            facts: event.facts.into_iter().collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -201,7 +278,8 @@ impl From<Seen> for EndpointStatus {
     }
 }
 
-fn age(time: SystemTime) -> u64 {
+/// Seconds from a moment until now.
+pub fn age(time: SystemTime) -> u64 {
     time.elapsed().unwrap_or_default().as_secs()
 }
 

@@ -12,6 +12,12 @@ use super::table::Table;
 use super::{Failed, Outcome, block_on, print};
 use crate::upstream::approximately;
 
+/// As many events as the table tells; `--json` has the others.
+const EVENTS_SHOWN: usize = 10;
+/// What is told of one, in this order.
+const EVENT_FACTS: [&str; 9] =
+    ["generation", "state", "endpoint", "address", "warning", "problem", "cause", "result", "detail"];
+
 /// Show how a running process stands: routes, credentials, endpoints.
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -38,7 +44,8 @@ impl Status {
 }
 
 fn summary(status: &Value) -> String {
-    let tables = [routes(status), sentinels(status).unwrap_or_default(), endpoints(status)];
+    let tables =
+        [routes(status), sentinels(status).unwrap_or_default(), endpoints(status), events(status)];
     let tables = tables.iter().filter(|table| !table.is_empty()).cloned().collect::<Vec<_>>();
     format!("{}\n\n{}", headline(status), tables.join("\n"))
 }
@@ -140,6 +147,30 @@ fn endpoints(status: &Value) -> String {
         }
     }
     table.text()
+}
+
+/// The last of them, the newest first.
+fn events(status: &Value) -> String {
+    let mut table = Table::default();
+    table.row(["SINCE", "LEVEL", "EVENT", "ROUTE", "WHAT"]);
+    for event in list(&status["events"]).iter().take(EVENTS_SHOWN) {
+        let facts = EVENT_FACTS.iter().filter_map(|name| event["facts"][*name].as_str());
+        table.row([
+            ago(&event["age_seconds"]),
+            text(&event["level"]),
+            name_and_times(event),
+            event["route"].as_str().unwrap_or("-").to_owned(),
+            facts.collect::<Vec<_>>().join(": "),
+        ]);
+    }
+    table.text()
+}
+
+fn name_and_times(event: &Value) -> String {
+    match event["times"].as_u64() {
+        Some(times) if times > 1 => format!("{} ({times} times)", text(&event["name"])),
+        _ => text(&event["name"]),
+    }
 }
 
 /// Of a place in a list of servers also which server has it now.

@@ -146,7 +146,7 @@ fn unix_path(path: &str) -> Result<PathBuf, Wrong> {
     Ok(PathBuf::from(path))
 }
 
-fn host_and_port(text: &str, default_port: Option<u16>) -> Result<Endpoint, Wrong> {
+pub(super) fn host_and_port(text: &str, default_port: Option<u16>) -> Result<Endpoint, Wrong> {
     let wrong = || Wrong::new(format!("{} is no address of a server", quote(text)), ENDPOINT_HINT);
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(Wrong::new(

@@ -17,6 +17,7 @@ pub struct Config {
     pub control: Option<ListenAddress>,
     pub drain: Drain,
     pub log: Log,
+    pub telemetry: Telemetry,
     /// How many worker threads; `None` means as many as the container is allowed cores.
     pub workers: Option<usize>,
     pub routes: Vec<Route>,
@@ -35,6 +36,51 @@ pub struct Drain {
 pub struct Log {
     pub format: LogFormat,
     pub level: Level,
+}
+
+/// What is told to collectors.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Telemetry {
+    /// `None` switches them off.
+    pub traces: Option<Traces>,
+}
+
+/// Traces of sessions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    pub collector: Collector,
+    /// A PEM file of certificate authorities; `None` means those of the system.
+    pub ca: Option<PathBuf>,
+    /// What the collector wants to hear beside the traces.
+    pub headers_file: Option<PathBuf>,
+    /// Which share of the sessions is told, from 0 to 1.
+    pub sample: f64,
+    /// What the collector calls us.
+    pub service: String,
+}
+
+/// Where a collector listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    pub tls: bool,
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+}
+
+impl Collector {
+    /// Whether what is sent to it never leaves the machine.
+    pub fn is_beside_us(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = Endpoint::Tcp { host: self.host.clone(), port: self.port };
+        write!(f, "{}://{endpoint}{}", if self.tls { "https" } else { "http" }, self.path)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,6 +35,7 @@ mod reader;
 mod route;
 mod schema;
 mod sentinel;
+mod telemetry;
 mod tls;
 
 pub use complaint::{Complaint, Complaints};

@@ -13,12 +13,14 @@
 //! | `watch` | notices changes: the background task |
 //! | `mount` | says what is wrong with the way the folder is mounted |
 //! | `problem` | the closed lists of what can be wrong |
+//! | `headers` | what a collector of traces wants to hear |
 //! | `given` | a password from one file, standard input or the terminal, for `dev` |
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub mod given;
+pub mod headers;
 mod lockout;
 mod material;
 mod mount;

@@ -40,7 +40,7 @@ const SENT_AHEAD: usize = 64 * 1024;
 /// Serves one client from its first byte to its last.
 pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: Drain) {
     let _present = drain.enter();
-    let mut record = Record::new(&route.ids);
+    let mut record = Record::new(&route.ids, route.traces.begin(P::FEATURES.name));
     // Everything before the relay is boxed: an idle session should not carry a handshake's state.
     let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
         Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
@@ -190,6 +190,7 @@ async fn accept<P: Protocol>(
     let opening =
         accepted.map_err(|trouble| Failure::new(Stage::Accept, Side::Client, of_client(trouble)))?;
     route.metrics.stage(Stage::Accept, start.elapsed());
+    record.leave();
     Ok(opening)
 }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::metrics::RouteMetrics;
+use crate::trace::{Journey, Told};
 use crate::upstream::Trail;
 
 /// One session, as its log line will tell it.
@@ -30,13 +31,13 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn new(ids: &Ids) -> Self {
+    pub fn new(ids: &Ids, journey: Option<Box<Journey>>) -> Self {
         Self {
             id: ids.next(),
             started: Instant::now(),
             stage: Stage::Accept,
             errand: false,
-            trail: Trail::default(),
+            trail: Trail { journey, ..Trail::default() },
             renewals: 0,
             to_upstream: 0,
             to_client: 0,
@@ -46,10 +47,20 @@ impl Record {
 
     pub fn reach(&mut self, stage: Stage) {
         self.stage = stage;
+        if let Some(journey) = &mut self.trail.journey {
+            journey.enter(stage);
+        }
+    }
+
+    /// The stage is over, and the next one is not the client's.
+    pub fn leave(&mut self) {
+        if let Some(journey) = &mut self.trail.journey {
+            journey.leave();
+        }
     }
 
     /// The one line, and the count of results.
-    pub fn write(self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
+    pub fn write(mut self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
         let failure = outcome.err();
         // A failure knows better than the record, which does not look into the opening of the upstream.
         let stage = failure.as_ref().map_or(self.stage, |failure| failure.stage);
@@ -62,6 +73,7 @@ impl Record {
         }
         let ended_by = failure.as_ref().map_or(self.ended_by, |failure| failure.side).name();
         let detail = failure.as_ref().map(|failure| failure.trouble.detail.as_str());
+        self.tell(metrics, stage, ended_by, failure.as_ref().map(Failure::cause));
         let kind = if self.errand { "errand" } else { "session" };
         macro_rules! line {
             ($level:ident) => {
@@ -100,6 +112,26 @@ impl Record {
             ) => line!(info),
             Some(_) => line!(warn),
         }
+    }
+}
+
+impl Record {
+    /// Hands the times of a session over to those who tell a collector. An errand has none worth telling.
+    fn tell(&mut self, metrics: &RouteMetrics, stage: Stage, ended_by: &'static str, cause: Option<Cause>) {
+        let Some(journey) = self.trail.journey.take().filter(|_| !self.errand) else { return };
+        journey.end(Told {
+            route: metrics.route().to_owned(),
+            session: self.id.to_string(),
+            cause,
+            stage,
+            ended_by,
+            endpoint: self.trail.endpoint.clone(),
+            generation: self.trail.generation,
+            retries: self.trail.retries,
+            warm: self.trail.warm,
+            to_upstream: self.to_upstream,
+            to_client: self.to_client,
+        });
     }
 }
 

@@ -49,6 +49,7 @@ impl<P: Protocol> Upstream<P> {
         let met = met.take_if(|met| met.index == index);
         let result = self.log_in(index, &target, material, intent, met, &mut progress).await;
         let cause = result.as_ref().err().map(Failure::cause);
+        progress.attempted(cause);
         self.metrics.login_attempt(cause.map_or("ok", Cause::name));
         self.heard(material, leave, cause.map_or(Ok(()), Err));
         if self.target(index) == target {
@@ -83,6 +84,9 @@ impl<P: Protocol> Upstream<P> {
         trail.endpoint = Some(Arc::clone(&self.names[index]));
         trail.generation = material.map(Material::generation);
         trail.stage = None;
+        if let Some(journey) = &mut trail.journey {
+            journey.attempt(&self.names[index], trail.generation);
+        }
         if let Some(course) = &mut trail.course {
             **course = Course::default();
         }
@@ -165,6 +169,9 @@ impl<P: Protocol> Upstream<P> {
     pub(super) fn passed(&self, progress: &mut Progress<'_>, stage: Stage, took: Duration, ok: bool) {
         progress.trail.stage = Some(stage);
         progress.note(|course| course.took.push((stage, took)));
+        if let Some(journey) = &mut progress.trail.journey {
+            journey.passed(stage, took, !ok);
+        }
         if ok {
             self.metrics.stage(stage, took);
         }
@@ -272,6 +279,13 @@ pub(super) struct Progress<'a> {
 }
 
 impl Progress<'_> {
+    /// The attempt is over.
+    pub(super) fn attempted(&mut self, cause: Option<Cause>) {
+        if let Some(journey) = &mut self.trail.journey {
+            journey.attempted(cause);
+        }
+    }
+
     pub(super) fn note(&mut self, write: impl FnOnce(&mut Course)) {
         if let Some(course) = &mut self.trail.course {
             write(course);

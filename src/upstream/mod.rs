@@ -48,6 +48,7 @@ use crate::net::resolve::Resolver;
 use crate::net::tls::{Certificate, TlsClient};
 use crate::orders::Orders;
 use crate::secret::Source;
+use crate::trace::Journey;
 
 /// The first pause after all endpoints have failed; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -115,6 +116,8 @@ pub struct Trail {
     pub login: Option<Duration>,
     /// Whether the link was logged in before the session came.
     pub warm: bool,
+    /// The session's times, where they are told to a collector.
+    pub journey: Option<Box<Journey>>,
     /// The last attempt in detail, for whoever asks for it by putting one here.
     pub course: Option<Box<Course>>,
 }

@@ -71,6 +71,7 @@ impl<P: Protocol> Upstream<P> {
         let mut progress = self.progress(index, material.as_deref(), trail);
         let met = self.reach(index, &target, material.as_ref(), &mut progress).await;
         if let Err(failure) = &met {
+            progress.attempted(Some(failure.cause()));
             self.metrics.login_attempt(failure.cause().name());
             self.health.note(index, Err(failure));
         }

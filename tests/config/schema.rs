@@ -168,6 +168,7 @@ fn is_a(value: &Value, name: &str) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
         "null" => value.is_null(),
         unknown => panic!("no type {unknown}"),
     }
@@ -184,6 +185,10 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^[-._a-zA-Z0-9]{1,253}$" => is_of(&text.to_lowercase(), "-._", 253),
         "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$|^0$" => {
             text == "0" || text.parse::<jiff::SignedDuration>().is_ok()
+        }
+        "^https?://[^@?#]+$" => {
+            let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
         }
         "^_[^.]+\\._[^.]+\\.[^_]" => {
             let labels: Vec<_> = text.split('.').collect();

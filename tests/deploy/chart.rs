@@ -19,6 +19,7 @@ fn both_helms_lint_both_charts_without_a_warning() {
             &["attache"][..],
             &["attache", "--values", "attache/ci/standalone-values.yaml"],
             &["attache", "--values", "attache/ci/cluster-values.yaml"],
+            &["attache", "--values", "attache/ci/injector-values.yaml"],
             &["example"],
         ] {
             let Some(said) = available(lint(helm, arguments)) else { return };
@@ -37,6 +38,9 @@ fn values_that_make_no_sense_are_refused_with_their_name() {
         (&["standalone.ports.orders=99999"], "orders"),
         (&["sidecars.kind=native"], "sidecars"),
         (&["image.digest=sha256:abc"], "digest"),
+        (&["injector.enabled=true", "injector.certificate.certManager.enabled=false"], "has no certificate"),
+        (&["injector.failurePolicy=Maybe"], "failurePolicy"),
+        (&["injector.profiles.orders.route=x"], "routes"),
     ] {
         for helm in HELMS {
             let Some(ran) = available(charts.template(helm, "attache", None, 30, settings)) else { return };

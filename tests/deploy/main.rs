@@ -9,6 +9,8 @@ mod alerts;
 mod bill;
 mod chart;
 mod copies;
+mod delivery;
+mod injector;
 mod pods;
 mod policy;
 mod render;

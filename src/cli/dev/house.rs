@@ -25,6 +25,7 @@ use crate::route::Serve;
 use crate::secret::Source;
 use crate::secret::given::{self, Given};
 use crate::session::{Ids, RouteParts};
+use crate::trace::Traces;
 use crate::upstream::{Step, Verdict};
 use crate::worker::Worker;
 
@@ -74,6 +75,7 @@ impl House {
             resolver: Resolver::from_system(),
             metrics: Arc::new(Metrics::new().route(ROUTE, &endpoints)),
             ids: Arc::new(Ids::new()),
+            traces: Traces::default(),
             errands: Arc::default(),
             orders: Orders::default(),
         };

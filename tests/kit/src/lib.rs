@@ -8,6 +8,7 @@
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
 pub mod chance;
+pub mod collector;
 pub mod container;
 pub mod dns;
 pub mod fault;

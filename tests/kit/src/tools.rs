@@ -15,6 +15,7 @@ use crate::skip::{Missing, StartError, Unavailable};
 use crate::wait::within;
 
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql/15/bin";
+const CHROMIUM: &str = "/usr/bin/chromium-headless-shell";
 
 /// Where everything that is no Debian package lives; `setup` has the same rule.
 pub fn cache() -> PathBuf {
@@ -98,10 +99,25 @@ pub fn python() -> Result<Command, Missing> {
     existing("the Python of the tests", cache().join("venv/bin/python"))
 }
 
-/// Node with the packages `pg` and `mysql2`.
+/// A program that came with the Python of the tests.
+pub fn python_program(name: &str) -> Result<Command, Missing> {
+    existing(name, cache().join("venv/bin").join(name))
+}
+
+/// Node with the packages of `tests/scripts/pins/package.json`.
 pub fn node() -> Result<Command, Missing> {
     let mut command = existing("the Node of the tests", cache().join("venv/bin/node"))?;
     command.env("NODE_PATH", cache().join("node/node_modules"));
+    Ok(command)
+}
+
+/// Node with what drives Debian's Chromium, the program that `ATTACHE_CHROMIUM` names to it.
+pub fn browser() -> Result<Command, Missing> {
+    existing("chromium-headless-shell", PathBuf::from(CHROMIUM))?;
+    existing("playwright-core", cache().join("node/node_modules/playwright-core/package.json"))?;
+    existing("axe-core", cache().join("node/node_modules/axe-core/package.json"))?;
+    let mut command = node()?;
+    command.env("ATTACHE_CHROMIUM", CHROMIUM);
     Ok(command)
 }
 
