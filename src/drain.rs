@@ -129,6 +129,16 @@ impl Drain {
         let _ = tokio::time::timeout(LAST_WORDS, serve_out).await;
     }
 
+    /// Ends every session at its next quiet point, and cuts what is left of them after `patience`.
+    pub async fn close(&self, patience: Duration) {
+        let start = Instant::now();
+        self.phase.raise(Phase::Closing as u64);
+        if tokio::time::timeout(patience, self.empty(start, Duration::ZERO)).await.is_err() {
+            self.phase.raise(Phase::Cut as u64);
+            let _ = tokio::time::timeout(LAST_WORDS, self.empty(start, Duration::ZERO)).await;
+        }
+    }
+
     async fn empty(&self, start: Instant, linger: Duration) {
         let mut sessions = self.sessions.subscribe();
         loop {

@@ -71,11 +71,21 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
 }
 
 fn check_name(name: &str, route: &Section<'_, '_>) {
-    let is_letter =
-        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
-    if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(is_letter) {
+    if !is_name(name) {
         route.complain("", "a route's name has 1 to 63 small letters, digits, - and _", "");
     }
+}
+
+/// Whether a route, or a database of a project, may be called so.
+pub fn is_name(name: &str) -> bool {
+    let is_letter =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
+    !name.is_empty() && name.len() <= NAME_LIMIT && name.chars().all(is_letter)
+}
+
+/// How much is verified of a server.
+pub(super) fn tls_mode() -> Kind<TlsMode> {
+    choice(&TlsMode::ALL.map(|mode| (mode.name(), mode)))
 }
 
 fn protocol<'p>(route: &Section<'_, '_>, protocols: &'p [ProtocolFacts]) -> Option<&'p ProtocolFacts> {
@@ -185,12 +195,7 @@ fn tls(upstream: &Section<'_, '_>, possible: &[ProtocolFacts], endpoints: &[Endp
     upstream.short_section("tls", "mode", "How the link is encrypted and whom it trusts. A Unix socket has no TLS.", |tls| {
         let mode = tls.key("mode", "What is verified of the server: chain and name, the chain alone, nothing; or no TLS at all.").or(
             "verify-full",
-            &choice(&[
-                ("verify-full", TlsMode::VerifyFull),
-                ("verify-ca", TlsMode::VerifyCa),
-                ("insecure-no-verify", TlsMode::InsecureNoVerify),
-                ("off", TlsMode::Off),
-            ]),
+            &tls_mode(),
         );
         let ca = tls
             .key("ca", "A PEM file of the certificate authorities to trust, instead of those of the system.")

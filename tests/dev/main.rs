@@ -5,3 +5,6 @@ mod command;
 mod house;
 mod mistakes;
 mod password;
+mod project;
+mod several;
+mod watching;

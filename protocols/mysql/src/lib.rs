@@ -63,7 +63,7 @@ use std::sync::Arc;
 
 use attache_wire::{
     Access, Boxed, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Rejection, Relay,
-    ServerRole, Terms, TlsStart, UrlParameter,
+    Scheme, ServerRole, Terms, TlsStart, UrlParameter,
 };
 use bytes::BytesMut;
 
@@ -87,13 +87,14 @@ pub struct Mysql {
 impl Protocol for Mysql {
     const FEATURES: Features = Features {
         name: "mysql",
-        schemes: &["mysql", "mariadb"],
+        schemes: &[Scheme::new("mysql"), Scheme::new("mariadb")],
         default_port: Some(3306),
         server_first: true,
         database_of_user: false,
         negotiates_tls: true,
         alpn: None,
         needs_user: true,
+        has_login: true,
         has_roles: true,
         // A client that closes its half could never send a command.
         half_open_clients: false,

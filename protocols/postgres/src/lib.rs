@@ -42,7 +42,7 @@ mod watch;
 
 use attache_wire::{
     Access, Boxed, Chance, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
-    ServerRole, Shared, Terms, TlsStart, UrlParameter,
+    Scheme, ServerRole, Shared, Terms, TlsStart, UrlParameter,
 };
 use bytes::{BufMut, BytesMut};
 
@@ -67,13 +67,14 @@ pub struct Postgres {
 impl Protocol for Postgres {
     const FEATURES: Features = Features {
         name: "postgres",
-        schemes: &["postgres", "postgresql"],
+        schemes: &[Scheme::new("postgres"), Scheme::new("postgresql")],
         default_port: Some(5432),
         server_first: false,
         database_of_user: true,
         negotiates_tls: true,
         alpn: Some(ALPN),
         needs_user: true,
+        has_login: true,
         has_roles: true,
         // A client that closes its half before ReadyForQuery could never send a query.
         half_open_clients: false,

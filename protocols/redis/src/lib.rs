@@ -51,8 +51,8 @@ mod tally;
 mod watch;
 
 use attache_wire::{
-    Access, Boxed, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
-    ServerRole, Shared, Terms, TlsStart, UrlParameter,
+    Access, Boxed, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay, Scheme,
+    ServerRole, Shared, Terms, TlsStart, TlsWish, UrlParameter,
 };
 use bytes::BytesMut;
 
@@ -82,13 +82,14 @@ pub struct Redis {
 impl Protocol for Redis {
     const FEATURES: Features = Features {
         name: "redis",
-        schemes: &["redis", "rediss"],
+        schemes: &[Scheme::new("redis").with(TlsWish::Off), Scheme::new("rediss").with(TlsWish::VerifyFull)],
         default_port: Some(6379),
         server_first: false,
         database_of_user: false,
         negotiates_tls: false,
         alpn: None,
         needs_user: false,
+        has_login: true,
         has_roles: true,
         // A server forgets a client that has finished sending, and what it still had to tell it.
         half_open_clients: false,

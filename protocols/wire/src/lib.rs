@@ -35,7 +35,8 @@ pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
 pub use options::Text;
 pub use protocol::{
-    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart,
+    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, Scheme, ServerRole, Shared, Terms,
+    TlsStart,
 };
 pub use refusal::{Moment, Notice, Refusal};
 pub use watch::{Passage, Relay, Watch};
