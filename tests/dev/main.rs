@@ -6,5 +6,6 @@ mod house;
 mod mistakes;
 mod password;
 mod project;
+mod reading;
 mod several;
 mod watching;

@@ -17,7 +17,7 @@
 //! | `rejection` | what the server said instead |
 //! | `refuse` | what we say instead |
 //! | `requests`, `inline`, `scan` | where commands begin and end in a client's stream |
-//! | `command`, `guard` | what a command does, and which are refused |
+//! | `command`, `guard`, `commands` | what a command does, and which are refused |
 //! | `replies` | where frames begin and end in a server's stream |
 //! | `watch`, `tally`, `subscriptions` | what is outstanding |
 //! | `reopen`, `intent` | the one command for which the relay pauses |
@@ -29,6 +29,7 @@ mod accept;
 mod access;
 mod auth;
 mod command;
+mod commands;
 mod dialogue;
 mod frame;
 mod greeting;
@@ -50,6 +51,8 @@ mod subscriptions;
 mod tally;
 mod watch;
 
+use std::sync::{Arc, OnceLock};
+
 use attache_wire::{
     Access, Boxed, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay, Scheme,
     ServerRole, Shared, Terms, TlsStart, TlsWish, UrlParameter,
@@ -68,6 +71,7 @@ pub use requests::MAX_HELD_LEN;
 pub use watch::SessionWatch;
 
 use command::Effect;
+use commands::Commands;
 use greeting::{Outcome, Replied};
 use options::Rules;
 
@@ -77,6 +81,8 @@ pub struct Redis {
     rules: Rules,
     cluster: Cluster,
     database: Option<String>,
+    /// On a read-only route: what the first server that was logged in to has said of its commands.
+    commands: Option<Arc<OnceLock<Arc<Commands>>>>,
 }
 
 impl Protocol for Redis {
@@ -109,7 +115,8 @@ impl Protocol for Redis {
     type Watch = SessionWatch;
 
     fn new(options: Options, database: Option<String>) -> Self {
-        Self { rules: Rules::new(&options), cluster: options.cluster, database }
+        let commands = options.read_only.then(Arc::default);
+        Self { rules: Rules::new(&options), cluster: options.cluster, database, commands }
     }
 
     fn accept(&self, _hello: Option<&Never>, _nonce: Nonce) -> Accept {
@@ -117,7 +124,7 @@ impl Protocol for Redis {
     }
 
     fn login(&self, _intent: &Intent, _hello: Option<Never>, terms: Terms) -> Login {
-        Login::new(self.database.clone(), self.cluster, terms)
+        Login::new(self.database.clone(), self.cluster, self.commands.clone(), terms)
     }
 
     fn probe_intent(&self) -> Intent {
@@ -136,7 +143,8 @@ impl Protocol for Redis {
     }
 
     fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
-        Relay::Watched(Box::new(SessionWatch::new(self.rules)))
+        let known = self.commands.as_ref().and_then(|commands| commands.get());
+        Relay::Watched(Box::new(SessionWatch::new(self.rules.clone().reading(known))))
     }
 
     fn reopen(&self, watch: &SessionWatch, _nonce: Nonce) -> Option<Boxed<Intent>> {

@@ -60,7 +60,7 @@ impl SessionWatch {
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        self.rules
+        self.rules.clone()
     }
 
     pub(crate) fn manner(&self) -> Manner {
@@ -109,7 +109,7 @@ impl SessionWatch {
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         let Self { requests, tally, client_end, .. } = self;
-        let passage = requests.feed(bytes, self.rules, |effect| {
+        let passage = requests.feed(bytes, &self.rules, |effect| {
             if tally.must_wait(effect) {
                 return Ruling::Stop;
             }

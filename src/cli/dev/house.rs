@@ -220,6 +220,9 @@ pub(super) fn configure(wanted: &Wanted, is_watched: bool) -> Result<domain::Rou
         format!("upstream.{}", if is_watched { PROBES } else { NO_PROBES }),
         format!("allow_cleartext={}", wanted.allow_cleartext),
     ];
+    if wanted.read_only {
+        overrides.push("options.read_only=true".to_owned());
+    }
     if let Some(ca) = wanted.authorities() {
         let ca = std::path::absolute(ca).map_err(|error| format!("{}: {error}", ca.display()))?;
         overrides.push(format!("upstream.tls.ca={}", ca.display()));

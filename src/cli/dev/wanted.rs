@@ -199,6 +199,10 @@ impl Wanted {
             return Err("--ca has no effect where nothing is verified: use --tls verify-full, or rediss://"
                 .to_owned());
         }
+        let read_only = serde_json::json!({ "read_only": true });
+        if self.read_only && (self.target.kind.facts.check_options)(&read_only).is_err() {
+            return Err("--read-only has no effect: nothing is known of what this protocol writes".to_owned());
+        }
         if self.password_file.is_some() && !self.target.kind.has_login {
             return Err("--password-file has no effect: this protocol logs nobody in".to_owned());
         }
