@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redis_protocol::resp2::types::OwnedFrame;
 
@@ -17,6 +18,20 @@ pub(crate) const MAX_COMMANDS_LEN: usize = 4 * 1024 * 1024;
 /// The commands of a server, by their names in lower case; those of a container also as `container|command`.
 #[derive(PartialEq, Eq)]
 pub(crate) struct Commands(HashMap<Vec<u8>, Kind>);
+
+/// What the first server has said that was logged in to, shared by all logins of a route.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Known(Arc<Mutex<Option<Arc<Commands>>>>);
+
+impl Known {
+    pub(crate) fn commands(&self) -> Option<Arc<Commands>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn learn(&self, commands: Box<Commands>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(commands.into());
+    }
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -230,7 +245,15 @@ pub(crate) mod tests {
         {
             assert_eq!(nature(line), Nature::Writes, "{line}");
         }
-        for line in ["client kill x", "slowlog reset", "slowlog", "shutdown", "config rewrite", "nonsense", "nonsense x"] {
+        for line in [
+            "client kill x",
+            "slowlog reset",
+            "slowlog",
+            "shutdown",
+            "config rewrite",
+            "nonsense",
+            "nonsense x",
+        ] {
             assert_eq!(nature(line), Nature::Writes, "{line}");
         }
     }

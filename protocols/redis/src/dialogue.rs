@@ -28,7 +28,7 @@ pub(crate) struct Dialogue {
     open: VecDeque<Question>,
     reader: Reader,
     facts: Facts,
-    commands: Option<Commands>,
+    commands: Option<Box<Commands>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +78,7 @@ impl Dialogue {
         self.ask(Question::Commands, &[b"COMMAND"], out);
     }
 
-    pub(crate) fn take_commands(&mut self) -> Option<Commands> {
+    pub(crate) fn take_commands(&mut self) -> Option<Box<Commands>> {
         self.commands.take()
     }
 
@@ -123,7 +123,7 @@ impl Dialogue {
             Question::Hello => self.hear_hello(reply),
             Question::Commands => {
                 let commands = reply.elements().as_deref().and_then(Commands::parse);
-                self.commands = Some(commands.ok_or(NO_COMMANDS)?);
+                self.commands = Some(Box::new(commands.ok_or(NO_COMMANDS)?));
                 Ok(())
             }
             Question::Role => {

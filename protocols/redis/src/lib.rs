@@ -51,8 +51,6 @@ mod subscriptions;
 mod tally;
 mod watch;
 
-use std::sync::{Arc, OnceLock};
-
 use attache_wire::{
     Access, Boxed, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay, Scheme,
     ServerRole, Shared, Terms, TlsStart, TlsWish, UrlParameter,
@@ -71,7 +69,7 @@ pub use requests::MAX_HELD_LEN;
 pub use watch::SessionWatch;
 
 use command::Effect;
-use commands::Commands;
+use commands::Known;
 use greeting::{Outcome, Replied};
 use options::Rules;
 
@@ -82,7 +80,7 @@ pub struct Redis {
     cluster: Cluster,
     database: Option<String>,
     /// On a read-only route: what the first server that was logged in to has said of its commands.
-    commands: Option<Arc<OnceLock<Arc<Commands>>>>,
+    commands: Option<Known>,
 }
 
 impl Protocol for Redis {
@@ -115,7 +113,7 @@ impl Protocol for Redis {
     type Watch = SessionWatch;
 
     fn new(options: Options, database: Option<String>) -> Self {
-        let commands = options.read_only.then(Arc::default);
+        let commands = options.read_only.then(Known::default);
         Self { rules: Rules::new(&options), cluster: options.cluster, database, commands }
     }
 
@@ -143,7 +141,7 @@ impl Protocol for Redis {
     }
 
     fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
-        let known = self.commands.as_ref().and_then(|commands| commands.get());
+        let known = self.commands.as_ref().and_then(Known::commands);
         Relay::Watched(Box::new(SessionWatch::new(self.rules.clone().reading(known))))
     }
 

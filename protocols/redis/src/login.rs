@@ -1,11 +1,10 @@
 //! The login: TLS where the route asks for it, then everything that has to be said before the client is heard.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
 
 use attache_wire::{Fault, Insecure, Machine, Step, Terms, TlsStart, Turn};
 
-use crate::commands::{Commands, MAX_COMMANDS_LEN};
+use crate::commands::{Known, MAX_COMMANDS_LEN};
 use crate::dialogue::{Dialogue, Inquiry};
 use crate::frame::MAX_REPLY_LEN;
 use crate::greeting::Greeting;
@@ -16,7 +15,7 @@ pub struct Login {
     database: Option<String>,
     cluster: Cluster,
     /// Where what the server says of its commands is kept, if anybody has to know it.
-    commands: Option<Arc<OnceLock<Arc<Commands>>>>,
+    commands: Option<Known>,
     terms: Terms,
     state: State,
 }
@@ -24,21 +23,21 @@ pub struct Login {
 enum State {
     Connected,
     Encrypting,
-    Asking(Dialogue),
+    Asking(Box<Dialogue>),
 }
 
 impl Login {
     pub(crate) fn new(
         database: Option<String>,
         cluster: Cluster,
-        commands: Option<Arc<OnceLock<Arc<Commands>>>>,
+        commands: Option<Known>,
         terms: Terms,
     ) -> Self {
         Self { database, cluster, commands, terms, state: State::Connected }
     }
 
     fn must_learn_commands(&self) -> bool {
-        self.commands.as_ref().is_some_and(|commands| commands.get().is_none())
+        self.commands.as_ref().is_some_and(|known| known.commands().is_none())
     }
 
     fn ask(&mut self, turn: &mut Turn<'_>) -> Result<Step<Greeting>, Fault> {
@@ -48,7 +47,7 @@ impl Login {
         if self.must_learn_commands() {
             dialogue.ask_for_commands(turn.output);
         }
-        self.state = State::Asking(dialogue);
+        self.state = State::Asking(Box::new(dialogue));
         Ok(Step::Read)
     }
 }
@@ -79,8 +78,7 @@ impl Machine for Login {
         match dialogue.listen(turn.input, self.terms.credential.as_deref())? {
             Some(facts) => {
                 if let (Some(known), Some(commands)) = (&self.commands, dialogue.take_commands()) {
-                    // Another login may have been told the same before.
-                    let _ = known.set(commands.into());
+                    known.learn(commands);
                 }
                 Ok(Step::Done(Greeting::Ready(facts)))
             }

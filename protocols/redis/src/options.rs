@@ -65,8 +65,8 @@ impl Rules {
     }
 
     /// The same for sessions with a server that has told what its commands do.
-    pub(crate) fn reading(self, commands: Option<&Arc<Commands>>) -> Self {
-        Self { reading: commands.cloned(), ..self }
+    pub(crate) fn reading(self, commands: Option<Arc<Commands>>) -> Self {
+        Self { reading: commands, ..self }
     }
 
     pub(crate) fn allows(&self, command: Guarded) -> bool {

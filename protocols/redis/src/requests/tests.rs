@@ -239,7 +239,7 @@ fn a_line_octet_by_octet_is_looked_at_once() {
 
 /// A route that only reads.
 fn reading() -> Rules {
-    rules().reading(Some(&std::sync::Arc::new(crate::commands::tests::commands())))
+    rules().reading(Some(std::sync::Arc::new(crate::commands::tests::commands())))
 }
 
 /// Whether a stream stops, wherever it is cut.
