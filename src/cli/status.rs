@@ -86,7 +86,13 @@ fn credential(credential: &Value) -> String {
         Some(generation) => format!("generation {generation}, read {} ago", ago(&credential["age_seconds"])),
         None => "missing".to_owned(),
     };
-    let rejected = if credential["rejected"] == true { ", REJECTED by the server" } else { "" };
+    let rejected = match (&credential["rejected"], credential["generation_in_use"].as_u64()) {
+        (Value::Bool(true), Some(older)) if credential["generation"] != older => {
+            format!(", REJECTED by the server: sessions use generation {older}")
+        }
+        (Value::Bool(true), _) => ", REJECTED by the server".to_owned(),
+        _ => String::new(),
+    };
     let problem =
         credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
     format!("{generation}{rejected}{problem}")

@@ -7,5 +7,7 @@ mod mistakes;
 mod password;
 mod project;
 mod reading;
+mod readme;
 mod several;
+mod tutorial;
 mod watching;
