@@ -232,4 +232,27 @@ mod tests {
         let seen = seen.await.expect("the follower ends");
         assert_eq!(seen, [(Phase::Draining, 0), (Phase::Closing, 20), (Phase::Cut, 25)]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_waits_for_quiet_moments_and_cuts_what_has_none() {
+        let patience = Duration::from_secs(5);
+        let closed = |drain: Drain| async move {
+            let start = Instant::now();
+            drain.close(patience).await;
+            (start.elapsed(), drain.phase())
+        };
+        assert_eq!(closed(Drain::default()).await, (Duration::ZERO, Phase::Closing));
+        let drain = Drain::default();
+        let session = drain.enter();
+        let mut phases = drain.watch();
+        tokio::spawn(async move {
+            poll_fn(|cx| phases.poll_after(cx, Phase::Serving)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(session);
+        });
+        assert_eq!(closed(drain).await, (Duration::from_secs(1), Phase::Closing));
+        let drain = Drain::default();
+        let _stubborn = drain.enter();
+        assert_eq!(closed(drain.clone()).await, (patience + LAST_WORDS, Phase::Cut));
+    }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use attache_kit::tools::Ran;
 use attache_kit::{
     Encryption, Flavour, Launch, Mysql, Pki, Postgres, Process, Redis, Require, Script, Setup, Version,
-    available, eventually, mysql, tools,
+    available, eventually, tools,
 };
 
 pub(crate) const SECRET: &str = "s3cret-that-nobody-sees";
@@ -78,17 +78,23 @@ impl Cache {
     }
 }
 
-/// A MariaDB with TLS and the user `app`, or `None` where it is not installed, which has been said.
-pub(crate) fn maria() -> Option<&'static (Mysql, Pki)> {
-    static MARIA: LazyLock<Option<(Mysql, Pki)>> = LazyLock::new(|| {
-        let pki = Pki::new();
-        let setup = mysql::Setup::new().tls(&pki.server());
-        let server = available(Mysql::start(Flavour::MariaDb, setup))?;
-        server.user("app", SECRET, Flavour::MariaDb.plugin(), Require::Nothing);
-        server.database("app", "app");
-        Some((server, pki))
-    });
-    MARIA.as_ref()
+/// A server of this flavour with TLS and the user `app`, or `None` where it is not installed, which has been said.
+pub(crate) fn mysql(flavour: Flavour) -> Option<&'static (Mysql, Pki)> {
+    static MARIADB: LazyLock<Option<(Mysql, Pki)>> = LazyLock::new(|| own_mysql(Flavour::MariaDb));
+    static MYSQL: LazyLock<Option<(Mysql, Pki)>> = LazyLock::new(|| own_mysql(Flavour::MySql));
+    match flavour {
+        Flavour::MariaDb => MARIADB.as_ref(),
+        Flavour::MySql => MYSQL.as_ref(),
+    }
+}
+
+fn own_mysql(flavour: Flavour) -> Option<(Mysql, Pki)> {
+    let pki = Pki::new();
+    let setup = attache_kit::mysql::Setup::new().tls(&pki.server());
+    let server = available(Mysql::start(flavour, setup))?;
+    server.user("app", SECRET, flavour.plugin(), Require::Nothing);
+    server.database("app", "app");
+    Some((server, pki))
 }
 
 /// `attache dev` with these arguments, which goes on.

@@ -3,9 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 
-use attache_kit::{eventually, tools};
+use attache_kit::{Flavour, eventually, tools};
 
-use crate::house::{Cache, SECRET, SOON, code, dev, launch, maria, psql, serve, server};
+use crate::house::{Cache, SECRET, SOON, code, dev, launch, mysql, psql, serve, server};
 
 #[test]
 fn a_redis_url_says_whether_there_is_tls_and_which_database() {
@@ -57,12 +57,12 @@ fn a_redis_password_needs_no_user() {
 #[test]
 fn three_databases_are_found_by_one_command() {
     let (Some(server), Some(psql), Some(cache), Some((maria, pki))) =
-        (server(), psql(), Cache::shared(), maria())
+        (server(), psql(), Cache::shared(), mysql(Flavour::MariaDb))
     else {
         return;
     };
     let file = server.password("three", SECRET);
-    let mysql = format!("mysql://app@localhost:{}/app?ssl-ca={}", maria.port(), pki.ca().display());
+    let third = format!("mysql://app@localhost:{}/app?ssl-ca={}", maria.port(), pki.ca().display());
     let named = |name: &str| format!("{name}={file}");
     let script = format!(
         "{psql} -XAtqc 'select current_user' && {psql} \"$ORDERS_DATABASE_URL\" -XAtqc 'select 2' && \
@@ -71,7 +71,7 @@ fn three_databases_are_found_by_one_command() {
     let ran = dev(&[
         &format!("orders={}", server.url("app")),
         &cache.url("app@", 0),
-        &mysql,
+        &third,
         "--password-file",
         &named("orders"),
         "--password-file",
