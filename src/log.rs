@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
@@ -31,13 +32,21 @@ impl Logging {
 
 /// Starts to log.
 pub fn start(log: &Log) -> Logging {
+    start_to(log, std::io::stderr)
+}
+
+/// Starts to log to whatever stands before standard error.
+pub fn start_to<W>(log: &Log, writer: W) -> Logging
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let text = match log.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
     let (filter, handle) = reload::Layer::new(filter(log));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = if text {
         lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
     } else {

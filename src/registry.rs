@@ -8,7 +8,7 @@ use attache_mysql::Mysql;
 use attache_postgres::Postgres;
 use attache_redis::Redis;
 use attache_tcp::Tcp;
-use attache_wire::{Access, Directions, Protocol, UrlParameter};
+use attache_wire::{Access, Directions, Protocol, Scheme, UrlParameter};
 
 use crate::config::{ProtocolFacts, domain};
 use crate::route::Serve;
@@ -24,7 +24,9 @@ pub fn protocols() -> Vec<Kind> {
 pub struct Kind {
     pub facts: ProtocolFacts,
     /// What a URL of this protocol begins with.
-    pub schemes: &'static [&'static str],
+    pub schemes: &'static [Scheme],
+    /// Whether a login is part of the protocol.
+    pub has_login: bool,
     /// Whether a URL without a database means the one that is called as its user is.
     pub database_of_user: bool,
     /// What a parameter of such a URL means.
@@ -62,6 +64,7 @@ fn kind<P: Protocol>() -> Kind {
     Kind {
         facts,
         schemes: features.schemes,
+        has_login: features.has_login,
         database_of_user: features.database_of_user,
         url_parameter: P::url_parameter,
         directions: P::directions,

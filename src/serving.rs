@@ -175,8 +175,10 @@ impl Common {
         let known = if config.upstream.list().is_some() { Vec::new() } else { endpoints(config) };
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
         let (resolver, ids, traces) = (self.resolver.clone(), Arc::clone(&self.ids), self.traces.clone());
-        protocol(&config.protocol)
-            .build(config, RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders })
+        protocol(&config.protocol).build(
+            config,
+            RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders },
+        )
     }
 
     /// Starts to serve a route, with what it takes over from the one that it replaces.

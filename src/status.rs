@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::events::Event;
 use crate::pulse::{Rate, Totals};
-use crate::secret::{Standing, Warning};
+use crate::secret::{Standing, State, Warning};
 pub use crate::upstream::approximately;
 use crate::upstream::{Seen, SentinelSeen, Sentinels};
 
@@ -232,7 +232,12 @@ impl From<&Sentinels> for SentinelsStatus {
         let (seen, counts) = sentinels.seen();
         Self {
             master: sentinels.settings.master.clone(),
-            credential: sentinels.source.as_ref().map(|source| CredentialStatus::from(source.standing())),
+            credential: sentinels.source.as_ref().map(|source| {
+                let standing = source.standing();
+                // What is asked of a Sentinel goes on with the login that it began with.
+                let settled = standing.state == State::Ok;
+                CredentialStatus::of(standing, settled)
+            }),
             primary: counts.as_ref().map(|report| report.primary.to_string()),
             epoch: counts.map(|report| report.epoch),
             endpoints: seen.into_iter().map(SentinelStatus::from).collect(),

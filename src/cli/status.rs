@@ -44,8 +44,7 @@ impl Status {
 }
 
 fn summary(status: &Value) -> String {
-    let tables =
-        [routes(status), sentinels(status).unwrap_or_default(), endpoints(status), events(status)];
+    let tables = [routes(status), sentinels(status).unwrap_or_default(), endpoints(status), events(status)];
     let tables = tables.iter().filter(|table| !table.is_empty()).cloned().collect::<Vec<_>>();
     format!("{}\n\n{}", headline(status), tables.join("\n"))
 }
@@ -95,7 +94,13 @@ fn credential(credential: &Value) -> String {
         Some(generation) => format!("generation {generation}, read {} ago", ago(&credential["age_seconds"])),
         None => "missing".to_owned(),
     };
-    let rejected = if credential["rejected"] == true { ", REJECTED by the server" } else { "" };
+    let rejected = match (&credential["rejected"], credential["generation_in_use"].as_u64()) {
+        (Value::Bool(true), Some(older)) if credential["generation"] != older => {
+            format!(", REJECTED by the server: sessions use generation {older}")
+        }
+        (Value::Bool(true), _) => ", REJECTED by the server".to_owned(),
+        _ => String::new(),
+    };
     let problem =
         credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
     format!("{generation}{rejected}{problem}")

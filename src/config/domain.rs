@@ -269,6 +269,25 @@ pub enum TlsMode {
     Off,
 }
 
+impl TlsMode {
+    pub const ALL: [Self; 4] = [Self::VerifyFull, Self::VerifyCa, Self::InsecureNoVerify, Self::Off];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VerifyFull => "verify-full",
+            Self::VerifyCa => "verify-ca",
+            Self::InsecureNoVerify => "insecure-no-verify",
+            Self::Off => "off",
+        }
+    }
+
+    /// Whether anything is verified, so that authorities matter.
+    pub fn verifies(self) -> bool {
+        matches!(self, Self::VerifyFull | Self::VerifyCa)
+    }
+}
+
 /// Where a credential is mounted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CredentialSource {
@@ -337,4 +356,25 @@ pub enum Ready {
     Started,
     /// Only while its last probe succeeded.
     Upstream,
+}
+
+/// What a project file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    pub databases: Vec<ProjectDatabase>,
+}
+
+/// One database of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectDatabase {
+    pub name: String,
+    pub url: String,
+    pub password_file: Option<PathBuf>,
+    pub read_only: bool,
+    pub listen: Option<ListenAddress>,
+    /// What is verified of the server, where that is not left to the URL.
+    pub tls: Option<TlsMode>,
+    pub ca: Option<PathBuf>,
+    pub server_name: Option<String>,
+    pub allow_cleartext: bool,
 }

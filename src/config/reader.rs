@@ -28,6 +28,8 @@ pub(super) struct Reader<'a> {
     describing: bool,
     /// Whether a source could not be read: what is missing may stand there.
     incomplete: bool,
+    /// What to do instead of writing a secret down.
+    no_secrets: &'static str,
     complaints: RefCell<Vec<(usize, Complaint)>>,
     notes: RefCell<Vec<Note>>,
 }
@@ -38,9 +40,15 @@ impl<'a> Reader<'a> {
             layers,
             describing: false,
             incomplete,
+            no_secrets: NO_SECRETS,
             complaints: RefCell::default(),
             notes: RefCell::default(),
         }
+    }
+
+    /// Says this to whoever writes a secret down.
+    pub(super) fn hint_at_secrets(self, no_secrets: &'static str) -> Self {
+        Self { no_secrets, ..self }
     }
 
     /// Runs the declarations over nothing at all.
@@ -269,7 +277,8 @@ impl<'r, 'a> Section<'r, 'a> {
         let seen = self.seen.borrow();
         for name in self.values.keys().filter(|name| !seen.contains(name)) {
             let (reason, hint) = if is_secret_name(name) {
-                ("a secret does not belong into the configuration".to_owned(), Some(NO_SECRETS.to_owned()))
+                let hint = self.reader.no_secrets.to_owned();
+                ("a secret does not belong into the configuration".to_owned(), Some(hint))
             } else {
                 let known = seen.iter().map(String::as_str);
                 let hint = did_you_mean(name, known.clone());

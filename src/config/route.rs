@@ -72,11 +72,16 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
 }
 
 fn check_name(name: &str, route: &Section<'_, '_>) {
-    let is_letter =
-        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
-    if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(is_letter) {
+    if !is_name(name) {
         route.complain("", "a route's name has 1 to 63 small letters, digits, - and _", "");
     }
+}
+
+/// Whether a route, or a database of a project, may be called so.
+pub fn is_name(name: &str) -> bool {
+    let is_letter =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
+    !name.is_empty() && name.len() <= NAME_LIMIT && name.chars().all(is_letter)
 }
 
 fn protocol<'p>(route: &Section<'_, '_>, protocols: &'p [ProtocolFacts]) -> Option<&'p ProtocolFacts> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::ProtocolFacts;
 use super::domain::{Endpoint, Tls, TlsMode};
-use super::kind::{choice, path, text};
+use super::kind::{Kind, choice, path, text};
 use super::reader::Section;
 
 pub(super) fn read(upstream: &Section<'_, '_>, possible: &[ProtocolFacts], endpoints: &[Endpoint]) -> Tls {
@@ -23,6 +23,11 @@ pub(super) fn read(upstream: &Section<'_, '_>, possible: &[ProtocolFacts], endpo
     )
 }
 
+/// How much is verified of a server.
+pub(super) fn tls_mode() -> Kind<TlsMode> {
+    choice(&TlsMode::ALL.map(|mode| (mode.name(), mode)))
+}
+
 /// Whom a link trusts.
 pub(super) fn trust(tls: &Section<'_, '_>) -> (TlsMode, Option<PathBuf>, Option<String>) {
     let mode = tls
@@ -30,15 +35,7 @@ pub(super) fn trust(tls: &Section<'_, '_>) -> (TlsMode, Option<PathBuf>, Option<
             "mode",
             "What is verified of the server: chain and name, the chain alone, nothing; or no TLS at all.",
         )
-        .or(
-            "verify-full",
-            &choice(&[
-                ("verify-full", TlsMode::VerifyFull),
-                ("verify-ca", TlsMode::VerifyCa),
-                ("insecure-no-verify", TlsMode::InsecureNoVerify),
-                ("off", TlsMode::Off),
-            ]),
-        );
+        .or("verify-full", &tls_mode());
     let ca = tls
         .key("ca", "A PEM file of the certificate authorities to trust, instead of those of the system.")
         .example("/etc/attache/ca.pem")

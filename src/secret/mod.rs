@@ -46,7 +46,7 @@ pub struct Mount {
     /// The folder.
     pub path: PathBuf,
     pub keys: Keys,
-    /// A user that is known otherwise: of the folder, the password alone is read.
+    /// A user that is known otherwise, empty where there is none: of the folder, the password alone is read.
     pub user: Option<String>,
     /// How often the folder is read even if nothing was noticed.
     pub poll: Duration,

@@ -16,6 +16,27 @@ pub(crate) fn accepts(text: &str) -> Result<(), String> {
     validate(&yaml(text), &schema, &schema, "")
 }
 
+pub(crate) fn accepts_as_project(text: &str) -> Result<(), String> {
+    let schema = config::project_schema();
+    validate(&yaml(text), &schema, &schema, "")
+}
+
+#[test]
+fn the_schema_of_a_project_rejects_what_is_wrong() {
+    const RIGHT: &str = "databases: { orders: { url: 'postgres://app@db/orders', tls: verify-ca } }";
+    accepts_as_project(RIGHT).unwrap();
+    for (from, to) in [
+        ("url:", "ulr:"),
+        ("postgres://", ""),
+        ("verify-ca", "verify_ca"),
+        ("databases", "database"),
+        ("orders:", "Orders:"),
+    ] {
+        let text = RIGHT.replacen(from, to, 1);
+        assert!(accepts_as_project(&text).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn the_schema_accepts_what_is_right() {
     accepts(EXAMPLE).unwrap();
@@ -193,6 +214,10 @@ fn matches(pattern: &str, text: &str) -> bool {
         "^_[^.]+\\._[^.]+\\.[^_]" => {
             let labels: Vec<_> = text.split('.').collect();
             matches!(labels[..], [one, two, three, ..] if [one, two].iter().all(|label| label.starts_with('_') && label.len() > 1) && !three.is_empty() && !three.starts_with('_'))
+        }
+        "^[a-z]+://" => {
+            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+            !scheme.is_empty() && scheme.chars().all(|letter| letter.is_ascii_lowercase())
         }
         unknown => panic!("this test does not understand the pattern {unknown}"),
     }

@@ -8,6 +8,7 @@
 mod alerts;
 mod bill;
 mod chart;
+mod compose;
 mod copies;
 mod delivery;
 mod injector;

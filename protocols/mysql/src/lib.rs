@@ -1,8 +1,8 @@
 //! The MySQL client/server protocol, as MySQL and MariaDB speak it.
 //!
 //! Sections are those of "MySQL Client/Server Protocol" in MySQL's source documentation; what MariaDB does otherwise
-//! is in "MariaDB Client/Server Protocol". What this crate does not do: parse SQL, change a byte after the login, or
-//! speak the protocol of before 4.1.
+//! is in "MariaDB Client/Server Protocol". What this crate does not do: parse SQL beyond words (and those only on a
+//! read-only route), change a byte after the login where nothing is refused, or speak the protocol of before 4.1.
 //!
 //! | file | story |
 //! | --- | --- |
@@ -13,6 +13,7 @@
 //! | `reopen` | a change of user, as the client asks for it |
 //! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
 //! | `command`, `reply`, `status`, `standing` | where the reply to a command ends, and what the session holds |
+//! | `restriction`, `guard`, `lex` | a session that only reads, and statements that would undo it |
 //! | `access` | what a URL says, and how the clients' environment leads them to us |
 //! | `login` | from there to its OK, with TLS asked for on the way |
 //! | `agreement` | which flags both links have |
@@ -37,8 +38,10 @@ mod command;
 mod exchange;
 mod field;
 mod greeting;
+mod guard;
 mod hello;
 mod intent;
+mod lex;
 mod login;
 mod offer;
 mod options;
@@ -52,6 +55,7 @@ mod rejection;
 mod relogin;
 mod reopen;
 mod reply;
+mod restriction;
 mod role;
 mod scan;
 mod standing;
@@ -63,7 +67,7 @@ use std::sync::Arc;
 
 use attache_wire::{
     Access, Boxed, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Rejection, Relay,
-    ServerRole, Terms, TlsStart, UrlParameter,
+    Scheme, ServerRole, Terms, TlsStart, UrlParameter,
 };
 use bytes::BytesMut;
 
@@ -71,6 +75,7 @@ pub use accept::Accept;
 pub use capabilities::Capabilities;
 pub use exchange::MAX_RESPONSE_LEN;
 pub use greeting::Greeting;
+pub use guard::MAX_CHECKED_LEN;
 pub use hello::Hello;
 pub use intent::Intent;
 pub use login::{Login, MAX_LOGIN_PACKET_LEN};
@@ -87,13 +92,14 @@ pub struct Mysql {
 impl Protocol for Mysql {
     const FEATURES: Features = Features {
         name: "mysql",
-        schemes: &["mysql", "mariadb"],
+        schemes: &[Scheme::new("mysql"), Scheme::new("mariadb")],
         default_port: Some(3306),
         server_first: true,
         database_of_user: false,
         negotiates_tls: true,
         alpn: None,
         needs_user: true,
+        has_login: true,
         has_roles: true,
         // A client that closes its half could never send a command.
         half_open_clients: false,
@@ -148,7 +154,7 @@ impl Protocol for Mysql {
     }
 
     fn relay(&self, intent: &Intent, greeting: &Greeting) -> Relay<SessionWatch> {
-        Relay::Watched(Box::new(SessionWatch::new(intent, greeting)))
+        Relay::Watched(Box::new(SessionWatch::new(intent, greeting, self.options.read_only)))
     }
 
     fn reopen(&self, watch: &SessionWatch, nonce: Nonce) -> Option<Boxed<Intent>> {

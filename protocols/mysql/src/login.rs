@@ -17,6 +17,7 @@ use crate::intent::Intent;
 use crate::options::Options;
 use crate::packet::{self, Packet};
 use crate::plugin::Plugin;
+use crate::restriction;
 use crate::role::RoleQuery;
 
 /// The longest packet of a login, in octets: a public key, an error, changes of the session.
@@ -39,6 +40,8 @@ enum State {
     Encrypting(Capabilities),
     /// Who we are was said.
     Authenticating(Exchange, Capabilities),
+    /// The server has let us in, and was told to let nobody write.
+    Restricting(Greeting),
     /// The server has let us in, and was asked for its role.
     Asking(RoleQuery, Greeting),
     /// Over.
@@ -124,6 +127,10 @@ impl Login {
                     }
                 }
             }
+            State::Restricting(greeting) => {
+                restriction::hear(packet, self.credential())?;
+                Ok(self.ask_role(greeting, turn))
+            }
             State::Asking(mut query, greeting) => match query.hear(packet)? {
                 Some(role) => Ok(Some(Greeting { role, ..greeting })),
                 None => {
@@ -153,11 +160,21 @@ impl Login {
             connection_id: self.hello.connection_id,
             role: None,
         };
-        if !self.terms.ask_role {
-            return Ok(Some(greeting));
+        if self.options.read_only {
+            restriction::ask(capabilities, turn.output);
+            self.state = State::Restricting(greeting);
+            return Ok(None);
         }
-        self.state = State::Asking(RoleQuery::ask(capabilities, turn.output), greeting);
-        Ok(None)
+        Ok(self.ask_role(greeting, turn))
+    }
+
+    /// The greeting, if nothing is left to be asked.
+    fn ask_role(&mut self, greeting: Greeting, turn: &mut Turn<'_>) -> Option<Greeting> {
+        if !self.terms.ask_role {
+            return Some(greeting);
+        }
+        self.state = State::Asking(RoleQuery::ask(greeting.capabilities, turn.output), greeting);
+        None
     }
 
     fn credential(&self) -> Option<&Credential> {
@@ -196,7 +213,9 @@ impl Machine for Login {
             State::Greeted => self.begin(turn),
             State::Encrypting(_) if turn.tls.is_none() => Err(Fault::Insecure(Insecure::TlsDeclined)),
             State::Encrypting(capabilities) => self.respond(capabilities, 2, turn),
-            State::Authenticating(..) | State::Asking(..) | State::Done => self.listen(turn),
+            State::Authenticating(..) | State::Restricting(_) | State::Asking(..) | State::Done => {
+                self.listen(turn)
+            }
         }
     }
 
@@ -212,6 +231,7 @@ impl fmt::Debug for Login {
             State::Greeted => "greeted",
             State::Encrypting(_) => "encrypting",
             State::Authenticating(..) => "authenticating",
+            State::Restricting(_) => "restricting",
             State::Asking(..) => "asking",
             State::Done => "done",
         };

@@ -18,6 +18,7 @@ use crate::login::MAX_LOGIN_PACKET_LEN;
 use crate::options::Options;
 use crate::packet;
 use crate::plugin::Plugin;
+use crate::restriction;
 
 /// What has to be known of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,8 @@ enum State {
     Connected,
     /// The command was sent.
     Authenticating(Exchange),
+    /// The server has let us in, and was told to let nobody write.
+    Restricting(Greeting),
 }
 
 impl Relogin {
@@ -89,10 +92,26 @@ impl Relogin {
             let rules = self.rules(turn);
             match exchange.answer(&packet, &rules, turn.output)? {
                 Verdict::Pending => {}
-                Verdict::Accepted(ok) => return self.greeting(&ok, &exchange).map(Step::Done),
+                Verdict::Accepted(ok) => {
+                    let greeting = self.greeting(&ok, &exchange)?;
+                    if !self.options.read_only {
+                        return Ok(Step::Done(greeting));
+                    }
+                    restriction::ask(self.link.capabilities, turn.output);
+                    return self.restrict(greeting, turn);
+                }
             }
         }
         self.state = State::Authenticating(exchange);
+        Ok(Step::Read)
+    }
+
+    fn restrict(&mut self, greeting: Greeting, turn: &mut Turn<'_>) -> Result<Step<Greeting>, Fault> {
+        if let Some(packet) = packet::next(turn.input, MAX_LOGIN_PACKET_LEN)? {
+            restriction::hear(&packet, self.credential())?;
+            return Ok(Step::Done(greeting));
+        }
+        self.state = State::Restricting(greeting);
         Ok(Step::Read)
     }
 
@@ -129,6 +148,7 @@ impl Machine for Relogin {
         let exchange = match std::mem::replace(&mut self.state, State::Connected) {
             State::Connected => self.begin(turn)?,
             State::Authenticating(exchange) => exchange,
+            State::Restricting(greeting) => return self.restrict(greeting, turn),
         };
         self.listen(exchange, turn)
     }

@@ -3,9 +3,11 @@
 //! A change of user is a login, and that one is ours: the relay pauses in front of it.
 
 use attache_wire::{Fault, Nonce, Passage, Watch};
+use bytes::Bytes;
 
 use crate::command::Ask;
 use crate::greeting::Greeting;
+use crate::guard::{self, Look, MAX_CHECKED_LEN};
 use crate::intent::Intent;
 use crate::packet::HEADER_LEN;
 use crate::relogin::Link;
@@ -23,6 +25,15 @@ pub struct SessionWatch {
     /// What the client wanted of the session: what a change of user does not name stays so.
     terms: Intent,
     link: Link,
+    guard: Guard,
+}
+
+/// Whether statements are looked at before they are passed on.
+#[derive(Debug)]
+enum Guard {
+    Off,
+    /// With what goes in place of the command that was dropped last.
+    On(Bytes),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +43,8 @@ enum ClientEnd {
 }
 
 impl SessionWatch {
-    pub(crate) fn new(intent: &Intent, greeting: &Greeting) -> Self {
+    /// `read_only` looks at every statement.
+    pub(crate) fn new(intent: &Intent, greeting: &Greeting, read_only: bool) -> Self {
         Self {
             client: Scanner::default(),
             server: Scanner::default(),
@@ -40,6 +52,7 @@ impl SessionWatch {
             client_end: ClientEnd::Open,
             terms: Intent { database: None, attributes: Vec::new(), ..intent.clone() },
             link: greeting.link(),
+            guard: if read_only { Guard::On(Bytes::new()) } else { Guard::Off },
         }
     }
 
@@ -55,7 +68,7 @@ impl SessionWatch {
 
     /// The user was changed: the session is a new one on the same links.
     pub(crate) fn renew(&mut self, intent: &Intent, greeting: &Greeting) {
-        *self = Self::new(intent, greeting);
+        *self = Self::new(intent, greeting, matches!(self.guard, Guard::On(_)));
     }
 
     /// A command is recognised by its first octet. While that is not there, nothing of it is passed on.
@@ -70,16 +83,37 @@ impl SessionWatch {
             )),
             [_, _, _, _, CHANGE_USER, ..] => Ok(Held::ChangeOfUser),
             bytes if bytes.len() <= HEADER_LEN => Ok(Held::Header),
-            _ => Ok(Held::Nothing),
+            bytes => self.examined(bytes),
         }
+    }
+
+    fn examined(&self, bytes: &[u8]) -> Result<Held, Fault> {
+        let Guard::On(_) = self.guard else { return Ok(Held::Nothing) };
+        match guard::look(bytes, self.link.capabilities) {
+            Look::Harmless => Ok(Held::Nothing),
+            Look::Incomplete => Ok(Held::Header),
+            Look::Refused(dropped, instead) => Ok(Held::Refused(dropped, instead)),
+            Look::TooLong => Err(Fault::TooLong(MAX_CHECKED_LEN)),
+        }
+    }
+
+    /// What goes in place of a command is answered as commands are.
+    fn replace(&mut self, instead: Bytes) {
+        let mut bytes = &instead[..];
+        if let Some(seen) = self.client.next(&mut bytes) {
+            self.replies.asked(&seen);
+        }
+        self.guard = Guard::On(instead);
     }
 }
 
 /// What of the client's next bytes is not passed on yet.
 enum Held {
     Nothing,
-    /// What is there of a header.
+    /// What is there of a header, or of a statement that has to be whole.
     Header,
+    /// A packet of this length, in whose place something else goes.
+    Refused(usize, Bytes),
     ChangeOfUser,
 }
 
@@ -92,6 +126,10 @@ impl Watch for SessionWatch {
                 Held::Nothing => {}
                 Held::Header => return Ok(Passage::Hold(passed)),
                 Held::ChangeOfUser => return Ok(Passage::Until(passed)),
+                Held::Refused(dropped, instead) => {
+                    self.replace(instead);
+                    return Ok(Passage::Instead { passed, dropped });
+                }
             }
             if let Some(seen) = self.client.next(&mut rest)
                 && self.replies.asked(&seen) == Ask::Quit
@@ -100,6 +138,13 @@ impl Watch for SessionWatch {
             }
         }
         Ok(Passage::All)
+    }
+
+    fn in_place(&mut self) -> Bytes {
+        match &mut self.guard {
+            Guard::Off => Bytes::new(),
+            Guard::On(instead) => std::mem::take(instead),
+        }
     }
 
     fn from_server(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {

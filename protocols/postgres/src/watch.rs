@@ -6,8 +6,10 @@
 //! word that it was done.
 
 use attache_wire::{Fault, Passage, Watch};
+use bytes::Bytes;
 
 use crate::frame::HEADER_LEN;
+use crate::guard::{self, Look, MAX_CHECKED_LEN};
 use crate::reported::{Reported, Value};
 use crate::scan::{Scanner, Seen};
 
@@ -23,6 +25,16 @@ pub struct SessionWatch {
     listening: Listening,
     /// What a reset will have to know, where the link may be kept.
     reported: Option<Box<Reported>>,
+    guard: Guard,
+}
+
+/// Whether statements are looked at before they are passed on.
+#[derive(Debug, Default)]
+enum Guard {
+    #[default]
+    Off,
+    /// With what goes in place of the message that was dropped last.
+    On(Bytes),
 }
 
 /// What the client has asked for and the server has not answered.
@@ -91,22 +103,16 @@ enum Listening {
 
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
-        let Self { client, pending, client_end, .. } = self;
-        let mut last_is_goodbye = false;
-        client.feed(bytes, |seen| {
-            last_is_goodbye = seen.tag == b'X' && seen.head.is_empty();
-            match seen.tag {
-                b'X' => *client_end = ClientEnd::Terminated,
-                tag => pending.asked(tag),
-            }
-        });
-        // A goodbye of which a part was passed on already has to be completed.
-        match bytes.len().checked_sub(HEADER_LEN) {
-            Some(passing) if last_is_goodbye && self.reported.is_some() && self.quiet() => {
-                self.client_end = ClientEnd::Left;
-                Ok(Passage::Bye(passing))
-            }
-            Some(_) | None => Ok(Passage::All),
+        match self.guard {
+            Guard::Off => self.follow(bytes),
+            Guard::On(_) => self.examine(bytes),
+        }
+    }
+
+    fn in_place(&mut self) -> Bytes {
+        match &mut self.guard {
+            Guard::Off => Bytes::new(),
+            Guard::On(instead) => std::mem::take(instead),
         }
     }
 
@@ -157,11 +163,63 @@ impl Watch for SessionWatch {
 }
 
 impl SessionWatch {
+    /// `read_only` looks at every statement.
+    pub fn new(read_only: bool) -> Self {
+        let guard = if read_only { Guard::On(Bytes::new()) } else { Guard::Off };
+        Self { guard, ..Self::default() }
+    }
+
+    /// Passes statements on once they are known to be harmless.
+    fn examine(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
+        let mut at = self.client.left().ok_or(LOST)?;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            match guard::look(rest) {
+                Look::Harmless(len) => at += len,
+                Look::Incomplete => {
+                    self.follow(&bytes[..at])?;
+                    return Ok(Passage::Hold(at));
+                }
+                Look::Refused(dropped, instead) => {
+                    self.follow(&bytes[..at])?;
+                    // What goes in its place is answered as it would be.
+                    self.pending.asked(rest[0]);
+                    self.guard = Guard::On(instead);
+                    return Ok(Passage::Instead { passed: at, dropped });
+                }
+                Look::TooLong => return Err(Fault::TooLong(MAX_CHECKED_LEN)),
+            }
+        }
+        self.follow(bytes)
+    }
+
+    fn follow(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
+        let Self { client, pending, client_end, .. } = self;
+        let mut last_is_goodbye = false;
+        client.feed(bytes, |seen| {
+            last_is_goodbye = seen.tag == b'X' && seen.head.is_empty();
+            match seen.tag {
+                b'X' => *client_end = ClientEnd::Terminated,
+                tag => pending.asked(tag),
+            }
+        });
+        // A goodbye of which a part was passed on already has to be completed.
+        match bytes.len().checked_sub(HEADER_LEN) {
+            Some(passing) if last_is_goodbye && self.reported.is_some() && self.quiet() => {
+                self.client_end = ClientEnd::Left;
+                Ok(Passage::Bye(passing))
+            }
+            Some(_) | None => Ok(Passage::All),
+        }
+    }
+
     /// What the server has reported since the session began, where all of that is known.
     pub(crate) fn reported(&self) -> Option<&[(Vec<u8>, Value)]> {
         self.reported.as_deref()?.all()
     }
 }
+
+const LOST: Fault =
+    Fault::Malformed("the length of a message, behind which statements could not be looked at");
 
 impl Pending {
     fn is_nothing(&self) -> bool {

@@ -17,7 +17,7 @@
 //! | `rejection` | what the server said instead |
 //! | `refuse` | what we say instead |
 //! | `requests`, `inline`, `scan` | where commands begin and end in a client's stream |
-//! | `command`, `guard` | what a command does, and which are refused |
+//! | `command`, `guard`, `commands` | what a command does, and which are refused |
 //! | `replies` | where frames begin and end in a server's stream |
 //! | `watch`, `tally`, `subscriptions` | what is outstanding |
 //! | `reopen`, `intent` | the one command for which the relay pauses |
@@ -30,6 +30,7 @@ mod accept;
 mod access;
 mod auth;
 mod command;
+mod commands;
 mod dialogue;
 mod frame;
 mod greeting;
@@ -55,7 +56,7 @@ mod watch;
 
 use attache_wire::{
     Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol,
-    Relay, Report, ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
+    Relay, Report, Scheme, ServerRole, Shared, Terms, TlsStart, TlsWish, UrlParameter, Verdict,
 };
 use bytes::BytesMut;
 
@@ -71,6 +72,7 @@ pub use requests::MAX_HELD_LEN;
 pub use watch::SessionWatch;
 
 use command::Effect;
+use commands::Known;
 use greeting::{Outcome, Replied};
 use options::Rules;
 
@@ -80,18 +82,21 @@ pub struct Redis {
     rules: Rules,
     cluster: Cluster,
     database: Option<String>,
+    /// On a read-only route: what the first server that was logged in to has said of its commands.
+    commands: Option<Known>,
 }
 
 impl Protocol for Redis {
     const FEATURES: Features = Features {
         name: "redis",
-        schemes: &["redis", "rediss"],
+        schemes: &[Scheme::new("redis").with(TlsWish::Off), Scheme::new("rediss").with(TlsWish::VerifyFull)],
         default_port: Some(6379),
         server_first: false,
         database_of_user: false,
         negotiates_tls: false,
         alpn: None,
         needs_user: false,
+        has_login: true,
         has_roles: true,
         // A server forgets a client that has finished sending, and what it still had to tell it.
         half_open_clients: false,
@@ -114,7 +119,8 @@ impl Protocol for Redis {
     type Watch = SessionWatch;
 
     fn new(options: Options, database: Option<String>) -> Self {
-        Self { rules: Rules::new(&options), cluster: options.cluster, database }
+        let commands = options.read_only.then(Known::default);
+        Self { rules: Rules::new(&options), cluster: options.cluster, database, commands }
     }
 
     fn accept(&self, _hello: Option<&Never>, _nonce: Nonce) -> Accept {
@@ -122,7 +128,7 @@ impl Protocol for Redis {
     }
 
     fn login(&self, _intent: &Intent, _hello: Option<Never>, terms: Terms) -> Login {
-        Login::new(self.database.clone(), self.cluster, terms)
+        Login::new(self.database.clone(), self.cluster, self.commands.clone(), terms)
     }
 
     fn probe_intent(&self) -> Intent {
@@ -141,7 +147,8 @@ impl Protocol for Redis {
     }
 
     fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
-        Relay::Watched(Box::new(SessionWatch::new(self.rules)))
+        let known = self.commands.as_ref().and_then(Known::commands);
+        Relay::Watched(Box::new(SessionWatch::new(self.rules.clone().reading(known))))
     }
 
     fn reopen(&self, watch: &SessionWatch, _nonce: Nonce) -> Option<Boxed<Intent>> {

@@ -35,7 +35,7 @@ impl Machine for Reopen {
         }
         let args = arguments(&turn.input[..self.looked_at])?;
         let command = turn.input.split_to(self.looked_at).freeze();
-        Ok(Step::Done(Intent::of(command, &args, self.rules)))
+        Ok(Step::Done(Intent::of(command, &args, &self.rules)))
     }
 
     /// What can be held back, and as much again where a command began in front of it.
@@ -72,7 +72,7 @@ mod tests {
 
     fn read(said: &[u8]) -> (Result<Option<Intent>, Fault>, Vec<u8>) {
         let rules = Rules::new(&Options::default());
-        let run = run_every_split(|| Reopen::new(rules), &[said], None);
+        let run = run_every_split(|| Reopen::new(rules.clone()), &[said], None);
         assert!(run.output.is_empty());
         (run.end, run.unread)
     }

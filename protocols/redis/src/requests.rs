@@ -8,7 +8,7 @@
 
 use attache_wire::{Fault, Passage};
 
-use crate::command::{Arguments, Effect, MAX_NAME_LEN, Verdict, judge};
+use crate::command::{Arguments, Effect, MAX_NAME_LEN, Verdict, judge, judge_foreign};
 use crate::inline;
 use crate::options::Rules;
 use crate::scan::{Digit, MAX_ARGUMENT_LEN, MAX_ARGUMENTS, Number};
@@ -97,7 +97,7 @@ impl Requests {
     pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
-        rules: Rules,
+        rules: &Rules,
         mut pass: impl FnMut(Effect) -> Ruling,
     ) -> Result<Passage, Fault> {
         let mut at = self.held();
@@ -175,10 +175,10 @@ impl Requests {
         }
     }
 
-    fn verdict(&self, turn: &Turn, rules: Rules) -> Option<Verdict> {
+    fn verdict(&self, turn: &Turn, rules: &Rules) -> Option<Verdict> {
         match (turn, self.stage) {
             (Turn::Empty, _) => Some(Verdict::Pass(Effect::Nothing)),
-            (Turn::Foreign, Stage::Undecided(_)) => Some(Verdict::Pass(Effect::Plain)),
+            (Turn::Foreign, Stage::Undecided(_)) => Some(judge_foreign(rules)),
             (Turn::Known, Stage::Undecided(_)) => Some(judge(&self.args, rules)),
             (Turn::Foreign | Turn::Known, Stage::Decided) | (Turn::Nothing, _) => None,
         }

@@ -62,7 +62,7 @@ impl SessionWatch {
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        self.rules
+        self.rules.clone()
     }
 
     pub(crate) fn manner(&self) -> Manner {
@@ -106,7 +106,7 @@ impl SessionWatch {
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         let Self { requests, tally, client_end, makes_room, .. } = self;
-        let passage = requests.feed(bytes, self.rules, |effect| {
+        let passage = requests.feed(bytes, &self.rules, |effect| {
             if tally.must_wait(effect) || *makes_room && tally.has_room_for_a_login() {
                 return Ruling::Stop;
             }

@@ -135,7 +135,7 @@ fn passes(watch: &mut dyn Watch, held: &mut Vec<u8>, bytes: &[u8]) -> Result<boo
     match watch.from_client(held).map_err(|_| ())? {
         Passage::All => held.clear(),
         Passage::Hold(count) => drop(held.drain(..count)),
-        Passage::Until(_) | Passage::Bye(_) => return Ok(false),
+        Passage::Until(_) | Passage::Bye(_) | Passage::Instead { .. } => return Ok(false),
     }
     Ok(true)
 }

@@ -37,8 +37,8 @@ pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
 pub use options::Text;
 pub use protocol::{
-    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart,
-    Verdict,
+    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, Scheme, ServerRole, Shared, Terms,
+    TlsStart, Verdict,
 };
 pub use refusal::{Moment, Notice, Refusal};
 pub use sentinel::{Address, Report};

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::access::{Access, Directions, UrlParameter};
+use crate::access::{Access, Directions, TlsWish, UrlParameter};
 use crate::credential::Credential;
 use crate::fault::{Fault, Rejection};
 use crate::machine::{Boxed, Machine, Step, Turn};
@@ -241,7 +241,7 @@ pub struct Features {
     /// The name in `protocol:` and in metrics.
     pub name: &'static str,
     /// What a URL of this protocol begins with.
-    pub schemes: &'static [&'static str],
+    pub schemes: &'static [Scheme],
     /// The port that is meant where an endpoint names none.
     pub default_port: Option<u16>,
     /// Whether the server says the first word on a link.
@@ -254,11 +254,32 @@ pub struct Features {
     pub alpn: Option<&'static str>,
     /// Whether a route must have a credential with a user in it.
     pub needs_user: bool,
+    /// Whether a login is part of the protocol, so that a URL may name a user and a database.
+    pub has_login: bool,
     /// Whether its servers can be told apart as primary and replicas.
     pub has_roles: bool,
     /// Whether a client that has finished sending may still be waiting for an answer before its
     /// session has begun. Where not, such a client has given up.
     pub half_open_clients: bool,
+}
+
+/// What a URL of a protocol begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheme {
+    pub name: &'static str,
+    /// What it says of TLS by itself, where it says anything.
+    pub tls: Option<TlsWish>,
+}
+
+impl Scheme {
+    /// One that leaves TLS to the URL's parameters.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, tls: None }
+    }
+
+    pub const fn with(self, tls: TlsWish) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
 }
 
 /// What may be done with links beside the session that they were opened for.

@@ -39,6 +39,7 @@ fn credential() -> CredentialStatus {
         previous_generation: Some(1),
         generation_in_use: Some(2),
         state: "ok",
+        settled: true,
         age_seconds: Some(240),
         file_age_seconds: Some(240),
         rejected: false,
@@ -60,6 +61,7 @@ fn route(name: &str) -> RouteStatus {
         links_by_generation: BTreeMap::from([(1, 3), (2, 11)]),
         warm_links_by_generation: None,
         credential: Some(credential()),
+        sentinels: None,
         endpoints: vec![endpoint("orders-1.db.example.com:5432")],
     }
 }

@@ -163,7 +163,7 @@ fn postgres(choice: u8) -> Postgres {
         1 => ChannelBinding::Disable,
         _ => ChannelBinding::Prefer,
     };
-    Postgres::new(Options { channel_binding }, None)
+    Postgres::new(Options { channel_binding, ..Options::default() }, None)
 }
 
 fn tls_start(choice: u8) -> TlsStart {

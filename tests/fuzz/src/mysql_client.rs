@@ -92,7 +92,7 @@ fn show(watch: &mut SessionWatch, held: &mut Vec<u8>, bytes: &[u8], size: usize)
                 held.drain(..passed);
                 return Ok(true);
             }
-            Passage::Bye(_) => unreachable!("its link is not kept"),
+            Passage::Bye(_) | Passage::Instead { .. } => unreachable!("its link is not kept"),
         }
     }
     Ok(false)

@@ -136,7 +136,7 @@ fn goes_on(watch: &mut SessionWatch, held: &mut Vec<u8>, bytes: &[u8]) -> bool {
             held.drain(..count);
             return false;
         }
-        Ok(Passage::Bye(_)) => unreachable!("its link is not kept"),
+        Ok(Passage::Bye(_) | Passage::Instead { .. }) => unreachable!("its link is not kept"),
         Err(_) => return false,
     }
     true

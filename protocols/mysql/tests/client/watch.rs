@@ -232,7 +232,7 @@ fn show(watch: &mut SessionWatch, bytes: &[u8], size: usize) -> Result<Option<us
             Passage::All => gone += held.drain(..).len(),
             Passage::Hold(passed) => gone += held.drain(..passed).len(),
             Passage::Until(passed) => return Ok(Some(gone + passed)),
-            Passage::Bye(_) => panic!("its link is not kept"),
+            Passage::Bye(_) | Passage::Instead { .. } => panic!("nobody asked for that"),
         }
     }
     Ok(None)

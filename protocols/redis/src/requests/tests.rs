@@ -32,7 +32,7 @@ fn fed(bytes: &[u8], size: usize) -> Outcome {
     while seen < bytes.len() {
         seen = (seen + size).min(bytes.len());
         let shown = &bytes[passed..seen];
-        match requests.feed(shown, rules(), |effect| {
+        match requests.feed(shown, &rules(), |effect| {
             effects.push(effect);
             Ruling::Pass
         }) {
@@ -44,7 +44,7 @@ fn fed(bytes: &[u8], size: usize) -> Outcome {
             Ok(Passage::Until(octets)) => {
                 return Outcome { passed: passed + octets, effects, end: End::Stopped };
             }
-            Ok(Passage::Bye(_)) => panic!("no link is kept"),
+            Ok(Passage::Bye(_) | Passage::Instead { .. }) => panic!("no link is kept"),
             Err(_) => return Outcome { passed, effects, end: End::Broken },
         }
     }
@@ -204,7 +204,7 @@ fn a_huge_command_in_small_reads_is_looked_at_once() {
     let (mut requests, mut reads) = (Requests::default(), 0);
     let mut feed = |bytes: &[u8]| {
         requests
-            .feed(bytes, rules(), |effect| {
+            .feed(bytes, &rules(), |effect| {
                 assert_eq!(effect, Effect::Plain);
                 Ruling::Pass
             })
@@ -228,11 +228,63 @@ fn a_line_octet_by_octet_is_looked_at_once() {
     let line = [&b"AUTH "[..], &[b'x'; 60_000]].concat();
     let mut requests = Requests::default();
     for end in 1..=line.len() {
-        let passage = requests.feed(&line[..end], rules(), |_| panic!("not yet"));
+        let passage = requests.feed(&line[..end], &rules(), |_| panic!("not yet"));
         assert_eq!(passage, Ok(Passage::Hold(0)));
     }
     assert_eq!(requests.turns, line.len() as u64);
     let line = [&line[..], b"\r\n"].concat();
-    assert_eq!(requests.feed(&line, rules(), |_| panic!("never")), Ok(Passage::Until(0)));
+    assert_eq!(requests.feed(&line, &rules(), |_| panic!("never")), Ok(Passage::Until(0)));
     assert!(requests.at_boundary());
+}
+
+/// A route that only reads.
+fn reading() -> Rules {
+    rules().reading(Some(std::sync::Arc::new(crate::commands::tests::commands())))
+}
+
+/// Whether a stream stops, wherever it is cut.
+fn stops(bytes: &[u8]) -> bool {
+    let stopped = |cut: usize| {
+        let mut requests = Requests::default();
+        let first = requests.feed(&bytes[..cut], &reading(), |_| Ruling::Pass).unwrap();
+        let passed = match first {
+            Passage::Until(_) => return true,
+            Passage::Hold(passed) => passed,
+            _ => cut,
+        };
+        matches!(requests.feed(&bytes[passed..], &reading(), |_| Ruling::Pass), Ok(Passage::Until(_)))
+    };
+    let whole = stopped(bytes.len() - 1);
+    (0..bytes.len()).for_each(|cut| assert_eq!(stopped(cut), whole, "cut at {cut}"));
+    whole
+}
+
+#[test]
+fn on_a_route_that_only_reads_a_stream_stops_in_front_of_what_writes() {
+    for line in [
+        "get x",
+        "GET x",
+        "multi",
+        "config get maxmemory",
+        "client setname x",
+        "quit",
+        "eval_ro x 0",
+        "pfcount x",
+    ] {
+        let array = array(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        assert!(!stops(format!("{line}\r\n").as_bytes()) && !stops(&array), "{line}");
+    }
+    for line in [
+        "set x 1",
+        "georadiusbymember x",
+        "eval x 0",
+        "config set maxmemory 1",
+        "client kill x",
+        "nonsense x",
+        "a-name-that-is-longer-than-any-that-means-anything x",
+        "publish x y",
+    ] {
+        let array = array(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        assert!(stops(format!("{line}\r\n").as_bytes()) && stops(&array), "{line}");
+    }
 }
