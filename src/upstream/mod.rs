@@ -34,6 +34,7 @@ pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
 use remedy::{Remedy, remedy, worse};
+pub use rotation::Attempts;
 pub use sentinels::{SentinelSeen, Sentinels, attend};
 pub use trial::trial;
 
@@ -93,6 +94,13 @@ pub struct Origin {
     target: Endpoint,
     at: Instant,
     generation: Option<u64>,
+}
+
+impl Origin {
+    /// The link was logged in again, with this generation.
+    pub fn renewed(&mut self, generation: u64) {
+        self.generation = Some(generation);
+    }
 }
 
 /// What is learned on the way to a link. Nothing is decided from it.
