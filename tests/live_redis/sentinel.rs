@@ -110,8 +110,12 @@ fn clients_find_the_new_primary_when_an_operator_asks_for_another_one() {
         assert_eq!(all.sentinels[0].command(&["SENTINEL", "FAILOVER", MASTER]).trim(), "OK");
         moved_to(&route, &all.replica);
     });
+    // The old primary does not know of it for another ten seconds.
     let said = staying.last_words();
-    assert!(said.starts_with("-LOADING attache: ") || said.starts_with("-ERR attache: "), "{said}");
+    assert!(
+        said.starts_with("-ERR attache: the server is not the primary any more: connect again (session "),
+        "{said}"
+    );
     assert_eq!(said.matches("\r\n").count(), 1, "{said}");
     assert_eq!(route.raw().ask(&["GET", "before"]), "$1\r\n1\r\n");
     no_session_lacked_a_server(&route);
@@ -123,10 +127,17 @@ fn clients_find_the_new_primary_when_the_old_one_crashes() {
     let Some(mut all) = Constellation::start(3, "127.0.0.1") else { return };
     let route = all.route("");
     assert_eq!(route.port(), port(&all.primary));
+    let mut blocked = route.raw();
+    blocked.send(&["BLPOP", "nothing", "0"]);
+    let is_waiting = || all.primary.command(&["INFO", "clients"]).contains("blocked_clients:1").then_some(());
+    eventually("the blocked client", SOON, is_waiting);
     loaded(&route, || {
         all.primary.crash();
         moved_to(&route, &all.replica);
     });
+    let said = blocked.last_words();
+    assert!(said.starts_with("-LOADING attache: the database closed the connection"), "{said}");
+    assert_eq!(said.matches("\r\n").count(), 1, "in the place of the reply: {said}");
     no_session_lacked_a_server(&route);
 }
 

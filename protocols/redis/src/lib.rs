@@ -104,9 +104,8 @@ impl Protocol for Redis {
 
     // RESET leaves more behind than it says, and a server before version 6.2 has none: a link serves one client.
     const KEEPS: Keeps = Keeps::Warm;
-    const SENTINEL_PORT: Option<u16> = Some(26379);
-
     const RENEWS: bool = true;
+    const SENTINEL_PORT: Option<u16> = Some(26379);
 
     type Options = Options;
     type Hello = Never;
