@@ -22,6 +22,8 @@ struct Pause<'a, P: Protocol> {
     watch: &'a mut P::Watch,
     books: &'a mut Books,
     server: Link,
+    /// That of the next frame to the client.
+    number: u8,
 }
 
 /// Serves one pause.
@@ -38,9 +40,9 @@ pub(super) async fn run<P: Protocol>(
     let (mut client, server, watch) = copier.pause();
     let watch = watch.expect("only a watch pauses a relay");
     let mut come = Come::Opening;
-    let mut pause = Pause { route, watch, books, server };
+    let mut pause = Pause { route, watch, books, server, number };
     let done = pause.serve(&mut client, &mut come).await;
-    let server = pause.server;
+    let Pause { server, number, .. } = pause;
     match done {
         Ok(()) => {
             copier.resume(client, server);
@@ -79,8 +81,9 @@ impl<P: Protocol> Pause<'_, P> {
     /// What the client wants.
     async fn ask(&mut self, client: &mut Link) -> Result<P::Intent, Failure> {
         let machine = self.route.protocol.reopen(self.watch, chance::bytes());
-        let machine = machine.expect("a protocol whose watch pauses reads what was said");
-        let asked = within(self.route.login_timeout, client.drive(machine, None)).await;
+        let mut machine = machine.expect("a protocol whose watch pauses reads what was said");
+        let asked = within(self.route.login_timeout, client.drive(&mut machine, None)).await;
+        self.number = machine.next_number().unwrap_or(self.number);
         asked.map_err(|trouble| Failure::new(Stage::Accept, Side::Client, trouble))
     }
 

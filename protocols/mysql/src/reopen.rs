@@ -45,6 +45,10 @@ impl Machine for Reopen {
     fn limit(&self) -> usize {
         MAX_RESPONSE_LEN
     }
+
+    fn next_number(&self) -> Option<u8> {
+        Some(self.exchange.next_number())
+    }
 }
 
 /// A client that uses `mysql_native_password` here takes the nonce of its greeting, and never waits for another.
