@@ -11,6 +11,7 @@ use attache_wire::{Fault, Moment, Protocol, Rejection, RejectionKind, Relay, Wat
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::interlude::After;
 use super::refusal::notice;
 use super::{Established, Record, Route, interlude};
 use crate::drain::Drain;
@@ -89,11 +90,11 @@ async fn carry<P: Protocol>(
         if let Some(end) = copy(&mut copier, &mut ears).await {
             break (end, copier.may_speak().then(|| copier.next_number()));
         }
-        // From now on the link is not what its key says.
-        lease = None;
-        let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
-        if let Err(failure) = done {
-            break (End::Failed(failure), None);
+        match Box::pin(interlude::run(route, &mut copier, &mut books, record)).await {
+            Ok(After::Same) => {}
+            // From now on the link is not what its key says.
+            Ok(After::LoggedIn) => lease = None,
+            Err(failure) => break (End::Failed(failure), None),
         }
         ears.moved(books.facts());
     };

@@ -118,6 +118,13 @@ impl fmt::Display for Id {
     }
 }
 
+impl Id {
+    /// Which session of this process it is.
+    pub(super) fn number(self) -> u32 {
+        self.session
+    }
+}
+
 /// Makes session ids.
 #[derive(Debug)]
 pub struct Ids {

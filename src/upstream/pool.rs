@@ -39,6 +39,8 @@ pub struct Pool<P: Protocol> {
     asked: Notify,
     /// Wakes sessions that wait for a link which is being reset.
     returned: Notify,
+    /// What a server said first, where servers do, and which one that was.
+    words: Mutex<Option<(usize, P::Hello)>>,
     hits: Counter,
     misses: Counter,
 }
@@ -73,6 +75,7 @@ impl<P: Protocol> Pool<P> {
             stock: Mutex::new(Stock::new(rules)),
             asked: Notify::new(),
             returned: Notify::new(),
+            words: Mutex::default(),
             hits: metrics.pool_takes("hit"),
             misses: metrics.pool_takes("miss"),
         })
@@ -87,6 +90,21 @@ impl<P: Protocol> Pool<P> {
     pub fn close(&self) {
         self.stock().close();
         self.asked.notify_one();
+    }
+
+    /// A server has said its first words.
+    pub(super) fn heard(&self, index: usize, hello: &P::Hello) {
+        *self.words() = Some((index, hello.clone()));
+    }
+
+    fn words(&self) -> MutexGuard<'_, Option<(usize, P::Hello)>> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a session that comes now may find a link.
+    fn is_promising(&self) -> bool {
+        let stock = self.stock();
+        !stock.is_closed() && (self.reuses() || stock.has_links())
     }
 
     fn stock(&self) -> MutexGuard<'_, Stock<P::Intent, Warm<P>>> {
@@ -134,6 +152,16 @@ impl<P: Protocol> Upstream<P> {
         trail.login = Some(start.elapsed());
         trail.warm = true;
         Some(opened)
+    }
+
+    /// What the server of the links that wait says first: for a client that is greeted before it is known which one it
+    /// will have. `None` where a server had better be met.
+    pub fn words_ahead(&self) -> Option<P::Hello> {
+        let pool = self.pool.as_ref().filter(|pool| pool.is_promising())?;
+        let (index, hello) = pool.words().clone()?;
+        let order = self.order_favouring(index);
+        let first = self.health.candidates(&order).into_iter().next()?;
+        (first.index == index).then_some(hello)
     }
 
     /// Whether a session that comes now may have this link.

@@ -13,11 +13,13 @@ use crate::auth::{Exchange, Rules, Verdict};
 use crate::capabilities::Capabilities;
 use crate::greeting::{Greeting, for_the_client};
 use crate::hello::{Flavour, Hello};
-use crate::intent::Intent;
+use crate::intent::{Intent, Upkeep};
 use crate::options::Options;
 use crate::packet::{self, Packet};
 use crate::plugin::Plugin;
-use crate::role::RoleQuery;
+use crate::question::Question;
+use crate::role;
+use crate::start::{self, Start};
 
 /// The longest packet of a login, in octets: a public key, an error, changes of the session.
 pub const MAX_LOGIN_PACKET_LEN: usize = 64 * 1024;
@@ -39,8 +41,8 @@ enum State {
     Encrypting(Capabilities),
     /// Who we are was said.
     Authenticating(Exchange, Capabilities),
-    /// The server has let us in, and was asked for its role.
-    Asking(RoleQuery, Greeting),
+    /// The server has let us in, and was asked for its role, or for what a reset has to restore.
+    Asking(Question, Greeting),
     /// Over.
     Done,
 }
@@ -124,10 +126,10 @@ impl Login {
                     }
                 }
             }
-            State::Asking(mut query, greeting) => match query.hear(packet)? {
-                Some(role) => Ok(Some(Greeting { role, ..greeting })),
+            State::Asking(mut question, greeting) => match question.hear(packet)? {
+                Some(row) => Ok(Some(self.told(greeting, &row.unwrap_or_default()))),
                 None => {
-                    self.state = State::Asking(query, greeting);
+                    self.state = State::Asking(question, greeting);
                     Ok(None)
                 }
             },
@@ -152,12 +154,27 @@ impl Login {
             version: self.hello.version.clone(),
             connection_id: self.hello.connection_id,
             role: None,
+            database: self.database.clone(),
+            start: None,
         };
-        if !self.terms.ask_role {
-            return Ok(Some(greeting));
-        }
-        self.state = State::Asking(RoleQuery::ask(capabilities, turn.output), greeting);
+        let sql = match (self.terms.ask_role, self.intent.upkeep) {
+            (false, Upkeep::Closed) => return Ok(Some(greeting)),
+            (true, Upkeep::Closed) => role::QUESTION,
+            (_, Upkeep::Reset) => start::QUESTION,
+        };
+        self.state = State::Asking(Question::ask(sql, capabilities, turn.output), greeting);
         Ok(None)
+    }
+
+    /// The answer begins with the role in either case. A server that does not know the question has told nothing.
+    fn told(&self, greeting: Greeting, row: &[Option<Vec<u8>>]) -> Greeting {
+        let (role, rest) = row.split_at(row.len().min(role::COLUMNS));
+        let start = match self.intent.upkeep {
+            Upkeep::Closed => None,
+            Upkeep::Reset => Start::of(rest, self.hello.flavour),
+        };
+        let role = if self.terms.ask_role { role::told(role) } else { None };
+        Greeting { role, start, ..greeting }
     }
 
     fn credential(&self) -> Option<&Credential> {

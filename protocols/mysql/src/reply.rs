@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use attache_wire::Fault;
 
 use crate::capabilities::Capabilities;
-use crate::command::{Ask, Command, Reply};
+use crate::command::{Ask, Command, Reply, outlives_reset};
 use crate::field::take_length;
 use crate::packet::FULL_LEN;
 use crate::scan::Seen;
@@ -95,6 +95,11 @@ impl Replies {
         self.standing.is_nothing()
     }
 
+    /// Whether a reset takes away everything that the session did.
+    pub(crate) fn can_be_reset(&self) -> bool {
+        self.standing.can_be_reset()
+    }
+
     /// Whether what the client sends are commands.
     pub(crate) fn takes_commands(&self) -> bool {
         !matches!(self.state, State::Upload | State::Stream)
@@ -137,6 +142,9 @@ impl Replies {
             | State::Lost => {}
         }
         let ask = Ask::of(seen.head);
+        if outlives_reset(seen.head) {
+            self.standing.leave_traces();
+        }
         match ask {
             Ask::Answered(command) => self.expect(command, seen.sequence.wrapping_add(1)),
             Ask::CloseStatement(statement) => self.standing.close_cursor(self.meant(statement)),

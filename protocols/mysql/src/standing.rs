@@ -13,6 +13,15 @@ const MAX_CURSORS: usize = 64;
 pub(crate) struct Standing {
     transaction: Transaction,
     cursors: Cursors,
+    traces: Traces,
+}
+
+/// What a reset of the link would leave of the session.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Traces {
+    #[default]
+    None,
+    Some,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +50,16 @@ impl Default for Cursors {
 impl Standing {
     pub(crate) fn is_nothing(&self) -> bool {
         self.transaction == Transaction::No && self.cursors == Cursors::Of(Vec::new())
+    }
+
+    /// Whether a reset takes away everything that the session did.
+    pub(crate) fn can_be_reset(&self) -> bool {
+        self.is_nothing() && self.traces == Traces::None
+    }
+
+    /// Something was done that a reset does not undo.
+    pub(crate) fn leave_traces(&mut self) {
+        self.traces = Traces::Some;
     }
 
     pub(crate) fn said(&mut self, status: Status) {

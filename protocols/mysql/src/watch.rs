@@ -1,12 +1,14 @@
 //! What is outstanding in a session, and where a client changes its user (manual, "Command Phase").
 //!
-//! A change of user is a login, and that one is ours: the relay pauses in front of it.
+//! A change of user is a login, and that one is ours: the relay pauses in front of it. So it does in front of a KILL that
+//! names a session by an id of ours.
 
 use attache_wire::{Fault, Nonce, Passage, Watch};
 
 use crate::command::Ask;
 use crate::greeting::Greeting;
-use crate::intent::Intent;
+use crate::intent::{Intent, Wish};
+use crate::kill::{Sight, is_ours};
 use crate::packet::HEADER_LEN;
 use crate::relogin::Link;
 use crate::reopen::{CHANGE_USER, Reopen};
@@ -20,6 +22,7 @@ pub struct SessionWatch {
     server: Scanner,
     replies: Replies,
     client_end: ClientEnd,
+    server_end: ServerEnd,
     /// What the client wanted of the session: what a change of user does not name stays so.
     terms: Intent,
     link: Link,
@@ -28,7 +31,19 @@ pub struct SessionWatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum ClientEnd {
     Open,
+    /// It has said goodbye, which the server did not hear.
     Left,
+    /// It has said goodbye, and the server has heard it.
+    Quit,
+}
+
+/// What the server is to hear of the client's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum ServerEnd {
+    /// As it comes.
+    Told,
+    /// Nothing, if the link can be reset at that moment.
+    Spared,
 }
 
 impl SessionWatch {
@@ -38,14 +53,15 @@ impl SessionWatch {
             server: Scanner::default(),
             replies: Replies::new(greeting.capabilities),
             client_end: ClientEnd::Open,
-            terms: Intent { database: None, attributes: Vec::new(), ..intent.clone() },
+            server_end: ServerEnd::Told,
+            terms: Intent { database: None, attributes: Vec::new(), wish: Wish::Login, ..intent.clone() },
             link: greeting.link(),
         }
     }
 
-    /// Hears the change of user that waits behind what was passed on.
+    /// Hears the wish that waits behind what was passed on.
     pub(crate) fn reopen(&self, nonce: Nonce) -> Reopen {
-        Reopen::new(self.terms.clone(), nonce)
+        Reopen::new(self.terms.clone(), self.link.capabilities, nonce)
     }
 
     /// The server's side of the session as the last login left it.
@@ -69,18 +85,39 @@ impl SessionWatch {
                 "a change of user where it is not known which commands are still to be answered",
             )),
             [_, _, _, _, CHANGE_USER, ..] => Ok(Held::ChangeOfUser),
-            bytes if bytes.len() <= HEADER_LEN => Ok(Held::Header),
+            QUIT if self.is_spared() => Ok(Held::Goodbye),
+            bytes if bytes.len() <= HEADER_LEN => Ok(Held::Beginning),
+            bytes if is_ours(self.terms.told) => Ok(self.held_of_kill(bytes)),
             _ => Ok(Held::Nothing),
         }
     }
+
+    fn held_of_kill(&self, bytes: &[u8]) -> Held {
+        match Sight::of(bytes, self.link.capabilities) {
+            Sight::Kill if self.replies.can_be_followed() => Held::Kill,
+            Sight::Perhaps => Held::Beginning,
+            Sight::Kill | Sight::Other => Held::Nothing,
+        }
+    }
+
+    /// Whether the link can serve another session once the client has gone.
+    fn is_spared(&self) -> bool {
+        self.server_end == ServerEnd::Spared && self.quiet() && self.replies.can_be_reset()
+    }
 }
+
+/// COM_QUIT.
+const QUIT: &[u8] = &[1, 0, 0, 0, 1];
 
 /// What of the client's next bytes is not passed on yet.
 enum Held {
     Nothing,
-    /// What is there of a header.
-    Header,
+    /// What is there of a packet that may be one of these.
+    Beginning,
     ChangeOfUser,
+    Kill,
+    /// The server need not hear it.
+    Goodbye,
 }
 
 impl Watch for SessionWatch {
@@ -90,13 +127,17 @@ impl Watch for SessionWatch {
             let passed = bytes.len() - rest.len();
             match self.held(rest)? {
                 Held::Nothing => {}
-                Held::Header => return Ok(Passage::Hold(passed)),
-                Held::ChangeOfUser => return Ok(Passage::Until(passed)),
+                Held::Beginning => return Ok(Passage::Hold(passed)),
+                Held::ChangeOfUser | Held::Kill => return Ok(Passage::Until(passed)),
+                Held::Goodbye => {
+                    self.client_end = ClientEnd::Left;
+                    return Ok(Passage::Bye(passed));
+                }
             }
             if let Some(seen) = self.client.next(&mut rest)
                 && self.replies.asked(&seen) == Ask::Quit
             {
-                self.client_end = ClientEnd::Left;
+                self.client_end = ClientEnd::Quit;
             }
         }
         Ok(Passage::All)
@@ -122,7 +163,15 @@ impl Watch for SessionWatch {
     }
 
     fn client_left(&self) -> bool {
-        self.client_end == ClientEnd::Left
+        self.client_end != ClientEnd::Open
+    }
+
+    fn may_be_kept(&mut self) {
+        self.server_end = ServerEnd::Spared;
+    }
+
+    fn reusable(&self) -> bool {
+        self.is_spared() && self.client_end != ClientEnd::Quit
     }
 
     fn next_number(&self) -> u8 {
