@@ -157,12 +157,12 @@ impl Login {
             database: self.database.clone(),
             start: None,
         };
-        let sql = match (self.terms.ask_role, self.intent.upkeep) {
+        let wording = match (self.terms.ask_role, self.intent.upkeep) {
             (false, Upkeep::Closed) => return Ok(Some(greeting)),
             (true, Upkeep::Closed) => role::QUESTION,
             (_, Upkeep::Reset) => start::QUESTION,
         };
-        self.state = State::Asking(Question::ask(sql, capabilities, turn.output), greeting);
+        self.state = State::Asking(Question::ask(&wording, capabilities, turn.output), greeting);
         Ok(None)
     }
 

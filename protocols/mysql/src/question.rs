@@ -2,6 +2,8 @@
 //!
 //! A server that answers with an error has not told; that is no error here.
 
+use std::ops::RangeInclusive;
+
 use attache_wire::Fault;
 use bytes::BytesMut;
 
@@ -19,8 +21,14 @@ const EOF: u8 = 0xfe;
 const METADATA_FOLLOWS: u8 = 1;
 /// In place of a value: there is none.
 const NULL: u8 = 0xfb;
-/// The most columns that are asked for.
-const MOST_COLUMNS: u8 = 16;
+
+/// How a question is put.
+#[derive(Debug)]
+pub(crate) struct Wording {
+    pub(crate) sql: &'static str,
+    /// How many columns the answer may have.
+    pub(crate) columns: RangeInclusive<u8>,
+}
 
 /// The values of a row.
 pub(crate) type Row = Vec<Option<Vec<u8>>>;
@@ -30,6 +38,8 @@ pub(crate) type Row = Vec<Option<Vec<u8>>>;
 pub(crate) struct Question {
     capabilities: Capabilities,
     state: State,
+    /// How many the answer may have.
+    expected: RangeInclusive<u8>,
     columns: u8,
     sequence: u8,
 }
@@ -54,9 +64,10 @@ pub(crate) fn put(sql: &[u8], capabilities: Capabilities, out: &mut BytesMut) {
 }
 
 impl Question {
-    pub(crate) fn ask(sql: &str, capabilities: Capabilities, out: &mut BytesMut) -> Self {
-        put(sql.as_bytes(), capabilities, out);
-        Self { capabilities, state: State::Asked, columns: 0, sequence: 1 }
+    pub(crate) fn ask(wording: &Wording, capabilities: Capabilities, out: &mut BytesMut) -> Self {
+        put(wording.sql.as_bytes(), capabilities, out);
+        let expected = wording.columns.clone();
+        Self { capabilities, state: State::Asked, expected, columns: 0, sequence: 1 }
     }
 
     /// Takes in one packet of the answer; returns what it came to if it was the last.
@@ -92,7 +103,7 @@ impl Question {
             (true, [count]) | (false, [count, METADATA_FOLLOWS]) => *count,
             _ => return None,
         };
-        (1..=MOST_COLUMNS).contains(&count).then_some(count)
+        self.expected.contains(&count).then_some(count)
     }
 
     fn row(&self, mut row: &[u8]) -> Option<Row> {

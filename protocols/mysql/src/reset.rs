@@ -19,8 +19,8 @@ const INIT_DB: u8 = 0x02;
 const OK: u8 = 0x00;
 /// The longest answer, in octets: an OK with changes of the session, or an error.
 const MAX_ANSWER_LEN: usize = 16 * 1024;
-/// Fails where there is a database, with the error that a subquery has more than one row.
-const NO_DATABASE: &[u8] = b"DO IF(DATABASE() IS NULL, 0, (SELECT 1 UNION SELECT 2))";
+/// Changes nothing, and fails where there is a database: no collation has such a name.
+const NO_DATABASE: &[u8] = b"SET collation_connection=IF(DATABASE() IS NULL,@@collation_connection,'?')";
 
 const FORM: Fault = Fault::Malformed("a reset was not answered with an OK for each of its commands");
 

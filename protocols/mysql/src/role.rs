@@ -5,7 +5,10 @@
 
 use attache_wire::ServerRole;
 
-pub(crate) const QUESTION: &str = "select @@global.read_only, @@global.innodb_read_only";
+use crate::question::Wording;
+
+pub(crate) const QUESTION: Wording =
+    Wording { sql: "select @@global.read_only, @@global.innodb_read_only", columns: 2..=2 };
 /// The values that tell the role.
 pub(crate) const COLUMNS: usize = 2;
 

@@ -4,12 +4,15 @@
 //! roles that a session has set, and neither runs `init_connect` again.
 
 use crate::hello::Flavour;
+use crate::question::Wording;
 
 /// The server's role, and then what the session has. A server before version 8 of MySQL, or 10.0.5 of MariaDB, knows no
 /// roles and takes their column for a comment.
-pub(crate) const QUESTION: &str = "select @@global.read_only, @@global.innodb_read_only, @@character_set_client, \
-     @@character_set_results, @@collation_connection, @@global.init_connect /*!80000 , current_role() */ \
-     /*M!100005 , current_role() */";
+pub(crate) const QUESTION: Wording = Wording {
+    sql: "select @@global.read_only, @@global.innodb_read_only, @@character_set_client, @@character_set_results, \
+          @@collation_connection, @@global.init_connect /*!80000 , current_role() */ /*M!100005 , current_role() */",
+    columns: 6..=7,
+};
 
 /// The statements that bring back what a session had when it began.
 #[derive(Debug, Clone, PartialEq, Eq)]
