@@ -94,9 +94,8 @@ fn hold_told<P: Protocol>(
     let tickets = told.zip(route.protocol.ticket(&greeting));
     let ticket = tickets.and_then(|(ours, real)| route.errands.issue_for(ours, real, way.clone()));
     let shared = if ticket.is_some() && reuses(route) { route.protocol.shared(intent) } else { None };
-    let disguised = shared.and_then(|Shared { key, .. }| {
-        Some((key, route.protocol.disguise(&greeting, &chance::bytes())?))
-    });
+    let disguised = shared
+        .and_then(|Shared { key, .. }| Some((key, route.protocol.disguise(&greeting, &chance::bytes())?)));
     match disguised {
         Some((key, disguised)) => {
             Held { greeting: disguised, ticket, lease: Some(Box::new(Lease { key, greeting, way, origin })) }

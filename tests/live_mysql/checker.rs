@@ -51,8 +51,7 @@ fn check(db: &Db, name: &str, pool: &str, time: Duration, seed: u64) {
                 let (world, chance) =
                     (&world, Chance(seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
                 scope.spawn(move || {
-                    let mut client =
-                        Client { world, number, chance, sessions: 0, ends: BTreeMap::new() };
+                    let mut client = Client { world, number, chance, sessions: 0, ends: BTreeMap::new() };
                     client.run();
                     client.ends
                 })
@@ -199,7 +198,10 @@ impl Client<'_> {
         let name = self.world.name;
         let token = format!("{}-{}", self.number, self.sessions);
         let (collation, clean) = match self.chance.below(3) {
-            0 => (8, clean(name).replace("utf8mb4_general_ci", "latin1_swedish_ci").replace("utf8mb4", "latin1")),
+            0 => (
+                8,
+                clean(name).replace("utf8mb4_general_ci", "latin1_swedish_ci").replace("utf8mb4", "latin1"),
+            ),
             _ => (45, clean(name)),
         };
         let mut session = Raw::log_in_as(self.world.house.addr(), name, 0, collation)

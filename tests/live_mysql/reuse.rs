@@ -100,7 +100,8 @@ fn a_link_serves_one_session_after_another_and_nothing_of_the_first_is_left() {
         }
         next.value("start transaction");
         next.value("select count(*) from kept");
-        let level = "select trx_isolation_level from information_schema.innodb_trx where trx_mysql_thread_id = ";
+        let level =
+            "select trx_isolation_level from information_schema.innodb_trx where trx_mysql_thread_id = ";
         let thread = next.value("select connection_id()");
         assert_eq!(db.server.sql(&format!("{level}{thread}")), "REPEATABLE READ");
         // And another session may write: no lock is left.

@@ -162,7 +162,10 @@ fn a_link_that_the_server_has_closed_is_never_handed_out() {
                 db.server.sql(&format!("kill {id}"));
             }
             eventually("them to be gone", SOON, || {
-                let left = format!("select count(*) from information_schema.processlist where id in ({})", ids.join(","));
+                let left = format!(
+                    "select count(*) from information_schema.processlist where id in ({})",
+                    ids.join(",")
+                );
                 (db.server.sql(&left) == "0").then_some(())
             });
             assert_eq!(house.raw("warm_closed").value("select 1"), "1");

@@ -116,7 +116,10 @@ impl Kill {
         }
         let id = std::str::from_utf8(digits).ok()?.parse().ok()?;
         let before = payload.len() - after - digits.len();
-        Some(Self { id, form: Form::Statement(payload[..before].to_vec(), payload[payload.len() - after..].to_vec()) })
+        Some(Self {
+            id,
+            form: Form::Statement(payload[..before].to_vec(), payload[payload.len() - after..].to_vec()),
+        })
     }
 
     pub(crate) fn ticket(&self) -> Vec<u8> {
@@ -132,7 +135,9 @@ impl Kill {
     fn put(&self, out: &mut BytesMut) {
         match &self.form {
             Form::Command => packet::put(out, 0, &[&[PROCESS_KILL], &self.id.to_le_bytes()]),
-            Form::Statement(before, after) => packet::put(out, 0, &[before, self.id.to_string().as_bytes(), after]),
+            Form::Statement(before, after) => {
+                packet::put(out, 0, &[before, self.id.to_string().as_bytes(), after])
+            }
         }
     }
 }
@@ -249,7 +254,9 @@ mod tests {
         for len in 0..whole.len() {
             assert_eq!(Sight::of(&whole[..len], PLAIN), Sight::Perhaps, "{len}");
         }
-        for other in [&b"\x09\0\0\0\x03select 1"[..], b"\x09\0\0\0\x03k.", b"\xff\0\0\0\x03kill", b"\x01\0\0\0\x0e"] {
+        for other in
+            [&b"\x09\0\0\0\x03select 1"[..], b"\x09\0\0\0\x03k.", b"\xff\0\0\0\x03kill", b"\x01\0\0\0\x0e"]
+        {
             assert_eq!(Sight::of(other, PLAIN), Sight::Other, "{}", other.escape_ascii());
         }
     }

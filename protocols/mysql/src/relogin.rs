@@ -35,7 +35,17 @@ impl Link {
     pub(crate) fn greeting(&self, ok: Bytes) -> Greeting {
         let Self { capabilities, nonce, plugin, connection_id } = *self;
         let (version, database) = (Vec::new(), Vec::new());
-        Greeting { ok, capabilities, nonce, plugin, version, connection_id, database, role: None, start: None }
+        Greeting {
+            ok,
+            capabilities,
+            nonce,
+            plugin,
+            version,
+            connection_id,
+            database,
+            role: None,
+            start: None,
+        }
     }
 }
 

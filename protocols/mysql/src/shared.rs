@@ -65,9 +65,8 @@ mod tests {
 
     #[test]
     fn a_number_of_a_process_makes_no_kind() {
-        let shared = |attributes: &[u8]| {
-            of(&Intent { attributes: attributes.to_vec(), ..Intent::default() }, None)
-        };
+        let shared =
+            |attributes: &[u8]| of(&Intent { attributes: attributes.to_vec(), ..Intent::default() }, None);
         let one = shared(b"\x04_pid\x03123\x03_os\x05Linux\x07_thread\x019");
         assert_eq!(one.intent.attributes, b"\x03_os\x05Linux");
         assert_eq!(one.key, shared(b"\x03_os\x05Linux").key);

@@ -96,7 +96,8 @@ mod tests {
         assert_eq!(with_role(Some("a`b"), Flavour::MariaDb), "SET ROLE `a``b`");
         let old = statements(&[&NAMES[..], &[Some("")]].concat(), Flavour::MySql);
         assert_eq!(old, Some(vec![SET.to_owned()]));
-        let results = statements(&[Some("latin1"), None, Some("latin1_bin"), Some("")], Flavour::MySql).unwrap();
+        let results =
+            statements(&[Some("latin1"), None, Some("latin1_bin"), Some("")], Flavour::MySql).unwrap();
         assert!(results[0].contains("character_set_results=NULL"), "{results:?}");
     }
 

@@ -107,7 +107,11 @@ fn a_goodbye_is_kept_from_the_server_where_the_link_can_be_reset() {
     assert_eq!(usual.from_client(&goodbye), Ok(Passage::All), "its link is not kept");
     assert!(!usual.reusable());
     let mut behind = kept(0);
-    assert_eq!(behind.from_client(&[&goodbye[..], b"\x01"].concat()), Ok(Passage::Hold(5)), "not the last word");
+    assert_eq!(
+        behind.from_client(&[&goodbye[..], b"\x01"].concat()),
+        Ok(Passage::Hold(5)),
+        "not the last word"
+    );
     assert!(!behind.reusable());
 }
 

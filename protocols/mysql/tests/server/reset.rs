@@ -11,7 +11,8 @@ const QUESTION: &[u8] = b"select @@global.read_only, @@global.innodb_read_only, 
       /*M!100005 , current_role() */";
 const COLUMN: &[u8] = b"\x03def\0\0\0\x01x\0\x0c\x3f\0\x01\0\0\0\x08\x80\0\0\0\0";
 const EOF: &[u8] = b"\xfe\0\0\x02\0";
-const SET: &[u8] = b"SET character_set_client=utf8mb4,character_set_results=utf8mb4,collation_connection=utf8mb4_bin";
+const SET: &[u8] =
+    b"SET character_set_client=utf8mb4,character_set_results=utf8mb4,collation_connection=utf8mb4_bin";
 
 fn row(values: &[&str]) -> Vec<u8> {
     values.iter().flat_map(|value| [&[value.len() as u8], value.as_bytes()].concat()).collect()
