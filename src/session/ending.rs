@@ -87,7 +87,7 @@ async fn carry<P: Protocol>(
     }
     let mut ears = route.upstream.orders.follow(drain, books.facts());
     let (end, said) = loop {
-        if let Some(end) = copy(&mut copier, &mut ears).await {
+        if let Some(end) = copy(&mut copier, &mut ears, || route.upstream.doubt_role()).await {
             break (end, copier.may_speak().then(|| copier.next_number()));
         }
         match Box::pin(interlude::run(route, &mut copier, &mut books, record)).await {
@@ -163,7 +163,7 @@ enum End {
 }
 
 /// Copies to the end; `None` is a pause before it.
-async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> {
+async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears, doubt_role: impl Fn()) -> Option<End> {
     let mut client_ended = false;
     Some(loop {
         let until = match ears.order() {
@@ -186,6 +186,7 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> 
             }
         };
         match event {
+            Event::RoleDoubted => doubt_role(),
             Event::ClientEnded => client_ended = true,
             Event::Quiet => match ears.order() {
                 Order::WhenFree(cause) | Order::WhenQuiet(cause) | Order::Now(cause) => {

@@ -31,7 +31,7 @@ use reach::Patience;
 pub use trial::trial;
 
 use crate::chance;
-use crate::config::domain::{self, Endpoint};
+use crate::config::domain::{self, Endpoint, Live};
 use crate::failure::{Cause, Failure, Stage};
 use crate::metrics::RouteMetrics;
 use crate::net::dial::Place;
@@ -50,6 +50,8 @@ pub struct Upstream<P: Protocol> {
     pub protocol: Arc<P>,
     pub settings: domain::Upstream,
     pub allow_cleartext: bool,
+    /// What becomes of links whose credential is not the newest that works.
+    live: Live,
     /// `None` on a route without a credential.
     pub source: Option<Source>,
     pub resolver: Resolver,
@@ -149,6 +151,7 @@ impl<P: Protocol> Upstream<P> {
             names,
             settings: route.upstream.clone(),
             allow_cleartext: route.allow_cleartext,
+            live: route.on_rotation.live,
             source,
             resolver,
             metrics,

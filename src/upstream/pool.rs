@@ -22,9 +22,10 @@ use stock::{Found, Key, Stock, Verdict};
 use super::probe::FAREWELL;
 use super::{LinkCount, LinkState, Opened, Origin, Trail, Upstream, Way};
 use crate::chance;
-use crate::config::domain;
+use crate::config::domain::{self, Live};
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
+use crate::secret::Source;
 
 /// How long a session waits for a link that is being reset: some round trips. A login takes as long.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -169,7 +170,14 @@ impl<P: Protocol> Upstream<P> {
         let origin = &warm.opened.origin;
         *self.target(origin.index) == origin.target
             && self.is_first_choice(origin.index, &warm.opened.greeting)
+            && !self.is_cut(origin)
             && warm.opened.link.is_idle()
+    }
+
+    /// Whether its password has leaked: nothing that it logged in is used once the server accepts another.
+    fn is_cut(&self, origin: &Origin) -> bool {
+        let proven = self.source.as_ref().and_then(Source::proven);
+        self.live == Live::Cut && origin.generation < proven
     }
 
     /// Whether a session that comes now would try this endpoint first, for all that is known, and take a server that

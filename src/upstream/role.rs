@@ -119,6 +119,13 @@ impl<P: Protocol> Upstream<P> {
         Err(self.wrong_role(index, role))
     }
 
+    /// A session has a sign that its server takes no writes. Where it was to take them, the probes look into that.
+    pub fn doubt_role(&self) {
+        if self.settings.role == Role::Primary {
+            self.health.alarm();
+        }
+    }
+
     /// Asking an endpoint again and again whether it still has the wrong role helps nobody.
     pub(super) fn take_turn(&self, index: usize, role: ServerRole, trail: &mut Trail) -> Result<(), Failure> {
         self.health.turn(index, role).map_err(|known| {

@@ -39,7 +39,7 @@ pub(crate) enum Wish {
     #[default]
     Login,
     /// The end of another session, or of what that one does.
-    Kill(Kill),
+    Kill(Box<Kill>),
 }
 
 /// What becomes of the link when its session is over.

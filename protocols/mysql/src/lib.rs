@@ -12,7 +12,7 @@
 //! | `welcome`, `refuse` | what it is told in the end |
 //! | `reopen` | a change of user, as the client asks for it |
 //! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
-//! | `command`, `reply`, `status`, `standing` | where the reply to a command ends, and what the session holds |
+//! | `command`, `reply`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
 //! | `access` | what a URL says, and how the clients' environment leads them to us |
 //! | `login` | from there to its OK, with TLS asked for on the way |
 //! | `agreement` | which flags both links have |
@@ -40,6 +40,7 @@ mod exchange;
 mod field;
 mod greeting;
 mod hello;
+mod holdings;
 mod intent;
 mod kill;
 mod login;
@@ -184,7 +185,7 @@ impl Protocol for Mysql {
     fn aimed(&self, intent: Intent, ticket: &[u8]) -> Intent {
         let wish = match intent.wish {
             Wish::Login => Wish::Login,
-            Wish::Kill(kill) => Wish::Kill(kill.aimed(ticket)),
+            Wish::Kill(kill) => Wish::Kill(Box::new(kill.aimed(ticket))),
         };
         Intent { wish, ..intent }
     }
@@ -222,7 +223,7 @@ impl Protocol for Mysql {
 
     fn relogin(&self, watch: &SessionWatch, intent: &Intent, terms: Terms) -> Option<Boxed<Greeting>> {
         if let Wish::Kill(kill) = &intent.wish {
-            return Some(Box::new(kill::Order::new(kill.clone(), watch.link())));
+            return Some(Box::new(kill::Order::new(kill.as_ref().clone(), watch.link())));
         }
         let (database, options) = (self.database.as_deref(), Arc::clone(&self.options));
         Some(Box::new(relogin::Relogin::new(intent.clone(), database, options, terms, watch.link())))

@@ -60,7 +60,7 @@ fn read(payload: &[u8], before: &Intent, agreed: Capabilities) -> Option<(Intent
         Some(&CHANGE_USER) => change_of_user(payload, before),
         Some(_) | None => {
             let kill = Kill::parse(payload, agreed)?;
-            let intent = Intent { wish: Wish::Kill(kill), ..before.clone() };
+            let intent = Intent { wish: Wish::Kill(Box::new(kill)), ..before.clone() };
             Some((intent, Verdict::Taken(Prelude::Nothing)))
         }
     }

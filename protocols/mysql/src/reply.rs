@@ -10,6 +10,7 @@ use attache_wire::Fault;
 use crate::capabilities::Capabilities;
 use crate::command::{Ask, Command, Reply, outlives_reset};
 use crate::field::take_length;
+use crate::holdings::Deed;
 use crate::packet::FULL_LEN;
 use crate::scan::Seen;
 use crate::standing::Standing;
@@ -95,6 +96,16 @@ impl Replies {
         self.standing.is_nothing()
     }
 
+    /// Whether the session holds something that its client would miss without noticing.
+    pub(crate) fn holds_state(&self) -> bool {
+        !self.standing.holds_nothing()
+    }
+
+    /// Whether the server has shown since this was asked last that it takes no writes.
+    pub(crate) fn role_doubted(&mut self) -> bool {
+        self.standing.take_doubt()
+    }
+
     /// Whether a reset takes away everything that the session did.
     pub(crate) fn can_be_reset(&self) -> bool {
         self.standing.can_be_reset()
@@ -146,11 +157,35 @@ impl Replies {
             self.standing.leave_traces();
         }
         match ask {
-            Ask::Answered(command) => self.expect(command, seen.sequence.wrapping_add(1)),
+            Ask::Answered(command) => {
+                self.note(command.reply, seen.head);
+                self.expect(command, seen.sequence.wrapping_add(1));
+            }
             Ask::CloseStatement(statement) => self.standing.close_cursor(self.meant(statement)),
             Ask::Silent | Ask::Quit => {}
         }
         ask
+    }
+
+    /// What a statement does, as its first words say.
+    fn note(&mut self, reply: Reply, head: &[u8]) {
+        let text = head.get(1..).unwrap_or_default();
+        match reply {
+            Reply::Results => {
+                let attributes = self.agreed.has(Capabilities::QUERY_ATTRIBUTES);
+                // Behind attributes, a statement is not looked for.
+                let text = if attributes { text.strip_prefix(&[0, 1]) } else { Some(text) };
+                self.standing.note(Deed::of(text.unwrap_or_default()));
+            }
+            Reply::Prepared => self.standing.note_prepared(Deed::of(text)),
+            Reply::Executed
+            | Reply::Done
+            | Reply::StatementReset
+            | Reply::SessionReset
+            | Reply::Rows
+            | Reply::Line
+            | Reply::Stream => {}
+        }
     }
 
     fn expect(&mut self, command: Command, number: u8) {
@@ -197,6 +232,9 @@ impl Replies {
 
     /// A payload of the server's is about to go to the client.
     pub(crate) fn answered(&mut self, seen: &Seen<'_>) -> Result<(), Fault> {
+        if is_read_only(seen) {
+            self.standing.doubt_role();
+        }
         let expected = std::mem::replace(&mut self.number, seen.sequence.wrapping_add(1));
         let gone_on = if is_progress(seen.head) { Ok(()) } else { self.go_on(seen) };
         if gone_on.is_err() {
@@ -351,7 +389,7 @@ impl Replies {
             Reply::Executed if status.cursor_exists() => self.standing.open_cursor(statement),
             Reply::Rows if status.last_row_sent() => self.standing.close_cursor(statement),
             Reply::StatementReset => self.standing.close_cursor(statement),
-            Reply::SessionReset => self.standing.close_all_cursors(),
+            Reply::SessionReset => self.standing.forget(),
             Reply::Results
             | Reply::Executed
             | Reply::Done
@@ -393,6 +431,16 @@ impl Replies {
             }
         }
     }
+}
+
+/// An error that tells of a server which takes no writes: `read_only`, `super_read_only` and a storage engine's; or of a
+/// transaction that the client has made so.
+fn is_read_only(seen: &Seen<'_>) -> bool {
+    const OPTION_PREVENTS: u16 = 1290;
+    const IN_TRANSACTION: u16 = 1792;
+    const MODE: u16 = 1836;
+    let number = seen.head.get(1..3).map_or(0, |number| u16::from_le_bytes([number[0], number[1]]));
+    is_error(seen) && matches!(number, OPTION_PREVENTS | IN_TRANSACTION | MODE)
 }
 
 fn is_error(seen: &Seen<'_>) -> bool {

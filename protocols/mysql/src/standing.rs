@@ -1,8 +1,7 @@
-//! What a session would lose if it ended now: a transaction, and rows that wait behind a cursor.
-//!
-//! What SQL text did to it is not seen: a session may still hold temporary tables, locks by name, variables or prepared
-//! statements. Ending it loses those, as a restart of the server would.
+//! What a session would lose if it ended now: a transaction, rows that wait behind a cursor, and what its statements seem
+//! to have made ([`Holdings`]).
 
+use crate::holdings::{Deed, Holdings};
 use crate::status::Status;
 
 /// The most cursors of one session that are told apart. Drivers open one for each result that they read in parts.
@@ -14,6 +13,16 @@ pub(crate) struct Standing {
     transaction: Transaction,
     cursors: Cursors,
     traces: Traces,
+    holdings: Holdings,
+    role: Role,
+}
+
+/// Whether the server takes writes, as far as it has shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Same,
+    Doubted,
 }
 
 /// What a reset of the link would leave of the session.
@@ -62,6 +71,43 @@ impl Standing {
         self.traces = Traces::Some;
     }
 
+    /// Whether the session holds nothing that its client would miss without noticing.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.holdings.is_nothing()
+    }
+
+    /// The server refused to write.
+    pub(crate) fn doubt_role(&mut self) {
+        self.role = Role::Doubted;
+    }
+
+    /// Whether it has, since this was asked last.
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.role) == Role::Doubted
+    }
+
+    /// A statement goes to the server.
+    pub(crate) fn note(&mut self, deed: Deed) {
+        self.holdings.note(deed);
+        if deed == Deed::LeaveTraces {
+            self.leave_traces();
+        }
+    }
+
+    /// A statement is to be prepared.
+    pub(crate) fn note_prepared(&mut self, deed: Deed) {
+        self.holdings.note_prepared(deed);
+        if deed == Deed::LeaveTraces {
+            self.leave_traces();
+        }
+    }
+
+    /// The session is as new.
+    pub(crate) fn forget(&mut self) {
+        self.holdings = Holdings::default();
+        self.close_all_cursors();
+    }
+
     pub(crate) fn said(&mut self, status: Status) {
         self.transaction = if status.in_transaction() { Transaction::Open } else { Transaction::No };
     }
@@ -91,7 +137,7 @@ impl Standing {
         }
     }
 
-    pub(crate) fn close_all_cursors(&mut self) {
+    fn close_all_cursors(&mut self) {
         self.cursors = Cursors::default();
     }
 }
@@ -111,7 +157,7 @@ mod tests {
         (0..=MAX_CURSORS as u32).for_each(|statement| standing.open_cursor(statement));
         (0..=MAX_CURSORS as u32).for_each(|statement| standing.close_cursor(statement));
         assert!(!standing.is_nothing(), "it is not known any more");
-        standing.close_all_cursors();
+        standing.forget();
         assert!(standing.is_nothing());
     }
 }

@@ -13,13 +13,13 @@ use crate::packet::HEADER_LEN;
 use crate::relogin::Link;
 use crate::reopen::{CHANGE_USER, Reopen};
 use crate::reply::Replies;
-use crate::scan::Scanner;
+use crate::scan::{ANSWER_LEN, STATEMENT_LEN, Scanner};
 
 /// Follows one session from its welcome on.
 #[derive(Debug)]
 pub struct SessionWatch {
-    client: Scanner,
-    server: Scanner,
+    client: Scanner<STATEMENT_LEN>,
+    server: Scanner<ANSWER_LEN>,
     replies: Replies,
     client_end: ClientEnd,
     server_end: ServerEnd,
@@ -158,6 +158,10 @@ impl Watch for SessionWatch {
         self.answered() && self.replies.holds_nothing()
     }
 
+    fn holds_state(&self) -> bool {
+        self.replies.holds_state()
+    }
+
     fn answered(&self) -> bool {
         self.client.at_boundary() && self.server.at_boundary() && self.replies.is_idle()
     }
@@ -172,6 +176,10 @@ impl Watch for SessionWatch {
 
     fn reusable(&self) -> bool {
         self.is_spared() && self.client_end != ClientEnd::Quit
+    }
+
+    fn role_doubted(&mut self) -> bool {
+        self.replies.role_doubted()
     }
 
     fn next_number(&self) -> u8 {
