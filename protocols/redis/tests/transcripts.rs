@@ -4,22 +4,23 @@
 mod support;
 
 use attache_redis::Intent;
+use attache_transcripts::{Transcript, unescape};
 use attache_wire::testing::run_every_split;
 use attache_wire::{Fault, Protocol, Terms, Watch};
-use support::{Transcript, redis, terms, unescape, watch};
+use support::{redis, terms, transcripts, watch};
 
 #[test]
 fn every_recorded_login_is_repeated_octet_by_octet() {
-    let logins = Transcript::all("login");
+    let logins = transcripts("login");
     assert!(logins.len() >= 15, "the transcripts are there");
     logins.iter().for_each(check_login);
 }
 
 fn check_login(transcript: &Transcript) {
     let name = &transcript.name;
-    let options = transcript.value("cluster").map(|value| format!(r#"{{"cluster": "{value}"}}"#));
-    let protocol = redis(&options.unwrap_or_else(|| "{}".to_owned()), transcript.value("database"));
-    let terms = Terms { ask_role: true, ..terms(transcript.value("user"), transcript.value("password")) };
+    let options = transcript.find("cluster").map(|value| format!(r#"{{"cluster": "{value}"}}"#));
+    let protocol = redis(&options.unwrap_or_else(|| "{}".to_owned()), transcript.find("database"));
+    let terms = Terms { ask_role: true, ..terms(transcript.find("user"), transcript.find("password")) };
     let said = transcript.octets("S");
     let run = run_every_split(|| protocol.login(&Intent::Session, None, terms.clone()), &[&said], None);
     assert_eq!(shown(&run.output), shown(&transcript.octets("C")), "{name}");
@@ -27,7 +28,7 @@ fn check_login(transcript: &Transcript) {
     let ended = match run.end {
         Ok(Some(greeting)) => {
             let version = protocol.server_version(&greeting);
-            assert_eq!(version.is_some(), transcript.value("cluster").is_none(), "{name}");
+            assert_eq!(version.is_some(), transcript.find("cluster").is_none(), "{name}");
             assert!(version.is_none_or(|version| version.starts_with("7.0.")), "{name}");
             assert!(run.unread.is_empty(), "{name}");
             format!("ready {}", protocol.role(&greeting).unwrap().name())
@@ -40,7 +41,7 @@ fn check_login(transcript: &Transcript) {
         Err(Fault::Unsupported(text)) if text.contains("cluster") => "cluster".to_owned(),
         other => panic!("{name}: {other:?}"),
     };
-    assert_eq!(ended, transcript.value("end").unwrap(), "{name}");
+    assert_eq!(ended, transcript.value("end"), "{name}");
 }
 
 fn shown(octets: &[u8]) -> String {
@@ -49,7 +50,7 @@ fn shown(octets: &[u8]) -> String {
 
 #[test]
 fn every_recorded_session_is_quiet_when_it_should_be() {
-    let sessions = Transcript::all("session");
+    let sessions = transcripts("session");
     assert!(sessions.len() >= 25, "the transcripts are there");
     for transcript in &sessions {
         for size in [usize::MAX, 1, 7, 100] {
@@ -70,7 +71,7 @@ fn check_session(transcript: &Transcript, size: usize) {
                 let octets = unescape(text);
                 hear(&mut *watch, &octets, size, &context);
             }
-            "quiet" if transcript.name.ends_with("quit.txt") => {
+            "quiet" if transcript.name.ends_with("quit") => {
                 assert!(watch.client_left() && watch.answered() && !watch.may_speak(), "{context}");
             }
             "quiet" => {
