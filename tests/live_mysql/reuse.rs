@@ -159,6 +159,9 @@ fn a_client_that_closes_without_a_word_leaves_a_good_link_too() {
     }
 }
 
+/// What a session does before it goes.
+type Act = fn(&mut Raw);
+
 /// What is outstanding when a client goes, or what no reset undoes: the link is closed.
 #[test]
 fn a_link_on_which_anything_is_outstanding_is_closed() {
@@ -167,23 +170,20 @@ fn a_link_on_which_anything_is_outstanding_is_closed() {
         let name = "reuse_dirty";
         account(db, name);
         let house = pooled(db, name, "warm: 1, reuse: true").start();
-        let begin = |session: &mut Raw| {
-            session.value("begin");
-        };
-        let cases: [(&str, &dyn Fn(&mut Raw)); 6] = [
-            ("a transaction", &begin),
-            ("a failed statement in a transaction", &|session| {
-                begin(session);
+        let cases: [(&str, Act); 6] = [
+            ("a transaction", |session| drop(session.value("begin"))),
+            ("a failed statement in a transaction", |session| {
+                session.value("begin");
                 session.ask("nonsense");
                 session.reply().unwrap_err();
             }),
-            ("a query", &|session| session.ask("select sleep(0.3)")),
-            ("half a query", &|session| session.send_raw(b"\x20\0\0\0\x03select")),
-            ("a change of what the link is", &|session| {
+            ("a query", |session| session.ask("select sleep(0.3)")),
+            ("half a query", |session| session.send_raw(b"\x20\0\0\0\x03select")),
+            ("a change of what the link is", |session| {
                 session.send(0, &[SET_OPTION, 0, 0]);
                 session.packet();
             }),
-            ("an XA transaction", &|session| {
+            ("an XA transaction", |session| {
                 session.value("xa start 'left'");
             }),
         ];

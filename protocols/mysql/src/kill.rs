@@ -136,7 +136,7 @@ impl Kill {
         match &self.form {
             Form::Command => packet::put(out, 0, &[&[PROCESS_KILL], &self.id.to_le_bytes()]),
             Form::Statement(before, after) => {
-                packet::put(out, 0, &[before, self.id.to_string().as_bytes(), after])
+                packet::put(out, 0, &[before, self.id.to_string().as_bytes(), after]);
             }
         }
     }

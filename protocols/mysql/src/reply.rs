@@ -8,9 +8,8 @@ use std::collections::VecDeque;
 use attache_wire::Fault;
 
 use crate::capabilities::Capabilities;
-use crate::command::{Ask, Command, Reply, outlives_reset};
+use crate::command::{Ask, Command, Reply};
 use crate::field::take_length;
-use crate::holdings::Deed;
 use crate::packet::FULL_LEN;
 use crate::scan::Seen;
 use crate::standing::Standing;
@@ -91,24 +90,13 @@ impl Replies {
         self.state == State::Idle
     }
 
-    /// Whether nothing would be lost if the session ended now.
-    pub(crate) fn holds_nothing(&self) -> bool {
-        self.standing.is_nothing()
+    /// What the session holds.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
     }
 
-    /// Whether the session holds something that its client would miss without noticing.
-    pub(crate) fn holds_state(&self) -> bool {
-        !self.standing.holds_nothing()
-    }
-
-    /// Whether the server has shown since this was asked last that it takes no writes.
-    pub(crate) fn role_doubted(&mut self) -> bool {
-        self.standing.take_doubt()
-    }
-
-    /// Whether a reset takes away everything that the session did.
-    pub(crate) fn can_be_reset(&self) -> bool {
-        self.standing.can_be_reset()
+    pub(crate) fn standing_mut(&mut self) -> &mut Standing {
+        &mut self.standing
     }
 
     /// Whether what the client sends are commands.
@@ -153,39 +141,15 @@ impl Replies {
             | State::Lost => {}
         }
         let ask = Ask::of(seen.head);
-        if outlives_reset(seen.head) {
-            self.standing.leave_traces();
-        }
         match ask {
             Ask::Answered(command) => {
-                self.note(command.reply, seen.head);
+                self.standing.asked(command.reply, seen.head, self.agreed);
                 self.expect(command, seen.sequence.wrapping_add(1));
             }
             Ask::CloseStatement(statement) => self.standing.close_cursor(self.meant(statement)),
             Ask::Silent | Ask::Quit => {}
         }
         ask
-    }
-
-    /// What a statement does, as its first words say.
-    fn note(&mut self, reply: Reply, head: &[u8]) {
-        let text = head.get(1..).unwrap_or_default();
-        match reply {
-            Reply::Results => {
-                let attributes = self.agreed.has(Capabilities::QUERY_ATTRIBUTES);
-                // Behind attributes, a statement is not looked for.
-                let text = if attributes { text.strip_prefix(&[0, 1]) } else { Some(text) };
-                self.standing.note(Deed::of(text.unwrap_or_default()));
-            }
-            Reply::Prepared => self.standing.note_prepared(Deed::of(text)),
-            Reply::Executed
-            | Reply::Done
-            | Reply::StatementReset
-            | Reply::SessionReset
-            | Reply::Rows
-            | Reply::Line
-            | Reply::Stream => {}
-        }
     }
 
     fn expect(&mut self, command: Command, number: u8) {
@@ -232,11 +196,9 @@ impl Replies {
 
     /// A payload of the server's is about to go to the client.
     pub(crate) fn answered(&mut self, seen: &Seen<'_>) -> Result<(), Fault> {
-        if is_read_only(seen) {
-            self.standing.doubt_role();
-        }
+        self.standing.heard(seen);
         let expected = std::mem::replace(&mut self.number, seen.sequence.wrapping_add(1));
-        let gone_on = if is_progress(seen.head) { Ok(()) } else { self.go_on(seen) };
+        let gone_on = if seen.is_progress() { Ok(()) } else { self.go_on(seen) };
         if gone_on.is_err() {
             // The client will not hear of this packet, but of what is said in its place.
             self.number = expected;
@@ -250,7 +212,7 @@ impl Replies {
             State::Rows | State::OutParameters => self.row(seen),
             State::Definitions(left, block) => self.definition(seen, left, block),
             State::DefinitionsEnd(block) => self.definitions_end(seen, block),
-            State::Idle if is_error(seen) => self.state = State::Parted,
+            State::Idle if seen.is_error() => self.state = State::Parted,
             State::Idle | State::Upload => self.lose(),
             State::Stream | State::Parted | State::Lost => {}
         }
@@ -318,7 +280,7 @@ impl Replies {
 
     fn definition(&mut self, seen: &Seen<'_>, left: u64, block: Block) {
         match left - 1 {
-            _ if is_error(seen) => self.failed(),
+            _ if seen.is_error() => self.failed(),
             0 => self.end_definitions(block),
             left => self.state = State::Definitions(left, block),
         }
@@ -333,7 +295,7 @@ impl Replies {
 
     fn definitions_end(&mut self, seen: &Seen<'_>, block: Block) {
         match block {
-            _ if is_error(seen) => self.failed(),
+            _ if seen.is_error() => self.failed(),
             Block::Result if self.is_end(seen) => self.columns_end(seen),
             // Where definitions are left out, their end may be left out too.
             Block::Result => {
@@ -431,23 +393,4 @@ impl Replies {
             }
         }
     }
-}
-
-/// An error that tells of a server which takes no writes: `read_only`, `super_read_only` and a storage engine's; or of a
-/// transaction that the client has made so.
-fn is_read_only(seen: &Seen<'_>) -> bool {
-    const OPTION_PREVENTS: u16 = 1290;
-    const IN_TRANSACTION: u16 = 1792;
-    const MODE: u16 = 1836;
-    let number = seen.head.get(1..3).map_or(0, |number| u16::from_le_bytes([number[0], number[1]]));
-    is_error(seen) && matches!(number, OPTION_PREVENTS | IN_TRANSACTION | MODE)
-}
-
-fn is_error(seen: &Seen<'_>) -> bool {
-    seen.head.first() == Some(&ERR)
-}
-
-/// MariaDB's progress reports look like errors with a number that no error has, and come in between.
-fn is_progress(head: &[u8]) -> bool {
-    head.starts_with(&[ERR, 0xff, 0xff])
 }

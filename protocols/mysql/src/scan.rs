@@ -2,6 +2,7 @@
 //! (manual, "MySQL Packets").
 
 use crate::packet::{FULL_LEN, HEADER_LEN};
+use crate::rejection::ERR;
 
 /// How many octets of a server's payload are looked at: enough for the status flags of an OK behind two numbers of nine
 /// octets.
@@ -43,6 +44,17 @@ pub(crate) struct Seen<'a> {
     pub(crate) len: usize,
     /// Its first octets.
     pub(crate) head: &'a [u8],
+}
+
+impl Seen<'_> {
+    pub(crate) fn is_error(&self) -> bool {
+        self.head.first() == Some(&ERR)
+    }
+
+    /// MariaDB's progress reports look like errors with a number that no error has, and come in between.
+    pub(crate) fn is_progress(&self) -> bool {
+        self.head.starts_with(&[ERR, 0xff, 0xff])
+    }
 }
 
 impl<const HEAD_LEN: usize> Default for Scanner<HEAD_LEN> {

@@ -1,7 +1,11 @@
 //! What a session would lose if it ended now: a transaction, rows that wait behind a cursor, and what its statements seem
 //! to have made ([`Holdings`]).
 
+use crate::capabilities::Capabilities;
+use crate::command::{Reply, outlives_reset};
 use crate::holdings::{Deed, Holdings};
+use crate::rejection::ERR;
+use crate::scan::Seen;
 use crate::status::Status;
 
 /// The most cursors of one session that are told apart. Drivers open one for each result that they read in parts.
@@ -66,19 +70,9 @@ impl Standing {
         self.is_nothing() && self.traces == Traces::None
     }
 
-    /// Something was done that a reset does not undo.
-    pub(crate) fn leave_traces(&mut self) {
-        self.traces = Traces::Some;
-    }
-
     /// Whether the session holds nothing that its client would miss without noticing.
     pub(crate) fn holds_nothing(&self) -> bool {
         self.holdings.is_nothing()
-    }
-
-    /// The server refused to write.
-    pub(crate) fn doubt_role(&mut self) {
-        self.role = Role::Doubted;
     }
 
     /// Whether it has, since this was asked last.
@@ -86,19 +80,41 @@ impl Standing {
         std::mem::take(&mut self.role) == Role::Doubted
     }
 
-    /// A statement goes to the server.
-    pub(crate) fn note(&mut self, deed: Deed) {
-        self.holdings.note(deed);
-        if deed == Deed::LeaveTraces {
-            self.leave_traces();
+    /// A command goes to the server. What a statement does, its first words say; behind attributes it is not looked for.
+    pub(crate) fn asked(&mut self, reply: Reply, head: &[u8], agreed: Capabilities) {
+        let text = head.get(1..).unwrap_or_default();
+        let deed = match reply {
+            Reply::Results if agreed.has(Capabilities::QUERY_ATTRIBUTES) => {
+                Deed::of(text.strip_prefix(&[0, 1]).unwrap_or_default())
+            }
+            Reply::Results | Reply::Prepared => Deed::of(text),
+            Reply::Executed
+            | Reply::Done
+            | Reply::StatementReset
+            | Reply::SessionReset
+            | Reply::Rows
+            | Reply::Line
+            | Reply::Stream => Deed::Nothing,
+        };
+        match reply == Reply::Prepared {
+            true => self.holdings.note_prepared(deed),
+            false => self.holdings.note(deed),
+        }
+        if deed == Deed::LeaveTraces || outlives_reset(head) {
+            self.traces = Traces::Some;
         }
     }
 
-    /// A statement is to be prepared.
-    pub(crate) fn note_prepared(&mut self, deed: Deed) {
-        self.holdings.note_prepared(deed);
-        if deed == Deed::LeaveTraces {
-            self.leave_traces();
+    /// A payload of the server's. Of its errors some tell of a server that takes no writes: `read_only`,
+    /// `super_read_only` and a storage engine's; or of a transaction that the client has made so.
+    pub(crate) fn heard(&mut self, seen: &Seen<'_>) {
+        const OPTION_PREVENTS: u16 = 1290;
+        const IN_TRANSACTION: u16 = 1792;
+        const MODE: u16 = 1836;
+        if let Some(&[ERR, low, high]) = seen.head.first_chunk()
+            && matches!(u16::from_le_bytes([low, high]), OPTION_PREVENTS | IN_TRANSACTION | MODE)
+        {
+            self.role = Role::Doubted;
         }
     }
 

@@ -102,7 +102,7 @@ impl SessionWatch {
 
     /// Whether the link can serve another session once the client has gone.
     fn is_spared(&self) -> bool {
-        self.server_end == ServerEnd::Spared && self.quiet() && self.replies.can_be_reset()
+        self.server_end == ServerEnd::Spared && self.quiet() && self.replies.standing().can_be_reset()
     }
 }
 
@@ -155,11 +155,11 @@ impl Watch for SessionWatch {
     }
 
     fn quiet(&self) -> bool {
-        self.answered() && self.replies.holds_nothing()
+        self.answered() && self.replies.standing().is_nothing()
     }
 
     fn holds_state(&self) -> bool {
-        self.replies.holds_state()
+        !self.replies.standing().holds_nothing()
     }
 
     fn answered(&self) -> bool {
@@ -179,7 +179,7 @@ impl Watch for SessionWatch {
     }
 
     fn role_doubted(&mut self) -> bool {
-        self.replies.role_doubted()
+        self.replies.standing_mut().take_doubt()
     }
 
     fn next_number(&self) -> u8 {
