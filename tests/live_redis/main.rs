@@ -14,3 +14,4 @@ mod errors;
 mod pipelines;
 mod rotation;
 mod sessions;
+mod warm;

@@ -94,7 +94,7 @@ impl Protocol for Redis {
         half_open_clients: false,
     };
 
-    // RESET leaves more behind than it says, and a server before version 6.2 has none: a link serves one client.
+    // RESET leaves the connection's id, to which others may have redirected what they track: a link serves one client.
     const KEEPS: Keeps = Keeps::Warm;
 
     type Options = Options;
