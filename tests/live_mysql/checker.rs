@@ -18,7 +18,7 @@ use crate::servers::{self, Db};
 use crate::warm::{pooled, takes};
 
 const CLIENTS: usize = 6;
-const USUAL_SECONDS: u64 = 4;
+const USUAL_SECONDS: u64 = 2;
 /// Seconds for each server and way of using links, and the seed, for whoever looks for more or for the same again.
 const SECONDS: &str = "ATTACHE_CHECK_SECONDS";
 const SEED: &str = "ATTACHE_CHECK_SEED";

@@ -85,7 +85,8 @@ impl SessionWatch {
                 "a change of user where it is not known which commands are still to be answered",
             )),
             [_, _, _, _, CHANGE_USER, ..] => Ok(Held::ChangeOfUser),
-            QUIT if self.is_spared() => Ok(Held::Goodbye),
+            // What a client says behind it, a server does not hear either.
+            bytes if bytes.starts_with(QUIT) && self.is_spared() => Ok(Held::Goodbye),
             bytes if bytes.len() <= HEADER_LEN => Ok(Held::Beginning),
             bytes if is_ours(self.terms.told) => Ok(self.held_of_kill(bytes)),
             _ => Ok(Held::Nothing),
