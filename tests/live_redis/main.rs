@@ -12,6 +12,8 @@ mod cli;
 mod endings;
 mod errors;
 mod pipelines;
+mod renewal;
 mod rotation;
+mod scripted;
 mod sessions;
 mod warm;

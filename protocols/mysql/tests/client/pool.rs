@@ -106,13 +106,13 @@ fn a_goodbye_is_kept_from_the_server_where_the_link_can_be_reset() {
     let mut usual = watch(0);
     assert_eq!(usual.from_client(&goodbye), Ok(Passage::All), "its link is not kept");
     assert!(!usual.reusable());
+    let ping = packet(0, b"\x0e");
     let mut behind = kept(0);
-    assert_eq!(
-        behind.from_client(&[&goodbye[..], b"\x01"].concat()),
-        Ok(Passage::Hold(5)),
-        "not the last word"
-    );
-    assert!(!behind.reusable());
+    assert_eq!(behind.from_client(&[&goodbye[..], &ping].concat()), Ok(Passage::Bye(0)), "nobody hears more");
+    assert!(behind.reusable());
+    let mut before = kept(0);
+    assert_eq!(before.from_client(&[&ping[..], &goodbye].concat()), Ok(Passage::All), "it is to be answered");
+    assert!(!before.reusable());
 }
 
 #[test]
