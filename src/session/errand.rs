@@ -257,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn a_ticket_of_ours_follows_its_session_to_another_link() {
+        let errands = Errands::default();
+        let ticket = issue(&errands, b"a");
+        ticket.leads_to(b"other".to_vec(), way());
+        let coming = errands.set_out(b"a").expect("the session lives");
+        assert_eq!(coming.real(), Some(&b"other"[..]));
+    }
+
+    #[test]
     fn a_session_that_ends_late_does_not_take_the_next_ones_ticket_along() {
         let errands = Errands::default();
         let old = errands.issue(b"a".to_vec(), way());
