@@ -184,7 +184,8 @@ impl Client<'_> {
     fn run(&mut self) {
         while !self.world.over.load(Ordering::Relaxed) {
             let end = if self.sessions < End::ALL.len() {
-                End::ALL[self.sessions]
+                // Each begins with another one, so that all are there soon.
+                End::ALL[(self.sessions + self.number) % End::ALL.len()]
             } else {
                 self.chance.pick(&End::ALL)
             };
