@@ -99,9 +99,12 @@ mod tests {
         fn size<P: Protocol, F>(_: impl Fn(Arc<Route<P>>, Arrival, Drain) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size(crate::session::serve::<Postgres>) <= IDLE_SESSION_OCTETS);
-        assert!(size(crate::session::serve::<Mysql>) <= IDLE_SESSION_OCTETS);
-        assert!(size(crate::session::serve::<Redis>) <= IDLE_SESSION_OCTETS);
-        assert!(size(crate::session::serve::<Tcp>) <= IDLE_SESSION_OCTETS);
+        let sizes = [
+            ("postgres", size(crate::session::serve::<Postgres>)),
+            ("mysql", size(crate::session::serve::<Mysql>)),
+            ("redis", size(crate::session::serve::<Redis>)),
+            ("tcp", size(crate::session::serve::<Tcp>)),
+        ];
+        assert!(sizes.iter().all(|(_, size)| *size <= IDLE_SESSION_OCTETS), "{sizes:?}");
     }
 }

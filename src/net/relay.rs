@@ -14,9 +14,11 @@ use super::link::Link;
 use super::pump::{Broken, Judged, Pump, State};
 use super::stream::Stream;
 
-/// What interrupts the copying. All but the first three end it.
+/// What interrupts the copying. All but the first four end it.
 #[derive(Debug)]
 pub enum Event {
+    /// The server may have lost its role. Said once for each sign of it.
+    RoleDoubted,
     /// The client has finished sending on a watched session. Said once.
     ClientEnded,
     /// The moment has come that was asked for.
@@ -181,6 +183,9 @@ impl<W: Watch> Copier<W> {
         }
         if let Some(end) = self.pump(cx) {
             return Poll::Ready(end);
+        }
+        if self.watch.as_mut().is_some_and(|watch| watch.role_doubted()) {
+            return Poll::Ready(Event::RoleDoubted);
         }
         if self.up.state == State::Ending && std::mem::take(&mut self.may_keep) {
             if self.settled() && self.watch.as_ref().is_some_and(|watch| watch.reusable()) {

@@ -3,6 +3,7 @@
 //! Nothing is ever decided from a record.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -86,7 +87,7 @@ impl Record {
                     result,
                     detail,
                     endpoint = self.trail.endpoint.as_deref(),
-                    generation = self.trail.generation,
+                    generation = self.trail.generation.map(NonZeroU64::get),
                     retries = self.trail.retries,
                     renewals = (self.renewals > 0).then_some(self.renewals),
                     to_upstream = self.to_upstream,
@@ -126,7 +127,7 @@ impl Record {
             stage,
             ended_by,
             endpoint: self.trail.endpoint.clone(),
-            generation: self.trail.generation,
+            generation: self.trail.generation.map(NonZeroU64::get),
             retries: self.trail.retries,
             warm: self.trail.warm,
             to_upstream: self.to_upstream,
@@ -151,6 +152,13 @@ pub struct Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}-{:08x}", self.process, self.session)
+    }
+}
+
+impl Id {
+    /// Which session of this process it is.
+    pub(super) fn number(self) -> u32 {
+        self.session
     }
 }
 

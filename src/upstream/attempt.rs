@@ -1,6 +1,7 @@
 //! One attempt: one endpoint, one generation, one deadline.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -82,10 +83,10 @@ impl<P: Protocol> Upstream<P> {
         trail: &'a mut Trail,
     ) -> Progress<'a> {
         trail.endpoint = Some(Arc::clone(&self.names[index]));
-        trail.generation = material.map(Material::generation);
+        trail.generation = material.map(Material::generation).and_then(NonZeroU64::new);
         trail.stage = None;
         if let Some(journey) = &mut trail.journey {
-            journey.attempt(&self.names[index], trail.generation);
+            journey.attempt(&self.names[index], trail.generation.map(NonZeroU64::get));
         }
         if let Some(course) = &mut trail.course {
             **course = Course::default();

@@ -20,6 +20,7 @@ mod rotation;
 mod sentinels;
 mod trial;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,7 +40,7 @@ pub use sentinels::{SentinelSeen, Sentinels, attend};
 pub use trial::trial;
 
 use crate::chance;
-use crate::config::domain::{self, Endpoint};
+use crate::config::domain::{self, Endpoint, Live};
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::metrics::RouteMetrics;
 use crate::net::dial::Place;
@@ -59,6 +60,8 @@ pub struct Upstream<P: Protocol> {
     pub protocol: Arc<P>,
     pub settings: domain::Upstream,
     pub allow_cleartext: bool,
+    /// What becomes of links whose credential is not the newest that works.
+    live: Live,
     /// `None` on a route without a credential.
     pub source: Option<Source>,
     pub resolver: Resolver,
@@ -109,7 +112,7 @@ impl Origin {
 pub struct Trail {
     pub stage: Option<Stage>,
     pub endpoint: Option<Arc<str>>,
-    pub generation: Option<u64>,
+    pub generation: Option<NonZeroU64>,
     /// Attempts beyond the first.
     pub retries: u32,
     /// From the first attempt to the server's success.
@@ -172,6 +175,7 @@ impl<P: Protocol> Upstream<P> {
             names,
             settings: route.upstream.clone(),
             allow_cleartext: route.allow_cleartext,
+            live: route.on_rotation.live,
             source,
             resolver,
             metrics,

@@ -102,6 +102,9 @@ impl<P: Protocol> Upstream<P> {
         let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
         let mut link = Link::new(stream);
         let hello = self.listen(&mut link, &way, progress).await?;
+        if let (Some(pool), Some(hello)) = (&self.pool, &hello) {
+            pool.heard(index, hello);
+        }
         Ok(Met { index, link, way, hello })
     }
 

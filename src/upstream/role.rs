@@ -127,6 +127,13 @@ impl<P: Protocol> Upstream<P> {
         Failure::new(Stage::Login, Side::Upstream, Trouble::new(Cause::WrongRole, detail))
     }
 
+    /// A session has a sign that its server takes no writes. Where it was to take them, the probes look into that.
+    pub fn doubt_role(&self) {
+        if self.settings.role == Role::Primary {
+            self.health.alarm();
+        }
+    }
+
     /// Asking an endpoint again and again whether it still has the wrong role helps nobody.
     pub(super) fn take_turn(&self, index: usize, role: ServerRole, trail: &mut Trail) -> Result<(), Failure> {
         self.health.turn(index, role).map_err(|known| {

@@ -20,3 +20,4 @@ mod rotation;
 mod scripted;
 mod sentinel;
 mod sessions;
+mod warm;

@@ -31,6 +31,25 @@ pub(crate) struct Link {
     pub(crate) connection_id: u32,
 }
 
+impl Link {
+    /// What the server says on it, where nothing of the link has changed.
+    pub(crate) fn greeting(&self, ok: Bytes) -> Greeting {
+        let Self { capabilities, nonce, plugin, connection_id } = *self;
+        let (version, database) = (Vec::new(), Vec::new());
+        Greeting {
+            ok,
+            capabilities,
+            nonce,
+            plugin,
+            version,
+            connection_id,
+            database,
+            role: None,
+            start: None,
+        }
+    }
+}
+
 /// Logs in once more.
 pub(crate) struct Relogin {
     intent: Intent,
@@ -116,15 +135,9 @@ impl Relogin {
     }
 
     fn greeting(&self, ok: &Bytes, exchange: &Exchange) -> Result<Greeting, Fault> {
-        Ok(Greeting {
-            ok: for_the_client(ok, self.link.capabilities, self.credential())?,
-            capabilities: self.link.capabilities,
-            nonce: exchange.nonce(),
-            plugin: Some(exchange.plugin()),
-            version: Vec::new(),
-            connection_id: self.link.connection_id,
-            role: None,
-        })
+        let ok = for_the_client(ok, self.link.capabilities, self.credential())?;
+        let (nonce, plugin) = (exchange.nonce(), Some(exchange.plugin()));
+        Ok(Greeting { nonce, plugin, ..self.link.greeting(ok) })
     }
 
     fn credential(&self) -> Option<&Credential> {

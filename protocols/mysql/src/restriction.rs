@@ -1,6 +1,6 @@
 //! The mode of a read-only session, set with a statement behind its login (manual, "SET TRANSACTION").
 //!
-//! A change of user ends it with everything else of a session, and so is followed by it as a login is.
+//! A change of user and a reset end it with everything else of a session, and so are followed by it as a login is.
 
 use attache_wire::{Credential, Fault};
 use bytes::BytesMut;
@@ -9,7 +9,7 @@ use crate::capabilities::Capabilities;
 use crate::packet::{self, Packet};
 use crate::rejection::{ERR, rejection};
 
-const STATEMENT: &[u8] = b"SET SESSION TRANSACTION READ ONLY";
+pub(crate) const STATEMENT: &[u8] = b"SET SESSION TRANSACTION READ ONLY";
 const COM_QUERY: u8 = 0x03;
 /// With query attributes: there are none, in one set.
 const NO_ATTRIBUTES: &[u8] = &[0, 1];

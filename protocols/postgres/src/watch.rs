@@ -23,6 +23,7 @@ pub struct SessionWatch {
     client_end: ClientEnd,
     server_end: ServerEnd,
     listening: Listening,
+    role: Role,
     /// What a reset will have to know, where the link may be kept.
     reported: Option<Box<Reported>>,
     guard: Guard,
@@ -101,6 +102,15 @@ enum Listening {
     Yes,
 }
 
+/// Whether the server takes writes, as far as it has shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Same,
+    /// It refused one as read-only, or reports that it recovers now, or that it does not any more.
+    Doubted,
+}
+
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         match self.guard {
@@ -117,7 +127,7 @@ impl Watch for SessionWatch {
     }
 
     fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let Self { server, pending, transaction, server_end, reported, listening, .. } = self;
+        let Self { server, pending, transaction, server_end, reported, listening, role, .. } = self;
         server.feed(bytes, |seen| {
             *server_end = ServerEnd::of(&seen);
             if let (b'S', Some(reported)) = (seen.tag, reported.as_deref_mut()) {
@@ -127,6 +137,7 @@ impl Watch for SessionWatch {
                 *transaction = if seen.head == b"I" { Transaction::Idle } else { Transaction::Open };
             }
             listening.hear(&seen);
+            role.hear(&seen);
             pending.answered(seen.tag);
         });
         Ok(())
@@ -150,6 +161,10 @@ impl Watch for SessionWatch {
 
     fn client_left(&self) -> bool {
         self.client_end != ClientEnd::Open
+    }
+
+    fn role_doubted(&mut self) -> bool {
+        std::mem::take(&mut self.role) == Role::Doubted
     }
 
     fn may_be_kept(&mut self) {
@@ -308,6 +323,20 @@ impl Listening {
             (b'C', b"LISTEN\0") | (b'A', _) => *self = Self::Yes,
             (b'C', b"DISCARD ALL\0") => *self = Self::No,
             _ => {}
+        }
+    }
+}
+
+impl Role {
+    /// SQLSTATE 25006 is read_only_sql_transaction, which a client may have wished for itself.
+    fn hear(&mut self, seen: &Seen<'_>) {
+        let shown = match seen.tag {
+            b'E' => seen.head.split(|byte| *byte == 0).any(|field| field == b"C25006"),
+            b'S' => seen.head.starts_with(b"in_hot_standby\0"),
+            _ => false,
+        };
+        if shown {
+            *self = Self::Doubted;
         }
     }
 }

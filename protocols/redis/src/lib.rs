@@ -102,7 +102,7 @@ impl Protocol for Redis {
         half_open_clients: false,
     };
 
-    // RESET leaves more behind than it says, and a server before version 6.2 has none: a link serves one client.
+    // RESET leaves the connection's id, to which others may have redirected what they track: a link serves one client.
     const KEEPS: Keeps = Keeps::Warm;
     const RENEWS: bool = true;
     const SENTINEL_PORT: Option<u16> = Some(26379);

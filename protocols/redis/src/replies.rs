@@ -69,9 +69,14 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The beginning of the first element of an aggregate, where that is a bulk string.
+    /// The beginning of the first element of an aggregate, where that is a bulk string, or of an error of one line.
     pub(crate) fn word(&self) -> &[u8] {
         &self.word[..self.word_len.min(MAX_WORD_LEN)]
+    }
+
+    /// Whether a server refuses to write because it is a replica.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.kind == b'-' && self.word().starts_with(b"READONLY ")
     }
 
     pub(crate) fn is_error(&self) -> bool {
@@ -177,6 +182,9 @@ impl Replies {
         if self.seen.values == 1 && self.seen.first == 0 {
             self.seen.first = bytes[0];
         }
+        if self.seen.kind == b'-' && self.seen.values == 1 {
+            self.keep(bytes);
+        }
         match bytes.iter().position(|octet| *octet == b'\n') {
             Some(end) => {
                 self.state = State::Type;
@@ -278,8 +286,12 @@ impl Replies {
             return;
         }
         let len = usize::try_from(left.saturating_sub(LINE_END)).unwrap_or(usize::MAX).min(part.len());
+        self.keep(&part[..len]);
+    }
+
+    fn keep(&mut self, part: &[u8]) {
         let room = &mut self.seen.word[self.seen.word_len..];
-        let kept = len.min(room.len());
+        let kept = part.len().min(room.len());
         room[..kept].copy_from_slice(&part[..kept]);
         self.seen.word_len += kept;
     }

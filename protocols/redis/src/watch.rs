@@ -21,7 +21,16 @@ pub struct SessionWatch {
     replies: Replies,
     tally: Tally,
     client_end: ClientEnd,
+    role: Role,
     makes_room: bool,
+}
+
+/// Whether the server takes writes, as far as it has shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Same,
+    Doubted,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +66,7 @@ impl SessionWatch {
             replies: Replies::default(),
             tally: Tally::default(),
             client_end: ClientEnd::Open,
+            role: Role::Same,
             makes_room: false,
         }
     }
@@ -81,8 +91,13 @@ impl SessionWatch {
 
     /// In the pause, the server said this.
     pub(crate) fn heard(&mut self, bytes: &[u8]) {
-        let Self { replies, tally, .. } = self;
-        replies.feed(bytes, |frame| tally.hear(&frame));
+        let Self { replies, tally, role, .. } = self;
+        replies.feed(bytes, |frame| {
+            if frame.is_read_only() {
+                *role = Role::Doubted;
+            }
+            tally.hear(&frame);
+        });
         if replies.is_lost() {
             tally.lose();
         }
@@ -156,5 +171,9 @@ impl Watch for SessionWatch {
 
     fn client_left(&self) -> bool {
         self.client_end == ClientEnd::Quit
+    }
+
+    fn role_doubted(&mut self) -> bool {
+        std::mem::take(&mut self.role) == Role::Doubted
     }
 }

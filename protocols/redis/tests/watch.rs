@@ -139,3 +139,22 @@ fn passes(watch: &mut dyn Watch, held: &mut Vec<u8>, bytes: &[u8]) -> Result<boo
     }
     Ok(true)
 }
+
+#[test]
+fn a_server_that_refuses_to_write_is_doubted_once() {
+    for (said, expected) in [
+        (&b"-READONLY You can't write against a read only replica.\r\n"[..], true),
+        (b"-ERR READONLY\r\n", false),
+        (b"$9\r\n-READONLY\r\n", false),
+        (b"+READONLY yes\r\n", false),
+    ] {
+        for cut in 1..said.len() {
+            let mut watch = watch(&redis("{}", None));
+            watch.from_client(&command("SET k v")).unwrap();
+            watch.from_server(&said[..cut]).unwrap();
+            watch.from_server(&said[cut..]).unwrap();
+            assert_eq!(watch.role_doubted(), expected, "{} at {cut}", said.escape_ascii());
+            assert!(!watch.role_doubted(), "said once");
+        }
+    }
+}

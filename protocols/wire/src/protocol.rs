@@ -41,7 +41,7 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// The route's `options`: the protocol's own settings.
     type Options: DeserializeOwned + Serialize + JsonSchema + Default + Send + 'static;
     /// What a server says before anyone has asked it; [`Never`] where clients speak first.
-    type Hello: Send + Sync + 'static;
+    type Hello: Clone + Send + Sync + 'static;
     /// What a client asked for when it connected.
     type Intent: Send + Sync + 'static;
     /// What the server said at login that the client must hear.
@@ -174,6 +174,14 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         None
     }
 
+    /// The same first words with a ticket of ours in the place of the server's, and that ticket: for a client that is
+    /// greeted before it is known which link it will have. `number` is that of no other session here. `None` where no
+    /// errand names a session by what a server says first.
+    fn disguise_hello(&self, hello: &Self::Hello, number: u32) -> Option<(Self::Hello, Vec<u8>)> {
+        let _ = (hello, number);
+        None
+    }
+
     /// Takes from a link all that its session did to it, and comes back with what the next client is to hear.
     /// `greeting` is what the server said before that session. A machine that fails leaves a link that is not to be
     /// used again. `None` where the protocol cannot, or what is known of the session does not suffice.
@@ -186,6 +194,20 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     fn redirect(&self, errand: Self::Errand, ticket: &[u8]) -> Self::Errand {
         let _ = ticket;
         errand
+    }
+
+    /// The ticket of the session that the client's wish is about, where it has said it in the midst of its own
+    /// ([`reopen`](Self::reopen)) and it is no login: [`relogin`](Self::relogin) then passes it on, and comes back with
+    /// the server's answer.
+    fn aim(&self, intent: &Self::Intent) -> Option<Vec<u8>> {
+        let _ = intent;
+        None
+    }
+
+    /// The same wish with the ticket by which the server knows that session.
+    fn aimed(&self, intent: Self::Intent, ticket: &[u8]) -> Self::Intent {
+        let _ = ticket;
+        intent
     }
 
     /// The server's version in its own words, where the greeting tells it.

@@ -103,6 +103,12 @@ pub trait Watch: Send + 'static {
         false
     }
 
+    /// Whether the server has shown since this was asked last that its role may be another than it was: it refused to
+    /// write, or said so. A hint, that a client could bring about by itself.
+    fn role_doubted(&mut self) -> bool {
+        false
+    }
+
     /// The number that the next frame to the client bears, in protocols that number them.
     fn next_number(&self) -> u8 {
         0
