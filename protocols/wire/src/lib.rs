@@ -36,7 +36,7 @@ pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
 pub use options::Text;
 pub use protocol::{
     Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, Scheme, ServerRole, Shared, Terms,
-    TlsStart,
+    TlsStart, Verdict,
 };
 pub use refusal::{Moment, Notice, Refusal};
 pub use watch::{Passage, Relay, Watch};
