@@ -6,6 +6,7 @@ mod support;
 use attache_postgres::{MAX_CHECKED_LEN, Options, Postgres, SessionWatch};
 use attache_wire::testing::run;
 use attache_wire::{Fault, Passage, Protocol, TlsStart, Watch};
+use proptest::prelude::*;
 use support::{intent, message, startup, terms};
 
 /// Does what a relay does with a watch, with these pieces of a client's stream.
@@ -110,4 +111,27 @@ fn the_login_has_the_last_word_on_the_mode_of_transactions() {
     let text = String::from_utf8_lossy(&sent);
     assert!(text.ends_with("database\0orders\0default_transaction_read_only\0on\0\0"), "{text:?}");
     assert!(!text.contains("off"), "{text:?}");
+}
+
+/// What Parse has in front of its text.
+fn name(tag: u8) -> &'static [u8] {
+    if tag == b'P' { b"s1\0" } else { b"" }
+}
+
+proptest! {
+    #[test]
+    fn any_messages_in_any_pieces_come_to_the_same(
+        messages in proptest::collection::vec(
+            (
+                prop_oneof![Just(b'Q'), Just(b'P'), Just(b'B'), Just(b'S'), Just(b'd')],
+                "[a-zE_;'\"$/*\\\\ -]{0,12}(begin read write|set transaction_read_only=0)?",
+            ),
+            0..8,
+        ),
+        size in 1_usize..9,
+    ) {
+        let stream: Vec<u8> =
+            messages.iter().flat_map(|(tag, text)| message(*tag, &[name(*tag), text.as_bytes(), b"\0"].concat())).collect();
+        prop_assert_eq!(passed_on([&stream[..]]).0, passed_on(stream.chunks(size)).0);
+    }
 }
