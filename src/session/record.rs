@@ -22,6 +22,8 @@ pub struct Record {
     /// Whether this was no session but one message for another's server.
     pub errand: bool,
     pub trail: Trail,
+    /// How often it was logged in again after a rotation.
+    pub renewals: u32,
     pub to_upstream: u64,
     pub to_client: u64,
     /// On whose side it ended, where nothing failed.
@@ -36,6 +38,7 @@ impl Record {
             stage: Stage::Accept,
             errand: false,
             trail: Trail { journey, ..Trail::default() },
+            renewals: 0,
             to_upstream: 0,
             to_client: 0,
             ended_by: Side::Client,
@@ -85,6 +88,7 @@ impl Record {
                     endpoint = self.trail.endpoint.as_deref(),
                     generation = self.trail.generation,
                     retries = self.trail.retries,
+                    renewals = (self.renewals > 0).then_some(self.renewals),
                     to_upstream = self.to_upstream,
                     to_client = self.to_client,
                     warm = self.trail.warm.then_some(true),
@@ -124,6 +128,7 @@ impl Record {
             endpoint: self.trail.endpoint.clone(),
             generation: self.trail.generation,
             retries: self.trail.retries,
+            renewals: self.renewals,
             warm: self.trail.warm,
             to_upstream: self.to_upstream,
             to_client: self.to_client,
