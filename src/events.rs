@@ -95,7 +95,7 @@ impl Event {
     }
 }
 
-/// Decided once for each place in the code: a session that ends well costs nothing here.
+/// By the place in the code alone: of a session that ends well nothing is looked at but that.
 fn is_kept(metadata: &Metadata<'_>) -> bool {
     let is_ours = metadata.target().split("::").next() == Some("attache");
     let failed = *metadata.level() <= Level::WARN;

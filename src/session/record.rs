@@ -129,6 +129,7 @@ impl Record {
             endpoint: self.trail.endpoint.clone(),
             generation: self.trail.generation.map(NonZeroU64::get),
             retries: self.trail.retries,
+            renewals: self.renewals,
             warm: self.trail.warm,
             to_upstream: self.to_upstream,
             to_client: self.to_client,

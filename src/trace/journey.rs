@@ -55,6 +55,7 @@ pub struct Told {
     pub endpoint: Option<Arc<str>>,
     pub generation: Option<u64>,
     pub retries: u32,
+    pub renewals: u32,
     pub warm: bool,
     pub to_upstream: u64,
     pub to_client: u64,

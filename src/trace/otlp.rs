@@ -137,6 +137,7 @@ fn attributes(session: &Finished) -> Vec<Value> {
         number("attache.to_upstream", told.to_upstream),
         number("attache.to_client", told.to_client),
         number("attache.retries", u64::from(told.retries)),
+        number("attache.renewals", u64::from(told.renewals)),
         json!({"key": "attache.warm", "value": {"boolValue": told.warm}}),
     ];
     all.extend(told.endpoint.as_deref().map(|endpoint| text("attache.endpoint", endpoint)));

@@ -91,3 +91,13 @@ fn a_changed_configuration_replaces_the_pods() {
     assert_eq!(one, sum("attache.config.routes.orders.upstream.wait=1s"));
     assert!(one.is_none() || one != sum("attache.config.routes.orders.upstream.wait=2s"));
 }
+
+#[test]
+fn a_network_policy_lets_out_what_its_values_say() {
+    let Some(charts) = charts() else { return };
+    let Some(ran) = available(charts.template(4, "attache", Some("standalone"), 34, &[])) else { return };
+    let manifests = Rendered { from: String::new(), yaml: ran.ok() }.manifests();
+    let egress = &manifests.named("NetworkPolicy", "shop-attache")["spec"]["egress"];
+    let ports: Vec<_> = egress.as_array().unwrap().iter().map(|rule| &rule["ports"][0]["port"]).collect();
+    assert_eq!(ports, [53, 5432, 4318], "names, databases, the collector");
+}

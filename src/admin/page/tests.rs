@@ -166,6 +166,33 @@ fn what_is_wrong_comes_first_with_its_reason() {
 }
 
 #[test]
+fn the_latest_events_are_shown_with_what_tells_most_and_the_others_are_folded() {
+    let mut status = status(Vec::new());
+    let facts = [("advice", "do"), ("cause", "reset"), ("detail", "x"), ("a", "b"), ("duration_ms", "1")];
+    let facts: BTreeMap<_, _> = facts.map(|(name, value)| (name, value.to_owned())).into();
+    status.events = (0..30)
+        .map(|number| EventStatus {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            age_seconds: number,
+            level: "warn",
+            name: format!("event {number}"),
+            route: None,
+            times: number,
+            facts: facts.clone(),
+        })
+        .collect();
+    let page = shown(&status);
+    let (open, folded) = page.split_once("<details id=\"older\"").unwrap();
+    assert!(open.contains("event 11<") && !open.contains("event 12<"), "{page}");
+    assert!(folded.contains("18 before these") && folded.contains("event 29<"), "{page}");
+    assert!(open.contains("11×") && !open.contains(">1×"), "{page}");
+    let told =
+        "<span>cause\u{a0}<b>reset</b></span> <span>a\u{a0}<b>b</b></span> <span>detail\u{a0}<b>x</b></span>";
+    assert!(open.contains(told), "{page}");
+    assert!(!page.contains("advice") && !page.contains("duration_ms"), "{page}");
+}
+
+#[test]
 fn a_credential_is_told_by_its_state() {
     let told = |state, generation_in_use| {
         let mut route = route("orders");
