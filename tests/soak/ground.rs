@@ -25,6 +25,8 @@ pub trait Ground: Sync + Sized {
     const REFUSES: bool = true;
     /// Whether the route may end sessions of an old password: it must know when they are quiet.
     const RETIRES: bool = true;
+    /// Whether sessions that live take over a new password by themselves.
+    const RENEWS: bool = false;
     /// The ways in which another server can take over.
     const FAILOVERS: &'static [Stopping] = &[];
     /// What `pool` of the route may be.

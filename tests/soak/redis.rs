@@ -71,6 +71,7 @@ impl Pair {
 impl Ground for Servers {
     type Driver = Session;
     const PROTOCOL: &'static str = "redis";
+    const RENEWS: bool = true;
     const FAILOVERS: &'static [Stopping] = &[Stopping::InOrder, Stopping::Unaware];
     const POOLS: &'static [&'static str] = &["{}", "{ warm: 2 }"];
 

@@ -7,7 +7,7 @@ use attache_redis::Intent;
 use attache_transcripts::{Transcript, unescape};
 use attache_wire::testing::run_every_split;
 use attache_wire::{Fault, Protocol, Terms, Watch};
-use support::{redis, terms, transcripts, watch};
+use support::{House, redis, terms, transcripts, watch};
 
 #[test]
 fn every_recorded_login_is_repeated_octet_by_octet() {
@@ -89,6 +89,48 @@ fn check_session(transcript: &Transcript, size: usize) {
             other => panic!("{context}: {other}"),
         }
     }
+}
+
+/// Wherever a login could be put in between, nothing that comes behind it is seen otherwise; and every quiet moment is
+/// such a moment.
+#[test]
+fn every_recorded_session_goes_on_as_it_would_have_around_a_new_password() {
+    let renewed: usize = transcripts("session").iter().map(check_renewal).sum();
+    assert!(renewed > 100, "{renewed} moments");
+}
+
+fn check_renewal(transcript: &Transcript) -> usize {
+    let (mut plain, mut house, mut renewed) = (watch(&redis("{}", None)), House::new("{}"), 0);
+    for (at, (kind, text)) in transcript.lines.iter().enumerate() {
+        let context = format!("{} line {}", transcript.name, at + 1);
+        match kind.as_str() {
+            "C" => {
+                let octets = unescape(text);
+                send(&mut *plain, &octets, usize::MAX);
+                send(&mut *house.watch, &octets, usize::MAX);
+            }
+            "S" => {
+                let octets = unescape(text);
+                plain.from_server(&octets).unwrap();
+                house.watch.from_server(&octets).unwrap();
+            }
+            "new" => (plain, house) = (watch(&redis("{}", None)), House::new("{}")),
+            _ => {}
+        }
+        let seen =
+            |watch: &dyn Watch| (watch.quiet(), watch.answered(), watch.may_speak(), watch.client_left());
+        assert_eq!(seen(&*plain), seen(&*house.watch), "{context}");
+        assert_eq!(plain.takes_a_login(), house.watch.takes_a_login(), "{context}");
+        assert!(!plain.quiet() || plain.client_left() || plain.takes_a_login(), "{context}");
+        assert!(!plain.takes_a_login() || plain.answered(), "{context}");
+        if plain.takes_a_login() {
+            let push = b">2\r\n+invalidate\r\n_\r\n";
+            let (_, left, end) = house.renews(&[&push[..], b"+OK\r\n", push].concat());
+            assert_eq!((left, end), (push.repeat(2), Ok(())), "{context}");
+            renewed += 1;
+        }
+    }
+    renewed
 }
 
 /// What is held back is shown again in front of the next piece.

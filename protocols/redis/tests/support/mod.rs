@@ -6,7 +6,7 @@ use std::sync::Arc;
 use attache_redis::{Greeting, Intent, Options, Redis, SessionWatch};
 use attache_transcripts::Transcript;
 use attache_wire::testing::run;
-use attache_wire::{Credential, Fault, Passage, Protocol, Relay, Secret, Terms, TlsStart, Watch};
+use attache_wire::{Credential, Fault, Passage, Protocol, Relay, Secret, Terms, TlsStart, Verdict, Watch};
 use bytes::BytesMut;
 
 pub(crate) const SECRET: &str = "correct-horse-battery";
@@ -86,6 +86,31 @@ impl House {
         self.paused(client, server)
     }
 
+    /// Whether a command that pauses the relay shows our credential, and what the server says to that.
+    pub(crate) fn judges(&mut self, client: &[u8], server: &[u8]) -> (bool, Verdict) {
+        let intent = self.intends(client);
+        let relogin = self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
+        let greeting = run(relogin, &[server], &[], None).end.unwrap().unwrap();
+        (self.protocol.shows_credential(&intent), self.protocol.verdict(&greeting))
+    }
+
+    /// What is left unread by a login that is rejected, at any split, and what the client is told in the end.
+    pub(crate) fn rejects(&mut self, client: &[u8], server: &[u8]) -> (String, String) {
+        let intent = self.intends(client);
+        let make = || self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
+        let run = attache_wire::testing::run_every_split(make, &[server], None);
+        let greeting = run.end.unwrap().unwrap();
+        assert_eq!(self.protocol.verdict(&greeting), Verdict::Rejected);
+        let told = self.welcomes(&intent, greeting);
+        self.watch.from_server(&run.unread).unwrap();
+        (String::from_utf8(run.unread).unwrap(), told)
+    }
+
+    fn intends(&mut self, client: &[u8]) -> Intent {
+        assert_eq!(self.watch.from_client(client), Ok(Passage::Until(0)), "{}", client.escape_ascii());
+        run(self.protocol.reopen(&self.watch, [7; 24]).unwrap(), &[client], &[], None).end.unwrap().unwrap()
+    }
+
     /// The pause itself, once everything before it is answered.
     pub(crate) fn paused(&mut self, client: &[u8], server: &[u8]) -> Result<Pause, Fault> {
         assert!(self.watch.answered());
@@ -101,6 +126,21 @@ impl House {
         assert_eq!(run.unread, b"", "{}", run.output.escape_ascii());
         let greeting = run.end?.unwrap_or_else(|| panic!("it waits: {}", run.output.escape_ascii()));
         Ok(Pause { asked: run.output, told: self.welcomes(intent, greeting) })
+    }
+
+    /// What becomes of a new password, at any split of what the server says: the octets that went to the server, those
+    /// that are left for the client, and whether it was accepted.
+    pub(crate) fn renews(&mut self, server: &[u8]) -> (Vec<u8>, Vec<u8>, Result<(), Fault>) {
+        assert!(self.watch.takes_a_login());
+        let intent = self.protocol.renewal(self.terms.credential.as_deref().unwrap()).unwrap();
+        let make = || self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
+        let run = attache_wire::testing::run_every_split(make, &[server], None);
+        let end = run.end.map(|greeting| {
+            let greeting = greeting.expect("it is answered");
+            assert_eq!(self.protocol.verdict(&greeting), Verdict::Accepted);
+        });
+        self.watch.from_server(&run.unread).unwrap();
+        (run.output, run.unread, end)
     }
 
     fn welcomes(&mut self, intent: &Intent, greeting: Greeting) -> String {
