@@ -46,6 +46,9 @@ pub trait Ground: Sync + Sized {
     /// Gives a user this password and no other.
     fn password(&self, user: &str, password: &str);
 
+    /// Ends the sessions that a user has on the servers, as a cautious administrator does whose users have gone.
+    fn end_sessions_of(&self, user: &str);
+
     /// What the page of runbooks has an administrator say to the server.
     fn administer(&self, commands: &str);
 

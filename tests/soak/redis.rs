@@ -92,6 +92,11 @@ impl Ground for Servers {
         }
     }
 
+    fn end_sessions_of(&self, user: &str) {
+        let servers = self.servers();
+        servers.all.iter().for_each(|server| drop(server.command(&["CLIENT", "KILL", "USER", user])));
+    }
+
     fn administer(&self, commands: &str) {
         let servers = self.servers();
         for line in commands.lines() {
