@@ -1,5 +1,6 @@
 //! The script of the credential: database and Secret change, in either order and far apart; the folder breaks and heals.
 
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,9 @@ use crate::timeline::Effect;
 const NOTICED: Duration = Duration::from_secs(2);
 /// A new generation is tried at once, as soon as the network lets it.
 const ACCEPTED: Duration = Duration::from_secs(20);
+/// Sessions of an old password end or take over the new one within seconds, where they do.
+const SETTLED: Duration = Duration::from_secs(8);
+const STILL: Duration = Duration::from_millis(500);
 const BARS: Effect = Effect { cuts: None, bars: true };
 const NONE: Effect = Effect { cuts: None, bars: false };
 
@@ -98,6 +102,10 @@ impl<'a, G: Ground> Credential<'a, G> {
                 self.pause(gap);
                 self.change_folder();
                 self.wait_until_accepted();
+                if self.settles() {
+                    // Whoever is still there is lost, and nothing excuses it.
+                    self.ground.end_sessions_of(USERS[old]);
+                }
             }
             First::Folder => {
                 self.change_folder();
@@ -125,6 +133,19 @@ impl<'a, G: Ground> Credential<'a, G> {
             let complaint = format!("not accepted within {ACCEPTED:?}: {}", self.house.credential());
             self.world.complain(complaint);
         }
+    }
+
+    /// Whether the process says that the old user may go, and still says so a moment later.
+    fn settles(&self) -> bool {
+        let settled = || (self.house.credential()["settled"] == true).then_some(());
+        let ends = G::RENEWS || self.world.retires.load(Ordering::SeqCst);
+        if !ends || within(SETTLED, settled).is_none() {
+            return false;
+        }
+        thread::sleep(STILL);
+        let still = settled().is_some();
+        drop(self.world.timeline.begin(format!("settled: {still}"), NONE));
+        still
     }
 
     fn change_server(&self) {

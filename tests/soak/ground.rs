@@ -25,6 +25,8 @@ pub trait Ground: Sync + Sized {
     const REFUSES: bool = true;
     /// Whether the route may end sessions of an old password: it must know when they are quiet.
     const RETIRES: bool = true;
+    /// Whether sessions that live take over a new password by themselves.
+    const RENEWS: bool = false;
     /// The ways in which another server can take over.
     const FAILOVERS: &'static [Stopping] = &[];
     /// What `pool` of the route may be.
@@ -43,6 +45,9 @@ pub trait Ground: Sync + Sized {
 
     /// Gives a user this password and no other.
     fn password(&self, user: &str, password: &str);
+
+    /// Ends the sessions that a user has on the servers, as a cautious administrator does whose users have gone.
+    fn end_sessions_of(&self, user: &str);
 
     /// What the page of runbooks has an administrator say to the server.
     fn administer(&self, commands: &str);

@@ -1,5 +1,6 @@
 //! The process under test, with one route that a reload varies.
 
+use std::env;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard};
@@ -15,6 +16,7 @@ use crate::judge::WAIT;
 use crate::report::Size;
 
 pub const SOON: Duration = Duration::from_secs(30);
+const BINARY: &str = "ATTACHE_SOAK_BINARY";
 /// How long sessions of an old password have where the route ends them.
 const WITHIN: &str = "3s";
 
@@ -81,7 +83,7 @@ impl House {
         let (endpoints, ca) = (ground.endpoints(), ground.ca().display().to_string());
         let plot = Plot { protocol: G::PROTOCOL, role, endpoints, ca, listen, spare, health, control };
         let config = plot.config(&secret, settings);
-        let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
+        let attache = Launch::binary(binary()).config(&config).start();
         attache.wait_for("the start", SOON, |line| line["message"] == "started");
         House { attache: Mutex::new(attache), secret, plot }
     }
@@ -170,6 +172,11 @@ impl Plot {
         }
         config
     }
+}
+
+/// That of this build, or another one that somebody names: one that is optimised, say.
+pub fn binary() -> String {
+    env::var(BINARY).unwrap_or_else(|_| env!("CARGO_BIN_EXE_attache").to_owned())
 }
 
 pub fn borrowed<'a>(entries: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {

@@ -62,7 +62,7 @@ fn over_a_bad_wire() {
     .into_iter()
     .flatten()
     .collect();
-    let apart = Apart::of(env!("CARGO_BIN_EXE_attache"));
+    let apart = Apart::of(&house::binary());
     let attache = Launch::binary(apart.program()).config(&config(&fields)).start();
     attache.wait_for("the start", SOON, |line| line["message"] == "started");
     let pid = attache.pid();

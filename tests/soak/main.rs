@@ -6,7 +6,8 @@
 //! configuration. No operation may fail but those that the script makes impossible (`judge`), and no answer may be
 //! another's. At the end nothing is left: no session, no old generation, no file.
 //!
-//! `ATTACHE_SOAK_SECONDS` for longer, `ATTACHE_SOAK_SEED` for the same script again, `ATTACHE_SOAK_ONLY=redis` for one protocol.
+//! `ATTACHE_SOAK_SECONDS` for longer, `ATTACHE_SOAK_SEED` for the same script again, `ATTACHE_SOAK_ONLY=redis` for one protocol,
+//! `ATTACHE_SOAK_BINARY=/path/to/attache` for another build.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 #![allow(clippy::print_stdout, reason = "it tells its seed, and what it has counted")]
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]

@@ -77,6 +77,16 @@ impl Ground for Servers {
         }
     }
 
+    fn end_sessions_of(&self, user: &str) {
+        for server in &self.servers().all {
+            let ids = format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'");
+            for id in server.sql(&ids).lines() {
+                // One that has just ended by itself is none.
+                let _ = server.try_sql(&format!("KILL {id}"));
+            }
+        }
+    }
+
     fn administer(&self, commands: &str) {
         self.servers().all.iter().for_each(|server| drop(server.sql(commands)));
     }

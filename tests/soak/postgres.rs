@@ -88,6 +88,11 @@ impl Ground for Cluster {
         self.servers().primary().password(user, password, Encryption::Scram);
     }
 
+    fn end_sessions_of(&self, user: &str) {
+        let sql = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{user}'");
+        self.servers().primary().sql(&sql);
+    }
+
     fn administer(&self, commands: &str) {
         self.servers().primary().sql_in("soak", commands);
     }

@@ -71,6 +71,7 @@ impl Pair {
 impl Ground for Servers {
     type Driver = Session;
     const PROTOCOL: &'static str = "redis";
+    const RENEWS: bool = true;
     const FAILOVERS: &'static [Stopping] = &[Stopping::InOrder, Stopping::Unaware];
     const POOLS: &'static [&'static str] = &["{}", "{ warm: 2 }"];
 
@@ -89,6 +90,11 @@ impl Ground for Servers {
             // A crash must not bring the old one back.
             server.command(&["ACL", "SAVE"]);
         }
+    }
+
+    fn end_sessions_of(&self, user: &str) {
+        let servers = self.servers();
+        servers.all.iter().for_each(|server| drop(server.command(&["CLIENT", "KILL", "USER", user])));
     }
 
     fn administer(&self, commands: &str) {

@@ -53,10 +53,15 @@ fn follow_all<G: Ground>(start: impl FnOnce() -> Option<G>, sections: &[&str]) {
     let runbooks = page::runbooks();
     let mine = runbooks.iter().filter(|runbook| sections.contains(&runbook.section.as_str()));
     for runbook in mine {
-        let settings = if G::RETIRES { Settings::retiring() } else { Settings::plain() };
+        let settings = if retires::<G>() { Settings::retiring() } else { Settings::plain() };
         let house = House::start(&ground, &settings);
         Reader::<G> { ground: &ground, house, runbook, folder: desk(&ground) }.follow();
     }
+}
+
+/// Where sessions take over the new password by themselves, none has to end.
+fn retires<G: Ground>() -> bool {
+    G::RETIRES && !G::RENEWS
 }
 
 struct Reader<'a, G> {
@@ -71,7 +76,7 @@ impl<G: Ground> Reader<'_, G> {
     fn follow(&self) {
         let old = self.beginning();
         let world = World::new();
-        world.retires.store(G::RETIRES, Ordering::SeqCst);
+        world.retires.store(retires::<G>(), Ordering::SeqCst);
         thread::scope(|scope| {
             let clients = scope.spawn(|| load::work::<G::Driver>(&world, self.house.addr()));
             let ending = world.ended_by_drop();

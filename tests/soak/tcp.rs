@@ -64,6 +64,8 @@ impl Ground for Server {
 
     fn password(&self, _: &str, _: &str) {}
 
+    fn end_sessions_of(&self, _: &str) {}
+
     fn administer(&self, _: &str) {
         unreachable!("the page has nothing to say to the server")
     }
