@@ -1,7 +1,7 @@
-//! A private Redis: own ports, own accounts, gone at the end.
+//! A private Redis or Valkey: own ports, own accounts, gone at the end.
 //!
-//! It listens with TLS and without, and lets nobody in but by name: the account `default` is off. Nothing is written to
-//! disk but the accounts, and those only by `ACL SAVE`.
+//! Redis listens with TLS and without; the Valkey that can be had has no TLS. Both let nobody in but by name: the account
+//! `default` is off. Nothing is written to disk but the accounts, and those only by `ACL SAVE`.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -36,8 +36,9 @@ const ADMIN_PASSWORD: &str = "of-the-tests-alone";
 
 #[derive(Debug)]
 pub struct Redis {
+    program: PathBuf,
     plain: Port,
-    tls: Port,
+    tls: Option<Port>,
     child: Option<(Child, Keeper)>,
     folder: TempDir,
 }
@@ -48,10 +49,19 @@ impl Redis {
         if !Path::new(PROGRAM).exists() {
             return Err(Missing("redis-server".to_owned()).into());
         }
+        Redis::of(PROGRAM.into(), Some(pki))
+    }
+
+    /// A fresh Valkey, running and ready.
+    pub fn start_valkey() -> Result<Redis, StartError> {
+        Redis::of(tools::valkey_server()?, None)
+    }
+
+    fn of(program: PathBuf, pki: Option<&Pki>) -> Result<Redis, StartError> {
         let folder = scratch::folder("redis");
         prepare(folder.path(), pki).map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
-        let (plain, tls) = (ports::reserve(), ports::reserve());
-        let mut server = Redis { plain, tls, child: None, folder };
+        let tls = pki.map(|_| ports::reserve());
+        let mut server = Redis { program, plain: ports::reserve(), tls, child: None, folder };
         server.run_on_free_ports().map_err(StartError::Failed)?;
         Ok(server)
     }
@@ -62,7 +72,7 @@ impl Redis {
     }
 
     pub fn tls_port(&self) -> u16 {
-        self.tls.number()
+        self.tls.as_ref().expect("a server with TLS").number()
     }
 
     /// Without TLS.
@@ -126,7 +136,7 @@ impl Redis {
         for _ in 1..PORT_TRIES {
             match self.run() {
                 Err(why) if why.contains("Address already in use") => {
-                    (self.plain, self.tls) = (ports::reserve(), ports::reserve());
+                    (self.plain, self.tls) = (ports::reserve(), self.tls.as_ref().map(|_| ports::reserve()));
                 }
                 outcome => return outcome,
             }
@@ -135,12 +145,16 @@ impl Redis {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let child = self.spawn().map_err(|error| format!("could not start redis-server: {error}"))?;
-        let (plain, tls) = (self.plain.addr(), self.tls.addr());
+        let child =
+            self.spawn().map_err(|error| format!("could not start {}: {error}", self.program.display()))?;
+        let (plain, tls) = (self.plain.addr(), self.tls.as_ref().map(Port::addr));
         let keeper = Keeper::of_process(child.id());
         let (child, _) = self.child.insert((child, keeper));
         let outcome = within(START_DEADLINE, || match child.try_wait() {
-            Ok(None) => (answers(plain) && TcpStream::connect(tls).is_ok()).then_some(Ok(())),
+            Ok(None) => {
+                let listens = answers(plain) && tls.is_none_or(|tls| TcpStream::connect(tls).is_ok());
+                listens.then_some(Ok(()))
+            }
             Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
             Err(error) => Some(Err(error.to_string())),
         });
@@ -150,13 +164,13 @@ impl Redis {
             None => format!("it was not ready within {START_DEADLINE:?}"),
         };
         self.crash();
-        Err(format!("redis-server did not start, {why}:\n{}", self.log()))
+        Err(format!("{} did not start, {why}:\n{}", self.program.display(), self.log()))
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
         fs::write(self.folder.path().join("redis.conf"), self.settings())?;
-        Command::new(PROGRAM)
+        Command::new(&self.program)
             .arg("redis.conf")
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -169,14 +183,19 @@ impl Redis {
 
     fn settings(&self) -> String {
         let at = |name: &str| -> PathBuf { self.folder.path().join(name) };
+        let tls = self.tls.as_ref().map(|tls| {
+            format!(
+                "tls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no\n",
+                tls.number(),
+                at("server.crt").display(),
+                at("server.key").display(),
+                at("ca.crt").display(),
+            )
+        });
         format!(
-            "bind 127.0.0.1\nport {}\ntls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\ndir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n",
+            "bind 127.0.0.1\nport {}\n{}dir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n",
             self.port(),
-            self.tls_port(),
-            at("server.crt").display(),
-            at("server.key").display(),
-            at("ca.crt").display(),
+            tls.unwrap_or_default(),
             self.folder.path().display(),
             at("users.acl").display(),
         )
@@ -190,12 +209,14 @@ impl Drop for Redis {
     }
 }
 
-fn prepare(folder: &Path, pki: &Pki) -> std::io::Result<()> {
-    let pair = pki.server();
-    fs::write(folder.join("server.crt"), &pair.cert_pem)?;
-    fs::write(folder.join("server.key"), &pair.key_pem)?;
-    scratch::set_mode(&folder.join("server.key"), 0o600);
-    fs::write(folder.join("ca.crt"), pki.ca_pem())?;
+fn prepare(folder: &Path, pki: Option<&Pki>) -> std::io::Result<()> {
+    if let Some(pki) = pki {
+        let pair = pki.server();
+        fs::write(folder.join("server.crt"), &pair.cert_pem)?;
+        fs::write(folder.join("server.key"), &pair.key_pem)?;
+        scratch::set_mode(&folder.join("server.key"), 0o600);
+        fs::write(folder.join("ca.crt"), pki.ca_pem())?;
+    }
     let users = format!("user default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n");
     fs::write(folder.join("users.acl"), users)
 }
