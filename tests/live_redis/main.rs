@@ -5,14 +5,24 @@
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
 mod house;
+mod random;
 mod raw;
 mod servers;
+mod ways;
 
 mod cli;
+mod commands;
+mod differential;
+mod drivers;
 mod endings;
 mod errors;
 mod pipelines;
+mod programs;
+mod redis_crate;
 mod renewal;
+mod replica;
 mod rotation;
 mod scripted;
 mod sessions;
+mod streams;
+mod tracking;
