@@ -151,7 +151,7 @@ impl Protocol for Redis {
     }
 
     fn reopen(&self, watch: &SessionWatch, _nonce: Nonce) -> Option<Boxed<Intent>> {
-        Some(Box::new(reopen::Reopen::new(watch.rules())))
+        Some(Box::new(reopen::Reopen::new(watch.rules(), watch.broken())))
     }
 
     fn relogin(&self, watch: &SessionWatch, intent: &Intent, terms: Terms) -> Option<Boxed<Greeting>> {

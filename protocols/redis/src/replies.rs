@@ -168,6 +168,8 @@ impl Replies {
             _ if self.is_outermost() => self.seen = Seen { kind, values: 1, ..Seen::default() },
             b'|' => {}
             _ if self.seen.kind == b'|' => {}
+            // What comes next is not the first element.
+            b'>' => self.seen.values += 2,
             _ => self.seen.values += 1,
         }
     }
@@ -243,6 +245,9 @@ impl Replies {
             b'$' | b'!' | b'=' => self.state = body(count, Worth::Value),
             b';' if value > 0 => self.state = body(count, Worth::Part),
             b';' if value == 0 => self.end_of_stream(),
+            // Inside of another value it is no part of that: a server tells a subscriber in the midst of the reply to EXEC
+            // what that transaction has published.
+            b'>' if self.seen.kind != b'>' => self.aggregate(count, 1, 0),
             b'*' | b'~' | b'>' => self.aggregate(count, 1, 1),
             b'%' => self.aggregate(count, 2, 1),
             // An attribute is no value: what it belongs to is still to come.

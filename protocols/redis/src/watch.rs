@@ -84,6 +84,11 @@ impl SessionWatch {
         Manner { replying: self.tally.replying(), stream }
     }
 
+    /// Why the last command will never end.
+    pub(crate) fn broken(&self) -> Option<Fault> {
+        self.requests.broken()
+    }
+
     /// In the pause, a command went to the server that does this.
     pub(crate) fn asked(&mut self, effect: Effect) {
         self.tally.ask(effect);
@@ -130,11 +135,14 @@ impl Watch for SessionWatch {
             }
             tally.ask(effect);
             Ruling::Pass
-        })?;
+        });
+        if requests.broken().is_some() {
+            tally.unask();
+        }
         match passage {
-            Passage::Until(_) if !tally.is_counted() => Err(Fault::Unsupported(
+            Passage::Until(_) if !tally.is_counted() => Err(requests.broken().unwrap_or(Fault::Unsupported(
                 "a login, or a command that is refused, in a stream of replication or where replies cannot be counted",
-            )),
+            ))),
             passage => Ok(passage),
         }
     }
@@ -155,7 +163,8 @@ impl Watch for SessionWatch {
     }
 
     fn answered(&self) -> bool {
-        self.server_at_boundary() && self.requests.passed_whole() && self.tally.is_settled()
+        let whole = self.requests.passed_whole() || self.broken().is_some();
+        self.server_at_boundary() && whole && self.tally.is_settled()
     }
 
     fn takes_a_login(&self) -> bool {

@@ -57,7 +57,12 @@ pub fn mysql_tool(name: &str) -> Result<Command, StartError> {
 
 /// `redis-cli` of Debian's Redis 7.0, without the developer's password.
 pub fn redis_cli() -> Result<Command, Missing> {
-    let mut command = existing("redis-tools", PathBuf::from("/usr/bin/redis-cli"))?;
+    redis_tool("redis-cli")
+}
+
+/// Another program that comes with it: `redis-benchmark`, `redis-check-rdb`.
+pub fn redis_tool(name: &str) -> Result<Command, Missing> {
+    let mut command = existing("redis-tools", Path::new("/usr/bin").join(name))?;
     command.env_remove("REDISCLI_AUTH").env_remove("REDISCLI_CLUSTER_YES").env("HOME", "/nonexistent");
     Ok(command)
 }
@@ -94,7 +99,19 @@ impl MysqlPrograms {
     }
 }
 
-/// Python with psycopg 3, asyncpg, PyMySQL and mysqlclient.
+/// The server that PyPI has, without TLS.
+pub(crate) fn valkey_server() -> Result<PathBuf, StartError> {
+    let program = cache().join("valkey/valkey-server");
+    if program.exists() {
+        return Ok(program);
+    }
+    match fs::read_to_string(cache().join("valkey.absent")) {
+        Ok(why) => Err(Unavailable(format!("Valkey ({})", why.trim())).into()),
+        Err(_) => Err(Missing("Valkey".to_owned()).into()),
+    }
+}
+
+/// Python with psycopg 3, asyncpg, PyMySQL, mysqlclient and redis-py.
 pub fn python() -> Result<Command, Missing> {
     existing("the Python of the tests", cache().join("venv/bin/python"))
 }
