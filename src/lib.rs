@@ -29,6 +29,8 @@ pub mod route;
 pub mod secret;
 pub mod serving;
 pub mod session;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod status;
 pub mod upstream;
 pub mod worker;

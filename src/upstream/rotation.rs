@@ -120,6 +120,7 @@ impl<P: Protocol> Upstream<P> {
         let mut generation = source.subscribe();
         let mut accepted = source.acceptances();
         tokio::select! {
+            biased;
             _ = generation.changed() => true,
             _ = accepted.changed() => true,
             () = self.turns.next(source) => true,

@@ -1,0 +1,17 @@
+//! Attaché in a played world: thousands of schedules of everything that can happen to it, each from one number.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(unreachable_pub, reason = "a test binary has no callers outside")]
+
+mod book;
+mod clients;
+mod dice;
+mod house;
+mod oracle;
+mod plan;
+mod postgres;
+mod redis;
+mod schedule;
+mod speech;
+mod sweep;
+mod wire;
+mod world;

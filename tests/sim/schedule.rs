@@ -1,0 +1,284 @@
+//! Plays one schedule: the script changes the world, clients work, and at the end everything has to be as it was.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use attache_kit::Mounted;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use crate::clients::Client;
+use crate::house::{House, Shared};
+use crate::oracle;
+use crate::plan::{Farewell, Loss, Plan, Step};
+use crate::world::{Change, Condition, Duty, Login, World};
+
+/// When everything is in order again, even the longest pause between two attempts is over after this.
+const SETTLED: Duration = Duration::from_secs(90);
+/// The last words of sessions that are cut.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// What became of a schedule.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Promises that were broken.
+    pub wrong: Vec<String>,
+    pub log: Vec<String>,
+    pub counts: Counts,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Counts {
+    pub logins: usize,
+    pub rejected: usize,
+    pub questions: usize,
+    /// Things that went wrong for clients because nobody could have helped it.
+    pub excused: usize,
+}
+
+pub fn run(plan: &Plan, verbose: bool) -> Outcome {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let world = World::new(plan.seed, plan.dialect, plan.servers, verbose);
+        let _playing = world.play();
+        Schedule::new(plan, &world).play().await;
+        let wrong = oracle::judge(plan, &world.state());
+        let mut state = world.state();
+        state.wrong.extend(wrong);
+        Outcome { wrong: std::mem::take(&mut state.wrong), log: std::mem::take(&mut state.log), counts: count(&state) }
+    })
+}
+
+fn count(state: &crate::world::State) -> Counts {
+    Counts {
+        logins: state.verdicts.iter().filter(|verdict| verdict.accepted).count(),
+        rejected: state.verdicts.iter().filter(|verdict| !verdict.accepted).count(),
+        questions: state.conns.iter().map(|conn| conn.executed.len()).sum(),
+        excused: state.episodes.len(),
+    }
+}
+
+struct Schedule<'a> {
+    plan: &'a Plan,
+    world: &'a World,
+    house: Shared,
+    secret: Mounted,
+    /// What the folder is meant to hold, and how it is broken.
+    content: Login,
+    broken: Option<Loss>,
+    start: Instant,
+}
+
+impl<'a> Schedule<'a> {
+    fn new(plan: &'a Plan, world: &'a World) -> Schedule<'a> {
+        let Login { user, password } = &plan.first;
+        let secret = Mounted::new(&[("username", user), ("password", password)]);
+        world.change(Change::Beginning, |facts| {
+            facts.valid.push(plan.first.clone());
+            facts.mounted = Some(plan.first.clone());
+        });
+        let house = Arc::new(Mutex::new(Some(House::open(plan, secret.path()))));
+        let content = plan.first.clone();
+        Schedule { plan, world, house, secret, content, broken: None, start: Instant::now() }
+    }
+
+    async fn play(mut self) {
+        let until = self.start + self.plan.length;
+        let stay = if self.plan.stopped { self.plan.deadline * 2 } else { Duration::ZERO };
+        let mut clients = JoinSet::new();
+        for number in 0..self.plan.clients.len() {
+            clients.spawn(Client::new(number, self.plan, self.world, &self.house, until + stay).run());
+        }
+        for (at, step) in self.plan.steps() {
+            sleep_until(self.start + at).await;
+            self.world.tell(|| format!("{step:?}"));
+            self.step(step);
+        }
+        sleep_until(until).await;
+        self.heal();
+        if self.plan.stopped {
+            self.stop().await;
+        } else {
+            self.leave(&mut clients).await;
+            self.settle().await;
+            self.stop().await;
+        }
+        self.leave(&mut clients).await;
+        self.nothing_is_left().await;
+    }
+
+    /// All clients come to their end by themselves.
+    async fn leave(&self, clients: &mut JoinSet<()>) {
+        let all = async { while let Some(ended) = clients.join_next().await { ended.expect("a client does not panic") } };
+        if timeout(SETTLED * 2, all).await.is_err() {
+            self.world.wrong("a client never came to its end".to_owned());
+        }
+    }
+
+    /// Nobody is there, and everything works: a new client is served, and the books are balanced.
+    async fn settle(&self) {
+        sleep(SETTLED).await;
+        let (login, servers) = {
+            let state = self.world.state();
+            (state.now.mounted.clone().expect("healed"), state.now.servers.clone())
+        };
+        self.world.tell(|| format!("settled with {login:?} and {servers:?}"));
+        let mut last = Client::new(0, self.plan, self.world, &self.house, Instant::now() + SETTLED);
+        if !last.is_served().await {
+            self.world.wrong("everything works, and a new client was not served".to_owned());
+        }
+        sleep(Duration::from_secs(5)).await;
+        let status = self.with_house(|house| house.status());
+        let used = status.credential.as_ref().map(|credential| credential.generation_in_use);
+        let active: i64 = status.links_by_generation.values().sum();
+        let warm = status.warm_links_by_generation.clone().unwrap_or_default();
+        if status.sessions != 0 || active != 0 {
+            self.world.wrong(format!("{} sessions and {active} links are counted, and nobody is there", status.sessions));
+        }
+        let stale = warm.iter().filter(|(generation, links)| **links != 0 && Some(Some(**generation)) != used);
+        for (generation, links) in stale {
+            self.world.wrong(format!("{links} links of generation {generation} still wait"));
+        }
+        let open = self.world.state().conns.iter().filter(|conn| conn.open).count();
+        let waiting = usize::try_from(warm.values().sum::<i64>()).unwrap_or(usize::MAX);
+        if open != waiting {
+            self.world.wrong(format!("{open} connections to servers are open, and {waiting} links wait"));
+        }
+        if !status.credential.as_ref().is_some_and(|credential| credential.state == "ok") {
+            self.world.wrong(format!("everything works, and the credential is {:?}", status.credential));
+        }
+    }
+
+    /// The process is told to end, and does.
+    async fn stop(&self) {
+        let (route, drain, policy) =
+            self.with_house(|house| (house.route(), house.drain.clone(), house.policy()));
+        let begun = Instant::now();
+        self.world.state().stopped = Some(begun);
+        self.world.tell(|| "the process is told to end".to_owned());
+        route.wind_down();
+        drain.run(policy).await;
+        let took = begun.elapsed();
+        if took > policy.deadline + LAST_WORDS {
+            self.world.wrong(format!("the drain took {took:?} of {:?}", policy.deadline));
+        }
+        let house = self.house.lock().expect("nothing panics under this lock").take();
+        drop(route);
+        let left = house.map(House::end).unwrap_or_default();
+        self.world.tell(|| format!("the process has ended after {took:?} with {left} sessions"));
+        self.world.state().ended = Some(Instant::now());
+    }
+
+    /// The process is gone, and with it everything that it did.
+    async fn nothing_is_left(&self) {
+        sleep(SETTLED).await;
+        let open = self.world.state().conns.iter().filter(|conn| conn.open).count();
+        let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        if open + tasks != 0 {
+            self.world.wrong(format!("{open} connections and {tasks} tasks are left"));
+        }
+    }
+
+    fn with_house<T>(&self, act: impl FnOnce(&mut House) -> T) -> T {
+        let mut house = self.house.lock().expect("nothing panics under this lock");
+        act(house.as_mut().expect("the process has not ended"))
+    }
+
+    fn step(&mut self, step: Step) {
+        let world = self.world.clone();
+        let accounts = |act: &dyn Fn(&mut Vec<Login>)| world.change(Change::Accounts, |facts| act(&mut facts.valid));
+        match step {
+            Step::Mount(login) => self.mount(login),
+            Step::Unmount(loss) => self.unmount(loss),
+            Step::Remount => self.mount(self.content.clone()),
+            Step::Allow(login) => accounts(&|valid| valid.push(login.clone())),
+            Step::Replace(login) => accounts(&|valid| {
+                valid.retain(|other| other.user != login.user);
+                valid.push(login.clone());
+            }),
+            Step::Forbid(login) => accounts(&|valid| valid.retain(|other| *other != login)),
+            Step::Server(server, condition, farewell) => self.turn(server, condition, farewell),
+            Step::Promote(server) => self.promote(server),
+            Step::Cut(which, fault) => self.cut(which, fault),
+            Step::Reload(what) => {
+                self.with_house(|house| house.reload(what));
+                world.state().reloads.push((Instant::now(), what));
+            }
+        }
+    }
+
+    fn mount(&mut self, login: Login) {
+        if self.broken.take() == Some(Loss::Key) {
+            self.secret.readable("password");
+        }
+        self.secret.credential(&login.user, &login.password);
+        self.content = login.clone();
+        self.world.change(Change::Secret, |facts| facts.mounted = Some(login));
+    }
+
+    fn unmount(&mut self, loss: Loss) {
+        if self.broken.is_some() {
+            return;
+        }
+        match loss {
+            Loss::Folder => self.secret.break_(),
+            Loss::Key => self.secret.unreadable("password"),
+            Loss::Empty => drop(self.secret.credential(&self.content.user, "")),
+        }
+        self.broken = Some(loss);
+        self.world.change(Change::Secret, |facts| facts.mounted = None);
+    }
+
+    fn turn(&mut self, server: usize, condition: Condition, farewell: Farewell) {
+        self.world.change(Change::Server, |facts| facts.servers[server].condition = condition);
+        match farewell {
+            Farewell::None => {}
+            Farewell::Polite => self.world.hurt_all(server, |conn| conn.closing.notify_one()),
+            Farewell::Hurt(fault) => self.world.hurt_all(server, |conn| conn.line.hurt(fault)),
+            Farewell::Thaw => self.world.hurt_all(server, |conn| conn.line.thaw()),
+        }
+    }
+
+    fn promote(&mut self, server: usize) {
+        let before: Vec<Duty> = self.world.state().now.servers.iter().map(|server| server.duty).collect();
+        self.world.change(Change::Server, |facts| {
+            for (at, other) in facts.servers.iter_mut().enumerate() {
+                other.duty = if at == server { Duty::Primary } else { Duty::Replica };
+            }
+        });
+        for (at, duty) in before.iter().enumerate() {
+            if at != server && *duty == Duty::Primary {
+                self.world.hurt_all(at, |_| {});
+            }
+        }
+    }
+
+    fn cut(&mut self, which: u64, fault: crate::wire::Fault) {
+        let mut state = self.world.state();
+        let mut open: Vec<_> = state.conns.iter_mut().filter(|conn| conn.open).collect();
+        if open.is_empty() {
+            return;
+        }
+        let at = usize::try_from(which % open.len() as u64).expect("an index");
+        open[at].hurt.get_or_insert_with(Instant::now);
+        open[at].line.hurt(fault);
+    }
+
+    /// Whatever the events have left behind is put in order.
+    fn heal(&mut self) {
+        self.world.tell(|| "everything is put in order".to_owned());
+        let login = self.plan.last_login();
+        let servers = self.world.state().now.servers.clone();
+        for (server, is) in servers.iter().enumerate() {
+            if is.condition != Condition::Up {
+                self.turn(server, Condition::Up, Farewell::Thaw);
+            }
+        }
+        if !servers.iter().any(|server| server.duty == Duty::Primary) {
+            self.promote(0);
+        }
+        self.world.change(Change::Accounts, |facts| facts.valid = vec![login.clone()]);
+        self.mount(login);
+    }
+}

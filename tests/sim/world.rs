@@ -1,0 +1,327 @@
+//! What there is outside of Attaché: servers that come and go, accounts whose passwords change, a mounted Secret; and
+//! a book of everything that happened, from which it is judged.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use attache::sim::{self, Connecting, Wire};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep};
+
+use crate::book::Episode;
+use crate::dice::Dice;
+use crate::plan::Reload;
+use crate::speech::Dialect;
+use crate::wire::{self, End, Fault, Line, Manner};
+
+/// A user and a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    pub user: String,
+    pub password: String,
+}
+
+impl Login {
+    pub fn new(user: &str, password: &str) -> Login {
+        Login { user: user.to_owned(), password: password.to_owned() }
+    }
+}
+
+/// What a server does with whoever connects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    Up,
+    /// Takes connections, and says that it is not ready.
+    Starting,
+    /// Nobody listens.
+    Down,
+    /// Connections come about, and nothing is ever said.
+    Deaf,
+    /// Connections do not come about.
+    Dark,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    Primary,
+    Replica,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Server {
+    pub condition: Condition,
+    pub duty: Duty,
+}
+
+/// A connection to a server, from its first octet.
+#[derive(Debug)]
+pub struct Conn {
+    pub server: usize,
+    pub opened: Instant,
+    pub line: Line,
+    pub open: bool,
+    /// When the script did something to it that no proxy could hide.
+    pub hurt: Option<Instant>,
+    pub login: Option<Login>,
+    /// Numbers of questions that were acted upon.
+    pub executed: Vec<u64>,
+    /// The server ends, and says so.
+    pub closing: Arc<Notify>,
+}
+
+/// What was changed last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    Beginning,
+    Server,
+    Accounts,
+    Secret,
+}
+
+/// How things stood from a moment on.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub at: Instant,
+    pub change: Change,
+    pub servers: Vec<Server>,
+    pub valid: Vec<Login>,
+    /// What the folder holds; `None` while it cannot be read.
+    pub mounted: Option<Login>,
+}
+
+/// A login as a server saw it.
+#[derive(Debug, Clone)]
+pub struct Verdict {
+    /// When its first words came.
+    pub began: Instant,
+    pub at: Instant,
+    pub login: Login,
+    pub accepted: bool,
+}
+
+#[derive(Debug)]
+pub struct State {
+    pub dialect: Dialect,
+    pub start: Instant,
+    pub now: Facts,
+    pub past: Vec<Facts>,
+    pub conns: Vec<Conn>,
+    pub verdicts: Vec<Verdict>,
+    pub episodes: Vec<Episode>,
+    pub reloads: Vec<(Instant, Reload)>,
+    /// When the process was told to end.
+    pub stopped: Option<Instant>,
+    /// When it had ended.
+    pub ended: Option<Instant>,
+    pub wrong: Vec<String>,
+    pub log: Vec<String>,
+    chance: Dice,
+    network: Dice,
+    /// Whether to keep a log.
+    verbose: bool,
+}
+
+/// Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct World(Arc<Mutex<State>>);
+
+/// The first server; the others have the addresses behind it.
+const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+impl World {
+    pub fn new(seed: u64, dialect: Dialect, servers: usize, verbose: bool) -> World {
+        let duty = |at| if at == 0 { Duty::Primary } else { Duty::Replica };
+        let servers = (0..servers).map(|at| Server { condition: Condition::Up, duty: duty(at) }).collect();
+        let start = Instant::now();
+        let now = Facts { at: start, change: Change::Beginning, servers, valid: Vec::new(), mounted: None };
+        World(Arc::new(Mutex::new(State {
+            dialect,
+            start,
+            now,
+            past: Vec::new(),
+            conns: Vec::new(),
+            verdicts: Vec::new(),
+            episodes: Vec::new(),
+            reloads: Vec::new(),
+            stopped: None,
+            ended: None,
+            wrong: Vec::new(),
+            log: Vec::new(),
+            chance: Dice::of(seed, "chance of the house"),
+            network: Dice::of(seed, "network"),
+            verbose,
+        })))
+    }
+
+    /// Makes this the world of the house on this thread.
+    pub fn play(&self) -> sim::Playing {
+        sim::play(Rc::new(self.clone()))
+    }
+
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("nothing panics under this lock")
+    }
+
+    /// Something happened that people may want to read of.
+    pub fn tell(&self, what: impl FnOnce() -> String) {
+        self.state().tell(what);
+    }
+
+    /// A promise was broken.
+    pub fn wrong(&self, what: String) {
+        let mut state = self.state();
+        state.tell(|| format!("WRONG: {what}"));
+        state.wrong.push(what);
+    }
+
+    /// Something went wrong for a client.
+    pub fn note(&self, episode: Episode) {
+        let mut state = self.state();
+        state.tell(|| format!("{episode:?}"));
+        state.episodes.push(episode);
+    }
+
+    /// The connection by which a server acted upon this question.
+    pub fn executed_by(&self, number: u64) -> Option<usize> {
+        self.state().conns.iter().position(|conn| conn.executed.contains(&number))
+    }
+
+    /// Changes what there is, and enters it into the book.
+    pub fn change(&self, change: Change, act: impl FnOnce(&mut Facts)) {
+        let mut state = self.state();
+        let before = state.now.clone();
+        act(&mut state.now);
+        state.now.change = change;
+        state.now.at = Instant::now();
+        state.past.push(before);
+    }
+
+    /// The script hurts every connection to a server.
+    pub fn hurt_all(&self, server: usize, hurt: impl Fn(&Conn)) {
+        let now = Instant::now();
+        for conn in self.state().conns.iter_mut().filter(|conn| conn.open && conn.server == server) {
+            conn.hurt.get_or_insert(now);
+            hurt(conn);
+        }
+    }
+
+    /// Whether the server accepts this login now, which is entered into the book.
+    pub fn judges(&self, conn: usize, began: Instant, login: Login) -> bool {
+        let mut state = self.state();
+        let accepted = state.now.valid.contains(&login);
+        let server = state.conns[conn].server;
+        state.tell(|| {
+            let verdict = if accepted { "accepts" } else { "rejects" };
+            format!("server {server} {verdict} {} / {} ({conn})", login.user, login.password)
+        });
+        if accepted {
+            state.conns[conn].login = Some(login.clone());
+        }
+        state.verdicts.push(Verdict { began, at: Instant::now(), login, accepted });
+        accepted
+    }
+
+    /// A connection of a client to the house: the client's end, and the house's.
+    pub fn client_line(&self) -> (End, End) {
+        let mut state = self.state();
+        let manner = Manner { latency: Duration::ZERO, ..state.manner() };
+        drop(state);
+        let (client, house, _) = wire::pair(manner);
+        (client, house)
+    }
+
+    fn open(&self, server: usize) -> End {
+        let mut state = self.state();
+        let (house, far, line) = wire::pair(state.manner());
+        if state.now.servers[server].condition == Condition::Deaf {
+            line.hurt(Fault::Freeze);
+        }
+        let closing = Arc::new(Notify::new());
+        let conn = state.conns.len();
+        let (open, hurt, login, executed) = (true, None, None, Vec::new());
+        let opened = Instant::now();
+        state.tell(|| format!("connection {conn} to server {server}"));
+        state.conns.push(Conn {
+            server,
+            opened,
+            line,
+            open,
+            hurt,
+            login,
+            executed,
+            closing: Arc::clone(&closing),
+        });
+        let dialect = state.dialect;
+        drop(state);
+        let world = self.clone();
+        tokio::spawn(async move {
+            dialect.serve(&world, conn, far, closing).await;
+            world.state().conns[conn].open = false;
+        });
+        house
+    }
+}
+
+impl State {
+    pub fn tell(&mut self, what: impl FnOnce() -> String) {
+        if self.verbose {
+            let at = self.start.elapsed().as_secs_f64();
+            self.log.push(format!("{at:8.3} {}", what()));
+        }
+    }
+
+    /// How things stood over time, the present last.
+    pub fn history(&self) -> impl Iterator<Item = &Facts> {
+        self.past.iter().chain([&self.now])
+    }
+
+    fn manner(&mut self) -> Manner {
+        let latency = Duration::from_millis(self.network.pick(&[0, 1, 1, 3, 10, 40]));
+        let piece = self.network.pick(&[usize::MAX, usize::MAX, usize::MAX, 1, 7, 64]);
+        let room = self.network.pick(&[64 * 1024, 64 * 1024, 512, 16]);
+        Manner { latency, piece, room }
+    }
+}
+
+impl sim::World for World {
+    fn fill(&self, bytes: &mut [u8]) {
+        self.state().chance.fill(bytes);
+    }
+
+    fn connect(&self, address: SocketAddr) -> Connecting {
+        let world = self.clone();
+        Box::pin(async move {
+            let (server, latency) = {
+                let mut state = world.state();
+                (index(address), Duration::from_millis(state.network.pick(&[0, 1, 2, 20])))
+            };
+            sleep(latency).await;
+            let condition = world.state().now.servers[server].condition;
+            match condition {
+                Condition::Up | Condition::Starting | Condition::Deaf => {
+                    Ok(Box::new(world.open(server)) as Box<dyn Wire>)
+                }
+                Condition::Down => Err(io::ErrorKind::ConnectionRefused.into()),
+                Condition::Dark => never().await,
+            }
+        })
+    }
+}
+
+fn never() -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Wire>>> + Send>> {
+    Box::pin(std::future::pending())
+}
+
+pub fn address(server: usize) -> String {
+    let last = FIRST.octets()[3] + u8::try_from(server).expect("a handful of servers");
+    Ipv4Addr::new(10, 0, 0, last).to_string()
+}
+
+fn index(address: SocketAddr) -> usize {
+    let SocketAddr::V4(address) = address else { panic!("{address} is nobody's") };
+    usize::from(address.ip().octets()[3] - FIRST.octets()[3])
+}
