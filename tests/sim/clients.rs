@@ -171,7 +171,11 @@ impl Client {
             return;
         }
         let number = self.number();
-        let asking = async { while session.ask_blindly(number).await.is_ok() {} };
+        let asking = async {
+            while session.ask_blindly(number).await.is_ok() {}
+            // It holds on to what it has.
+            std::future::pending::<()>().await;
+        };
         let _ = timeout(self.until.saturating_duration_since(Instant::now()), asking).await;
     }
 

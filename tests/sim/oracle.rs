@@ -214,10 +214,10 @@ impl Judge<'_> {
         reloaded.chain([self.plan.live])
     }
 
-    /// Whether sessions of an older generation may have to end.
+    /// Whether sessions of an older generation may have to end: the folder has held something else meanwhile.
     fn may_retire(&self, at: Instant) -> bool {
-        let accepted = self.state.verdicts.iter().filter(|verdict| verdict.accepted && verdict.at <= at);
-        let mut logins: Vec<&Login> = accepted.map(|verdict| &verdict.login).collect();
+        let mounted = self.state.history().filter(|facts| facts.at <= at).filter_map(|facts| facts.mounted.as_ref());
+        let mut logins: Vec<&Login> = mounted.collect();
         logins.dedup();
         logins.len() > 1 && self.policies().any(|live| live != Live::Keep)
     }

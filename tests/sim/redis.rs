@@ -63,7 +63,7 @@ impl Client {
             ["PING"] => b"+PONG\r\n".to_vec(),
             ["ROLE"] if duty == Duty::Primary => b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_vec(),
             ["ROLE"] => b"*5\r\n$5\r\nslave\r\n$1\r\nx\r\n:1\r\n$9\r\nconnected\r\n:0\r\n".to_vec(),
-            ["QUIT"] => b"+OK\r\n".to_vec(),
+            ["SELECT", _] | ["QUIT"] => b"+OK\r\n".to_vec(),
             ["SET", ..] if duty == Duty::Replica => {
                 b"-READONLY You can't write against a read only replica.\r\n".to_vec()
             }

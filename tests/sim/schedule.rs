@@ -11,6 +11,7 @@ use crate::clients::Client;
 use crate::house::{House, Shared};
 use crate::oracle;
 use crate::plan::{Farewell, Loss, Plan, Step};
+use crate::wire::{Fault, Line};
 use crate::world::{Change, Condition, Duty, Login, World};
 
 /// When everything is in order again, even the longest pause between two attempts is over after this.
@@ -67,6 +68,8 @@ struct Schedule<'a> {
     /// What the folder is meant to hold, and how it is broken.
     content: Login,
     broken: Option<Loss>,
+    /// Connections that were cut.
+    cut: Vec<Line>,
     start: Instant,
 }
 
@@ -80,7 +83,7 @@ impl<'a> Schedule<'a> {
         });
         let house = Arc::new(Mutex::new(Some(House::open(plan, secret.path()))));
         let content = plan.first.clone();
-        Schedule { plan, world, house, secret, content, broken: None, start: Instant::now() }
+        Schedule { plan, world, house, secret, content, broken: None, cut: Vec::new(), start: Instant::now() }
     }
 
     async fn play(mut self) {
@@ -140,10 +143,10 @@ impl<'a> Schedule<'a> {
         for (generation, links) in stale {
             self.world.wrong(format!("{links} links of generation {generation} still wait"));
         }
-        let open = self.world.state().conns.iter().filter(|conn| conn.open).count();
+        let open = self.world.state().open();
         let waiting = usize::try_from(warm.values().sum::<i64>()).unwrap_or(usize::MAX);
-        if open != waiting {
-            self.world.wrong(format!("{open} connections to servers are open, and {waiting} links wait"));
+        if open.len() != waiting {
+            self.world.wrong(format!("connections {open:?} to servers are open, and {waiting} links wait"));
         }
         if !status.credential.as_ref().is_some_and(|credential| credential.state == "ok") {
             self.world.wrong(format!("everything works, and the credential is {:?}", status.credential));
@@ -173,10 +176,10 @@ impl<'a> Schedule<'a> {
     /// The process is gone, and with it everything that it did.
     async fn nothing_is_left(&self) {
         sleep(SETTLED).await;
-        let open = self.world.state().conns.iter().filter(|conn| conn.open).count();
+        let open = self.world.state().open();
         let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
-        if open + tasks != 0 {
-            self.world.wrong(format!("{open} connections and {tasks} tasks are left"));
+        if open.len() + tasks != 0 {
+            self.world.wrong(format!("connections {open:?} and {tasks} tasks are left"));
         }
     }
 
@@ -254,7 +257,7 @@ impl<'a> Schedule<'a> {
         }
     }
 
-    fn cut(&mut self, which: u64, fault: crate::wire::Fault) {
+    fn cut(&mut self, which: u64, fault: Fault) {
         let mut state = self.world.state();
         let mut open: Vec<_> = state.conns.iter_mut().filter(|conn| conn.open).collect();
         if open.is_empty() {
@@ -263,12 +266,15 @@ impl<'a> Schedule<'a> {
         let at = usize::try_from(which % open.len() as u64).expect("an index");
         open[at].hurt.get_or_insert_with(Instant::now);
         open[at].line.hurt(fault);
+        self.cut.push(open[at].line.clone());
     }
 
     /// Whatever the events have left behind is put in order.
     fn heal(&mut self) {
         self.world.tell(|| "everything is put in order".to_owned());
         let login = self.plan.last_login();
+        // Whoever hears nothing for so long takes a connection for dead.
+        self.cut.iter().for_each(|line| line.hurt(Fault::Reset));
         let servers = self.world.state().now.servers.clone();
         for (server, is) in servers.iter().enumerate() {
             if is.condition != Condition::Up {

@@ -1,6 +1,7 @@
 //! What there is outside of Attaché: servers that come and go, accounts whose passwords change, a mounted Secret; and
 //! a book of everything that happened, from which it is judged.
 
+use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
@@ -28,6 +29,12 @@ pub struct Login {
 impl Login {
     pub fn new(user: &str, password: &str) -> Login {
         Login { user: user.to_owned(), password: password.to_owned() }
+    }
+}
+
+impl fmt::Display for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} / {}", self.user, self.password)
     }
 }
 
@@ -216,7 +223,7 @@ impl World {
         let server = state.conns[conn].server;
         state.tell(|| {
             let verdict = if accepted { "accepts" } else { "rejects" };
-            format!("server {server} {verdict} {} / {} ({conn})", login.user, login.password)
+            format!("server {server} {verdict} {login} ({conn})")
         });
         if accepted {
             state.conns[conn].login = Some(login.clone());
@@ -228,7 +235,7 @@ impl World {
     /// A connection of a client to the house: the client's end, and the house's.
     pub fn client_line(&self) -> (End, End) {
         let mut state = self.state();
-        let manner = Manner { latency: Duration::ZERO, ..state.manner() };
+        let manner = Manner { latency: Duration::ZERO, ..state.manner(&[64 * 1024, 4096, 512]) };
         drop(state);
         let (client, house, _) = wire::pair(manner);
         (client, house)
@@ -236,7 +243,7 @@ impl World {
 
     fn open(&self, server: usize) -> End {
         let mut state = self.state();
-        let (house, far, line) = wire::pair(state.manner());
+        let (house, far, line) = wire::pair(state.manner(&[64 * 1024, 512, 64]));
         if state.now.servers[server].condition == Condition::Deaf {
             line.hurt(Fault::Freeze);
         }
@@ -274,15 +281,20 @@ impl State {
         }
     }
 
+    /// Connections to servers that are open.
+    pub fn open(&self) -> Vec<usize> {
+        (0..self.conns.len()).filter(|conn| self.conns[*conn].open).collect()
+    }
+
     /// How things stood over time, the present last.
     pub fn history(&self) -> impl Iterator<Item = &Facts> {
         self.past.iter().chain([&self.now])
     }
 
-    fn manner(&mut self) -> Manner {
+    fn manner(&mut self, rooms: &[usize]) -> Manner {
         let latency = Duration::from_millis(self.network.pick(&[0, 1, 1, 3, 10, 40]));
         let piece = self.network.pick(&[usize::MAX, usize::MAX, usize::MAX, 1, 7, 64]);
-        let room = self.network.pick(&[64 * 1024, 64 * 1024, 512, 16]);
+        let room = self.network.pick(rooms);
         Manner { latency, piece, room }
     }
 }
