@@ -11,7 +11,7 @@ use crate::wire::Fault;
 use crate::world::{Condition, Login};
 
 /// How long the events take; what they begin may end a little later.
-const LENGTH: Duration = Duration::from_secs(60);
+const LENGTH: Duration = Duration::from_secs(40);
 
 /// How passwords begin that no database ever accepts.
 const WRONG: &str = "wrong";
@@ -211,7 +211,7 @@ impl Writer {
             events.push(self.event(at));
             // Mostly one after another; sometimes one in the midst of another.
             at += match self.dice.in_hundred(70) {
-                true => self.dice.between(10_000, 25_000),
+                true => self.dice.between(8_000, 20_000),
                 false => self.dice.between(0, 3000),
             };
         }

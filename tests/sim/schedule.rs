@@ -121,36 +121,41 @@ impl<'a> Schedule<'a> {
 
     /// Nobody is there, and everything works: a new client is served, and the books are balanced.
     async fn settle(&self) {
-        sleep(SETTLED).await;
-        let (login, servers) = {
-            let state = self.world.state();
-            (state.now.mounted.clone().expect("healed"), state.now.servers.clone())
-        };
-        self.world.tell(|| format!("settled with {login:?} and {servers:?}"));
         let mut last = Client::new(0, self.plan, self.world, &self.house, Instant::now() + SETTLED);
         if !last.is_served().await {
             self.world.wrong("everything works, and a new client was not served".to_owned());
         }
-        sleep(Duration::from_secs(5)).await;
-        let status = self.with_house(|house| house.status());
-        let used = status.credential.as_ref().map(|credential| credential.generation_in_use);
-        let active: i64 = status.links_by_generation.values().sum();
-        let warm = status.warm_links_by_generation.clone().unwrap_or_default();
-        if status.sessions != 0 || active != 0 {
-            self.world.wrong(format!("{} sessions and {active} links are counted, and nobody is there", status.sessions));
+        let end = Instant::now() + SETTLED;
+        let mut lacking = Some(String::new());
+        while lacking.is_some() && Instant::now() < end {
+            sleep(Duration::from_millis(250)).await;
+            lacking = self.lacking();
         }
-        let stale = warm.iter().filter(|(generation, links)| **links != 0 && Some(Some(**generation)) != used);
-        for (generation, links) in stale {
-            self.world.wrong(format!("{links} links of generation {generation} still wait"));
+        if let Some(lacking) = lacking {
+            self.world.wrong(format!("everything works and nobody is there, but {lacking}"));
+        }
+    }
+
+    /// What is not as it should be when nobody is there.
+    fn lacking(&self) -> Option<String> {
+        let status = self.with_house(|house| house.status());
+        let credential = status.credential.as_ref()?;
+        if credential.state != "ok" {
+            return Some(format!("the credential is {credential:?}"));
+        }
+        let active: i64 = status.links_by_generation.values().sum();
+        if status.sessions != 0 || active != 0 {
+            return Some(format!("{} sessions and {active} links are counted", status.sessions));
+        }
+        let warm = status.warm_links_by_generation.unwrap_or_default();
+        let used = credential.generation_in_use;
+        if warm.iter().any(|(generation, links)| *links != 0 && Some(*generation) != used) {
+            return Some(format!("links wait by generation: {warm:?}, of which {used:?} is used"));
         }
         let open = self.world.state().open();
         let waiting = usize::try_from(warm.values().sum::<i64>()).unwrap_or(usize::MAX);
-        if open.len() != waiting {
-            self.world.wrong(format!("connections {open:?} to servers are open, and {waiting} links wait"));
-        }
-        if !status.credential.as_ref().is_some_and(|credential| credential.state == "ok") {
-            self.world.wrong(format!("everything works, and the credential is {:?}", status.credential));
-        }
+        (open.len() != waiting)
+            .then(|| format!("connections {open:?} to servers are open, and {waiting} links wait"))
     }
 
     /// The process is told to end, and does.
@@ -234,6 +239,10 @@ impl<'a> Schedule<'a> {
     }
 
     fn turn(&mut self, server: usize, condition: Condition, farewell: Farewell) {
+        let before = self.world.state().now.servers[server].condition;
+        if condition == Condition::Starting && before != Condition::Down {
+            return;
+        }
         self.world.change(Change::Server, |facts| facts.servers[server].condition = condition);
         match farewell {
             Farewell::None => {}

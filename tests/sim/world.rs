@@ -235,7 +235,7 @@ impl World {
     /// A connection of a client to the house: the client's end, and the house's.
     pub fn client_line(&self) -> (End, End) {
         let mut state = self.state();
-        let manner = Manner { latency: Duration::ZERO, ..state.manner(&[64 * 1024, 4096, 512]) };
+        let manner = Manner { latency: Duration::ZERO, ..state.manner(&[4096, 2048, 512]) };
         drop(state);
         let (client, house, _) = wire::pair(manner);
         (client, house)
@@ -243,7 +243,7 @@ impl World {
 
     fn open(&self, server: usize) -> End {
         let mut state = self.state();
-        let (house, far, line) = wire::pair(state.manner(&[64 * 1024, 512, 64]));
+        let (house, far, line) = wire::pair(state.manner(&[4096, 512, 64]));
         if state.now.servers[server].condition == Condition::Deaf {
             line.hurt(Fault::Freeze);
         }
@@ -293,7 +293,7 @@ impl State {
 
     fn manner(&mut self, rooms: &[usize]) -> Manner {
         let latency = Duration::from_millis(self.network.pick(&[0, 1, 1, 3, 10, 40]));
-        let piece = self.network.pick(&[usize::MAX, usize::MAX, usize::MAX, 1, 7, 64]);
+        let piece = self.network.pick(&[usize::MAX, usize::MAX, usize::MAX, 64, 9, 1]);
         let room = self.network.pick(rooms);
         Manner { latency, piece, room }
     }
