@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::book::{Busy, Episode};
 use crate::dice::Dice;
 use crate::house::Shared;
 use crate::plan::{Guest, Habit, Plan};
 use crate::speech::{Answer, Broken, Question, Session};
+use crate::wire::Line;
 use crate::world::World;
 
 /// Longer than anything that a session may have to wait for, and a little more.
@@ -25,6 +25,8 @@ pub struct Client {
     /// When it is asked to leave.
     until: Instant,
     asked: u64,
+    /// Its connection.
+    line: Option<Line>,
 }
 
 /// Where a session stands.
@@ -39,7 +41,7 @@ impl Client {
     pub fn new(number: usize, plan: &Plan, world: &World, house: &Shared, until: Instant) -> Client {
         let dice = Dice::of(plan.seed ^ number as u64, "client");
         let (world, house) = (world.clone(), house.clone());
-        Client { number, guest: plan.clients[number], dice, world, house, until, asked: 0 }
+        Client { number, guest: plan.clients[number], dice, world, house, until, asked: 0, line: None }
     }
 
     pub async fn run(mut self) {
@@ -51,6 +53,7 @@ impl Client {
                 Habit::Sleeper => self.stay(30_000).await,
                 Habit::Leaver => self.leave_anywhere().await,
                 Habit::Mute => self.never_read().await,
+                Habit::Regular => self.ask_in_order().await,
             }
             let pause = self.dice.between(10, 2000);
             sleep(pause).await;
@@ -152,6 +155,24 @@ impl Client {
         }
     }
 
+    /// One of each, with a pause in a transaction and one outside.
+    async fn ask_in_order(&mut self) {
+        let Some((mut session, mut at)) = self.begin().await else { return };
+        let (begin, commit, slow) = (self.number(), self.number(), self.number());
+        let second = Duration::from_secs(1);
+        for question in [Question::Begin(begin), Question::Commit(commit), Question::Slow(slow, second)] {
+            if self.put(&mut session, &mut at, question).await.is_none() {
+                return;
+            }
+            at.in_transaction = matches!(question, Question::Begin(_));
+            if let Err(broken) = session.idle(second).await {
+                let busy = if at.in_transaction { Busy::Transaction } else { Busy::Idle };
+                return self.lost(&at, busy, broken);
+            }
+        }
+        session.leave().await;
+    }
+
     /// Begins, and hangs up at any moment.
     async fn leave_anywhere(&mut self) {
         let moment = self.dice.between(0, 150);
@@ -182,7 +203,8 @@ impl Client {
     /// `None` once the process has ended.
     fn connect(&mut self) -> Option<Session> {
         let mut house = self.house.lock().expect("nothing panics under this lock");
-        let end = house.as_mut()?.arrive(&self.world);
+        let (end, line) = house.as_mut()?.arrive(&self.world);
+        self.line = Some(line);
         Some(Session::new(self.world.state().dialect, end))
     }
 
@@ -197,12 +219,19 @@ impl Client {
 
     fn turned_away(&self, began: Instant, broken: Broken) {
         let (client, ended) = (self.number, Instant::now());
-        self.world.note(Episode::TurnedAway { client, began, ended, broken });
+        self.note(Episode::TurnedAway { client, began, ended, broken });
     }
 
     fn lost(&self, at: &At, busy: Busy, broken: Broken) {
         let (client, when) = (self.number, Instant::now());
         let conn = at.conn;
-        self.world.note(Episode::Lost { client, began: at.began, at: when, conn, busy, broken });
+        self.note(Episode::Lost { client, began: at.began, at: when, conn, busy, broken });
+    }
+
+    /// Whatever goes wrong behind a cut of the client's own connection is no wonder.
+    fn note(&self, episode: Episode) {
+        if self.line.as_ref().is_none_or(|line| line.cut().is_none()) {
+            self.world.note(episode);
+        }
     }
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::plan::{Plan, Reload};
 use crate::speech::Dialect;
-use crate::wire::End;
+use crate::wire::{End, Line};
 use crate::world::{self, World};
 
 /// The one route, and what serves it.
@@ -48,17 +48,13 @@ impl House {
         self.route().status()
     }
 
-    /// A client connects, by this end.
-    pub fn arrive(&mut self, world: &World) -> End {
-        let (client, ours) = world.client_line();
-        self.serve(ours);
-        client
-    }
-
-    pub fn serve(&mut self, ours: End) {
+    /// A client connects, by this end of this line.
+    pub fn arrive(&mut self, world: &World) -> (End, Line) {
+        let (client, ours, line) = world.client_line();
         let arrival = Arrival { stream: Stream::Played(Box::new(ours)), uid: None };
         self.sessions.spawn(self.route().serve(arrival, self.drain.clone()));
         while self.sessions.try_join_next().is_some() {}
+        (client, line)
     }
 
     /// Reads another configuration. Returns whether sessions that live had come about differently under it.

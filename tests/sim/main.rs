@@ -4,6 +4,7 @@
 
 mod book;
 mod clients;
+mod cuts;
 mod dice;
 mod house;
 mod oracle;

@@ -160,7 +160,7 @@ impl Judge<'_> {
             return None;
         }
         let conn = conn.map(|conn| &self.state.conns[conn])?;
-        let hurt = conn.hurt.is_some_and(|hurt| hurt <= at);
+        let hurt = conn.is_hurt(at);
         match &broken.told {
             Some(told) if self.of_policy(told, at) => self.ended_by_policy(at, conn, busy, told),
             Some(_) if hurt => None,
@@ -238,7 +238,7 @@ impl Judge<'_> {
 
     fn anything_was_hurt(&self, from: Instant, to: Instant) -> bool {
         let alive = |conn: &&Conn| conn.opened <= to && (conn.open || conn.opened >= from);
-        self.state.conns.iter().filter(alive).any(|conn| conn.hurt.is_some_and(|hurt| hurt <= to))
+        self.state.conns.iter().filter(alive).any(|conn| conn.is_hurt(to))
     }
 
     /// An error: a server that was a primary when the session began may have become a replica.

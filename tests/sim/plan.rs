@@ -59,6 +59,8 @@ pub enum Habit {
     Leaver,
     /// Asks on and on, and never reads.
     Mute,
+    /// Does the same in each of its sessions.
+    Regular,
 }
 
 /// Something that happens, as the steps that it consists of.
@@ -149,6 +151,44 @@ impl Plan {
         plan.clients = guests(&mut dice);
         plan.events = Writer::new(&plan, Dice::of(seed, "events")).events();
         plan
+    }
+
+    /// A schedule in which nothing happens by itself.
+    pub fn quiet(dialect: Dialect) -> Plan {
+        let second = Duration::from_secs(1);
+        Plan {
+            seed: 0,
+            dialect,
+            servers: 1,
+            role: Role::Any,
+            wait: second * 15,
+            connect_timeout: second,
+            probe_interval: Duration::ZERO,
+            poll: second / 2,
+            live: Live::Keep,
+            within: second,
+            warm: 0,
+            reuse: false,
+            deadline: second * 5,
+            first: Login::new("app_a", "password-0"),
+            clients: Vec::new(),
+            events: Vec::new(),
+            length: second * 10,
+            stopped: false,
+        }
+    }
+
+    /// This many clients of this habit, from the beginning.
+    pub fn with_clients(mut self, count: usize, habit: Habit) -> Plan {
+        self.clients.extend(std::iter::repeat_n(Guest { from: Duration::ZERO, habit }, count));
+        self
+    }
+
+    /// These steps, each at so many milliseconds.
+    pub fn with_steps(mut self, name: &'static str, steps: &[(u64, Step)]) -> Plan {
+        let steps = steps.iter().map(|(at, step)| (Duration::from_millis(*at), step.clone())).collect();
+        self.events.push(Event { name, steps });
+        self
     }
 
     /// What folder and database agree on in the end.

@@ -12,7 +12,7 @@ use crate::house::{House, Shared};
 use crate::oracle;
 use crate::plan::{Farewell, Loss, Plan, Step};
 use crate::wire::{Fault, Line};
-use crate::world::{Change, Condition, Duty, Login, World};
+use crate::world::{Change, Condition, Duty, Login, Target, Verdict, World};
 
 /// When everything is in order again, even the longest pause between two attempts is over after this.
 const SETTLED: Duration = Duration::from_secs(90);
@@ -26,6 +26,11 @@ pub struct Outcome {
     pub wrong: Vec<String>,
     pub log: Vec<String>,
     pub counts: Counts,
+    /// What servers said to logins, and since when that can be told.
+    pub verdicts: Vec<Verdict>,
+    pub start: Option<Instant>,
+    /// Whether the connection broke that was to break.
+    pub was_cut: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -37,17 +42,41 @@ pub struct Counts {
     pub excused: usize,
 }
 
-pub fn run(plan: &Plan, verbose: bool) -> Outcome {
+pub fn run(plan: &Plan) -> Outcome {
+    play(plan, false, None)
+}
+
+/// The same, with a log.
+pub fn tell(plan: &Plan) -> Outcome {
+    play(plan, true, None)
+}
+
+/// The same, with a connection that breaks by a call of this number.
+pub fn cut(plan: &Plan, target: Target, call: u32, fault: Fault) -> Outcome {
+    play(plan, false, Some((target, call, fault)))
+}
+
+fn play(plan: &Plan, verbose: bool, cut: Option<(Target, u32, Fault)>) -> Outcome {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         let world = World::new(plan.seed, plan.dialect, plan.servers, verbose);
         let _playing = world.play();
+        if let Some((target, call, fault)) = cut {
+            world.cut(target, call, fault);
+        }
         Schedule::new(plan, &world).play().await;
-        let wrong = oracle::judge(plan, &world.state());
+        let (was_cut, judged) = (world.was_cut(), oracle::judge(plan, &world.state()));
         let mut state = world.state();
-        state.wrong.extend(wrong);
-        Outcome { wrong: std::mem::take(&mut state.wrong), log: std::mem::take(&mut state.log), counts: count(&state) }
+        let wrong = [std::mem::take(&mut state.wrong), judged].concat();
+        Outcome {
+            wrong,
+            log: std::mem::take(&mut state.log),
+            counts: count(&state),
+            verdicts: std::mem::take(&mut state.verdicts),
+            start: Some(state.start),
+            was_cut,
+        }
     })
 }
 
@@ -284,6 +313,7 @@ impl<'a> Schedule<'a> {
         let login = self.plan.last_login();
         // Whoever hears nothing for so long takes a connection for dead.
         self.cut.iter().for_each(|line| line.hurt(Fault::Reset));
+        self.world.let_go();
         let servers = self.world.state().now.servers.clone();
         for (server, is) in servers.iter().enumerate() {
             if is.condition != Condition::Up {

@@ -16,7 +16,7 @@ fn number(name: &str) -> Option<u64> {
 fn whatever_happens_no_session_is_lost_that_could_be_saved() {
     if let Some(seed) = number("ATTACHE_SIM_SEED") {
         let plan = Plan::draw(seed);
-        let outcome = schedule::run(&plan, true);
+        let outcome = schedule::tell(&plan);
         eprintln!("{plan}\n{}", outcome.log.join("\n"));
         assert!(outcome.wrong.is_empty(), "{}", outcome.wrong.join("\n"));
         return;
@@ -27,7 +27,7 @@ fn whatever_happens_no_session_is_lost_that_could_be_saved() {
     let count = number("ATTACHE_SIM_SEEDS").unwrap_or(USUAL);
     for seed in 0..count {
         let plan = Plan::draw(seed);
-        let outcome = schedule::run(&plan, false);
+        let outcome = schedule::run(&plan);
         all.logins += outcome.counts.logins;
         all.rejected += outcome.counts.rejected;
         all.questions += outcome.counts.questions;

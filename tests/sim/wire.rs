@@ -54,6 +54,18 @@ struct Inner {
     /// By who writes: the first end, the second.
     lanes: [Lane; 2],
     reset: bool,
+    cut: Option<Cut>,
+}
+
+/// What is to happen to a connection, and when.
+#[derive(Debug)]
+struct Cut {
+    side: usize,
+    /// So many calls of this side are still to come.
+    calls: u32,
+    fault: Fault,
+    /// When it happened.
+    done: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -71,8 +83,8 @@ struct Lane {
 
 /// A connection and its two ends.
 pub fn pair(manner: Manner) -> (End, End, Line) {
-    let line = Line(Arc::new(Mutex::new(Inner { manner, lanes: Default::default(), reset: false })));
-    let end = |side| End { line: line.clone(), side, alarm: None, cut: None, polls: 0 };
+    let line = Line(Arc::new(Mutex::new(Inner { manner, lanes: Default::default(), reset: false, cut: None })));
+    let end = |side| End { line: line.clone(), side, alarm: None };
     (end(0), end(1), line)
 }
 
@@ -88,6 +100,11 @@ impl Line {
             Fault::Freeze => inner.lanes.iter_mut().for_each(|lane| lane.frozen = true),
         }
         inner.wake();
+    }
+
+    /// When it was cut by a call.
+    pub fn cut(&self) -> Option<Instant> {
+        self.lock().cut.as_ref()?.done
     }
 
     /// Goes on after a freeze.
@@ -106,6 +123,16 @@ impl Inner {
     fn reset(&mut self) {
         self.reset = true;
         self.lanes.iter_mut().for_each(Lane::lose_what_is_under_way);
+    }
+
+    /// Counts a call; what happens with it.
+    fn count(&mut self, side: usize) -> Option<Fault> {
+        let cut = self.cut.as_mut().filter(|cut| cut.side == side && cut.done.is_none())?;
+        cut.calls -= 1;
+        (cut.calls == 0).then(|| {
+            cut.done = Some(Instant::now());
+            cut.fault
+        })
     }
 
     fn wake(&mut self) {
@@ -155,22 +182,16 @@ pub struct End {
     line: Line,
     side: usize,
     alarm: Option<Pin<Box<Sleep>>>,
-    cut: Option<(u32, Fault)>,
-    polls: u32,
 }
 
 impl End {
-    /// What happens with the call of this number, from 1.
-    pub fn cut_at(mut self, call: u32, fault: Fault) -> End {
-        self.cut = Some((call, fault));
-        self
+    /// The call of this number, from 1, breaks the connection.
+    pub fn cut_at(&self, call: u32, fault: Fault) {
+        self.line.lock().cut = Some(Cut { side: self.side, calls: call, fault, done: None });
     }
 
-    fn count(&mut self) {
-        self.polls += 1;
-        if let Some((call, fault)) = self.cut
-            && call == self.polls
-        {
+    fn count(&self) {
+        if let Some(fault) = self.line.lock().count(self.side) {
             self.line.hurt(fault);
         }
     }

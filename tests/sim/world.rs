@@ -130,6 +130,17 @@ pub struct State {
     network: Dice,
     /// Whether to keep a log.
     verbose: bool,
+    /// What is to be cut, and by which call.
+    cut: Option<(Target, u32, Fault)>,
+    /// Connections of clients.
+    pub arrivals: Vec<Line>,
+}
+
+/// A connection, by the order in which they come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    Client(usize),
+    Server(usize),
 }
 
 /// Cheap to clone.
@@ -161,6 +172,8 @@ impl World {
             chance: Dice::of(seed, "chance of the house"),
             network: Dice::of(seed, "network"),
             verbose,
+            cut: None,
+            arrivals: Vec::new(),
         })))
     }
 
@@ -232,13 +245,38 @@ impl World {
         accepted
     }
 
+    /// Cuts a connection with this call of the house, from 1.
+    pub fn cut(&self, target: Target, call: u32, fault: Fault) {
+        self.state().cut = Some((target, call, fault));
+    }
+
+    /// Resets what was cut, and cuts nothing more.
+    pub fn let_go(&self) {
+        let mut state = self.state();
+        state.cut = None;
+        let lines = state.conns.iter().map(|conn| &conn.line).chain(&state.arrivals);
+        lines.filter(|line| line.cut().is_some()).for_each(|line| line.hurt(Fault::Reset));
+    }
+
+    /// Whether that has happened.
+    pub fn was_cut(&self) -> bool {
+        let state = self.state();
+        let lines = state.conns.iter().map(|conn| &conn.line).chain(&state.arrivals);
+        lines.into_iter().any(|line| line.cut().is_some())
+    }
+
     /// A connection of a client to the house: the client's end, and the house's.
-    pub fn client_line(&self) -> (End, End) {
+    pub fn client_line(&self) -> (End, End, Line) {
         let mut state = self.state();
         let manner = Manner { latency: Duration::ZERO, ..state.manner(&[4096, 2048, 512]) };
-        drop(state);
-        let (client, house, _) = wire::pair(manner);
-        (client, house)
+        let (client, house, line) = wire::pair(manner);
+        if let Some((target, call, fault)) = state.cut
+            && target == Target::Client(state.arrivals.len())
+        {
+            house.cut_at(call, fault);
+        }
+        state.arrivals.push(line.clone());
+        (client, house, line)
     }
 
     fn open(&self, server: usize) -> End {
@@ -249,6 +287,11 @@ impl World {
         }
         let closing = Arc::new(Notify::new());
         let conn = state.conns.len();
+        if let Some((target, call, fault)) = state.cut
+            && target == Target::Server(conn)
+        {
+            house.cut_at(call, fault);
+        }
         let (open, hurt, login, executed) = (true, None, None, Vec::new());
         let opened = Instant::now();
         state.tell(|| format!("connection {conn} to server {server}"));
@@ -270,6 +313,13 @@ impl World {
             world.state().conns[conn].open = false;
         });
         house
+    }
+}
+
+impl Conn {
+    /// Whether something had happened to it by then that no proxy could hide.
+    pub fn is_hurt(&self, by: Instant) -> bool {
+        self.hurt.or(self.line.cut()).is_some_and(|hurt| hurt <= by)
     }
 }
 
