@@ -82,6 +82,12 @@ struct Rotation {
     policy: OnRotation,
 }
 
+impl Rotation {
+    fn concerns(&self, generation: u64) -> bool {
+        (1..self.generation).contains(&generation)
+    }
+}
+
 /// What decides which orders concern a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -129,6 +135,11 @@ impl Orders {
             drop(standing);
             self.0.bell.ring();
         }
+    }
+
+    /// Whether sessions of this generation have to end, now or in a while.
+    pub fn retires(&self, generation: u64) -> bool {
+        self.standing().rotation.is_some_and(|rotation| rotation.concerns(generation))
     }
 
     /// A server has told its role. Sessions of a route that writes do not stay on one that has become a replica.
@@ -248,8 +259,7 @@ impl Ears {
     }
 
     fn of_rotation(&mut self, rotation: Option<&Rotation>) -> Order {
-        let own = self.facts.generation;
-        let Some(rotation) = rotation.filter(|rotation| (1..rotation.generation).contains(&own)) else {
+        let Some(rotation) = rotation.filter(|rotation| rotation.concerns(self.facts.generation)) else {
             self.alarm = None;
             return Order::GoOn;
         };

@@ -102,7 +102,7 @@ impl<P: Protocol> Pool<P> {
             let returned = self.returned.notified();
             tokio::pin!(returned);
             returned.as_mut().enable();
-            let fits = |warm: &mut Warm<P>| upstream.may_use(warm);
+            let fits = |warm: &mut Warm<P>| upstream.may_use(warm) && !upstream.is_retired(warm);
             let found = self.stock().take(&key, || intent.take(), Instant::now(), fits);
             match found {
                 Found::Link(warm) => return warm.moved_here(),
@@ -142,6 +142,11 @@ impl<P: Protocol> Upstream<P> {
         *self.target(origin.index) == origin.target
             && self.is_first_choice(origin.index, &warm.opened.greeting)
             && warm.opened.link.is_idle()
+    }
+
+    /// Whether a session on this link would be told to end as soon as it begins.
+    fn is_retired(&self, warm: &Warm<P>) -> bool {
+        warm.opened.origin.generation.is_some_and(|generation| self.orders.retires(generation))
     }
 
     /// Whether a session that comes now would try this endpoint first, for all that is known, and take a server that

@@ -24,6 +24,7 @@ fn cut_everywhere(plan: &Plan, targets: &[Target]) -> u32 {
     let mut wrong = Vec::new();
     let mut cuts = 0;
     for target in targets {
+        let start = std::time::Instant::now();
         for fault in Fault::ALL {
             for call in 1..MANY {
                 let outcome = schedule::cut(plan, *target, call, fault);
@@ -34,6 +35,7 @@ fn cut_everywhere(plan: &Plan, targets: &[Target]) -> u32 {
                 cuts += 1;
             }
         }
+        eprintln!("{target:?} {cuts} {:?}", start.elapsed());
     }
     assert!(wrong.is_empty(), "{} of {cuts} cuts\n{}", wrong.len(), wrong.join("\n"));
     cuts

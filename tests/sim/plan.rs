@@ -136,7 +136,7 @@ impl Plan {
             wait: seconds(&mut dice, &[15, 20, 30]),
             connect_timeout: seconds(&mut dice, &[1, 2, 5]),
             probe_interval: seconds(&mut dice, &[0, 2, 5, 10]),
-            poll: Duration::from_millis(dice.pick(&[200, 500, 1000, 5000])),
+            poll: Duration::from_millis(dice.pick(&[500, 1000, 5000])),
             live: dice.pick(&[Live::Keep, Live::Keep, Live::Drain, Live::Cut]),
             within: seconds(&mut dice, &[1, 5, 20]),
             warm,

@@ -107,6 +107,15 @@ impl Line {
         self.lock().cut.as_ref()?.done
     }
 
+    /// Nothing breaks it any more by itself; what froze it before is noticed now.
+    pub fn let_go(&self) {
+        let mut inner = self.lock();
+        if inner.cut.take_if(|cut| cut.done.is_none()).is_none() && inner.cut.is_some() {
+            inner.reset();
+            inner.wake();
+        }
+    }
+
     /// Goes on after a freeze.
     pub fn thaw(&self) {
         let mut inner = self.lock();
@@ -191,7 +200,8 @@ impl End {
     }
 
     fn count(&self) {
-        if let Some(fault) = self.line.lock().count(self.side) {
+        let fault = self.line.lock().count(self.side);
+        if let Some(fault) = fault {
             self.line.hurt(fault);
         }
     }

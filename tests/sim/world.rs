@@ -250,12 +250,12 @@ impl World {
         self.state().cut = Some((target, call, fault));
     }
 
-    /// Resets what was cut, and cuts nothing more.
+    /// Cuts nothing more.
     pub fn let_go(&self) {
         let mut state = self.state();
         state.cut = None;
         let lines = state.conns.iter().map(|conn| &conn.line).chain(&state.arrivals);
-        lines.filter(|line| line.cut().is_some()).for_each(|line| line.hurt(Fault::Reset));
+        lines.for_each(Line::let_go);
     }
 
     /// Whether that has happened.
