@@ -55,7 +55,7 @@ impl Client {
                 Habit::Mute => self.never_read().await,
                 Habit::Regular => self.ask_in_order().await,
             }
-            let pause = self.dice.between(10, 2000);
+            let pause = self.dice.between(10, 3000);
             sleep(pause).await;
         }
     }

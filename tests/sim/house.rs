@@ -1,7 +1,9 @@
 //! Attaché as it is, in a played world: routes are served as `app` serves them, and arrivals are handed to them.
 
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use attache::config::domain::{self, Endpoint};
@@ -11,7 +13,7 @@ use attache::metrics::Metrics;
 use attache::net::listen::Arrival;
 use attache::net::stream::Stream;
 use attache::registry;
-use attache::route::Serve;
+use attache::route::{Serve, Task};
 use attache::serving::Serving;
 use attache::status::RouteStatus;
 use tokio::task::JoinSet;
@@ -50,9 +52,14 @@ impl House {
 
     /// A client connects, by this end of this line.
     pub fn arrive(&mut self, world: &World) -> (End, Line) {
+        let turns = world.turns_of_next_session();
         let (client, ours, line) = world.client_line();
         let arrival = Arrival { stream: Stream::Played(Box::new(ours)), uid: None };
-        self.sessions.spawn(self.route().serve(arrival, self.drain.clone()));
+        let session = self.route().serve(arrival, self.drain.clone());
+        match turns {
+            Some(turns) => self.sessions.spawn(Dropped { session: Some(session), turns, line: line.clone() }),
+            None => self.sessions.spawn(session),
+        };
         while self.sessions.try_join_next().is_some() {}
         (client, line)
     }
@@ -85,6 +92,30 @@ impl House {
         drop(serving);
         while sessions.try_join_next().is_some() {}
         sessions.len()
+    }
+}
+
+/// A session that is dropped with its last turn.
+struct Dropped {
+    session: Option<Task>,
+    turns: u32,
+    line: Line,
+}
+
+impl Future for Dropped {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(session) = &mut this.session else { return Poll::Ready(()) };
+        let ended = session.as_mut().poll(cx);
+        this.turns = this.turns.saturating_sub(1);
+        if ended.is_pending() && this.turns == 0 {
+            this.session = None;
+            this.line.was_dropped();
+            return Poll::Ready(());
+        }
+        ended
     }
 }
 

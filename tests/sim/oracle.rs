@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::book::{Busy, Episode};
 use crate::plan::{Plan, Reload};
 use crate::speech::{Broken, How, Question, Told};
-use crate::world::{Change, Condition, Conn, Duty, Facts, Login, State};
+use crate::world::{Change, Condition, Conn, Duty, Facts, Login, State, Verdict};
 
 /// The longest pause between two attempts (2 s and a quarter), and some slow round trips.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(3);
 /// While a credential is rejected, one of those who wait tries so often where the account could be locked.
 const TURN: Duration = Duration::from_millis(12_500);
 /// A rejected login is repeated so often in a minute (`docs/rotation.md`).
@@ -57,8 +57,8 @@ impl Judge<'_> {
                 let (began, ended) = (self.at(*began), self.at(*ended));
                 Some(format!("client {client} was turned away ({began:.3} to {ended:.3}): {wrong}: {broken:?}"))
             }
-            Episode::Lost { client, began: _, at, conn, busy, broken } => {
-                let wrong = self.lost(*at, *conn, *busy, broken)?;
+            Episode::Lost { client, began, at, conn, busy, broken } => {
+                let wrong = self.lost(*began, *at, *conn, *busy, broken)?;
                 let at = self.at(*at);
                 Some(format!("client {client} lost its session at {at:.3} ({conn:?}, {busy:?}): {wrong}: {broken:?}"))
             }
@@ -162,14 +162,23 @@ impl Judge<'_> {
     }
 
     /// A session that was lost: something happened that no proxy can hide, or the configuration says so.
-    fn lost(&self, at: Instant, conn: Option<usize>, busy: Busy, broken: &Broken) -> Option<String> {
+    fn lost(
+        &self,
+        began: Instant,
+        at: Instant,
+        conn: Option<usize>,
+        busy: Busy,
+        broken: &Broken,
+    ) -> Option<String> {
         if self.is_cut_by_the_end(at) {
             return None;
         }
         let conn = conn.map(|conn| &self.state.conns[conn])?;
         let hurt = conn.is_hurt(at);
         match &broken.told {
-            Some(told) if self.of_policy(told, at) => self.ended_by_policy(at, conn, busy, told),
+            Some(told) if self.of_policy(told, at) => {
+                self.began_too_late(began, at, told).or_else(|| self.ended_by_policy(at, conn, busy, told))
+            }
             Some(_) if hurt => None,
             Some(_) => Some("nothing had happened to its server".to_owned()),
             None if broken.how == How::Silence && hurt => None,
@@ -211,6 +220,19 @@ impl Judge<'_> {
             (false, _) => Some("it was not at rest".to_owned()),
             (_, true) => Some("sessions were to go on until later".to_owned()),
         }
+    }
+
+    /// A rotation ends sessions that began before the new generation was accepted, and no others.
+    fn began_too_late(&self, began: Instant, at: Instant, told: &Told) -> Option<String> {
+        let mounts = self.state.history().filter(|facts| facts.change == Change::Secret);
+        let firsts = mounts.filter_map(|facts| {
+            let login = facts.mounted.as_ref()?;
+            let accepted = |verdict: &&Verdict| verdict.accepted && verdict.at >= facts.at && verdict.login == *login;
+            Some(self.state.verdicts.iter().find(accepted)?.at)
+        });
+        let is_of_rotation = told.text.contains("rotated");
+        let news = firsts.into_iter().any(|first| first <= at && began <= first + HEARD);
+        (is_of_rotation && !news).then(|| "no generation was accepted since it began".to_owned())
     }
 
     fn policies(&self) -> impl Iterator<Item = Live> {

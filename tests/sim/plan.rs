@@ -11,7 +11,7 @@ use crate::wire::Fault;
 use crate::world::{Condition, Login};
 
 /// How long the events take; what they begin may end a little later.
-const LENGTH: Duration = Duration::from_secs(40);
+const LENGTH: Duration = Duration::from_secs(30);
 
 /// How passwords begin that no database ever accepts.
 const WRONG: &str = "wrong";
@@ -135,7 +135,7 @@ impl Plan {
             role,
             wait: seconds(&mut dice, &[15, 20, 30]),
             connect_timeout: seconds(&mut dice, &[1, 2, 5]),
-            probe_interval: seconds(&mut dice, &[0, 2, 5, 10]),
+            probe_interval: seconds(&mut dice, &[0, 5, 5, 10]),
             poll: Duration::from_millis(dice.pick(&[500, 1000, 5000])),
             live: dice.pick(&[Live::Keep, Live::Keep, Live::Drain, Live::Cut]),
             within: seconds(&mut dice, &[1, 5, 20]),
@@ -221,7 +221,7 @@ fn guests(dice: &mut Dice) -> Vec<Guest> {
         Habit::Leaver,
         Habit::Mute,
     ];
-    let count = 2 + dice.roll(5);
+    let count = 2 + dice.roll(4);
     let guest = |_| Guest { from: dice.between(0, 3000), habit: dice.pick(&HABITS) };
     (0..count).map(guest).collect()
 }

@@ -42,6 +42,15 @@ pub struct Counts {
     pub excused: usize,
 }
 
+impl Counts {
+    pub fn add(&mut self, other: Counts) {
+        self.logins += other.logins;
+        self.rejected += other.rejected;
+        self.questions += other.questions;
+        self.excused += other.excused;
+    }
+}
+
 pub fn run(plan: &Plan) -> Outcome {
     play(plan, false, None)
 }
@@ -151,7 +160,8 @@ impl<'a> Schedule<'a> {
     /// Nobody is there, and everything works: a new client is served, and the books are balanced.
     async fn settle(&self) {
         let mut last = Client::new(0, self.plan, self.world, &self.house, Instant::now() + SETTLED);
-        if !last.is_served().await {
+        // The first one may have come in the very moment in which a policy ends sessions.
+        if !last.is_served().await && !last.is_served().await {
             self.world.wrong("everything works, and a new client was not served".to_owned());
         }
         let end = Instant::now() + SETTLED;

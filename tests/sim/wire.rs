@@ -27,7 +27,8 @@ pub struct Manner {
 }
 
 impl Manner {
-    pub const PLAIN: Manner = Manner { latency: Duration::ZERO, piece: usize::MAX, room: 64 * 1024 };
+    /// A network that nobody complains of.
+    pub const PLAIN: Manner = Manner { latency: Duration::from_millis(1), piece: usize::MAX, room: 4096 };
 }
 
 /// What can happen to a connection.
@@ -100,6 +101,12 @@ impl Line {
             Fault::Freeze => inner.lanes.iter_mut().for_each(|lane| lane.frozen = true),
         }
         inner.wake();
+    }
+
+    /// Takes note that it was cut from elsewhere.
+    pub fn was_dropped(&self) {
+        let done = Some(Instant::now());
+        self.lock().cut = Some(Cut { side: 0, calls: 0, fault: Fault::Reset, done });
     }
 
     /// When it was cut by a call.

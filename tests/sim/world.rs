@@ -141,6 +141,8 @@ pub struct State {
 pub enum Target {
     Client(usize),
     Server(usize),
+    /// No connection, but Attaché's whole session with this client: it is dropped where it stands.
+    Session(usize),
 }
 
 /// Cheap to clone.
@@ -250,6 +252,13 @@ impl World {
         self.state().cut = Some((target, call, fault));
     }
 
+    /// After how many turns the session with the client that comes next is to be dropped.
+    pub fn turns_of_next_session(&self) -> Option<u32> {
+        let state = self.state();
+        let (target, turns, _) = state.cut?;
+        (target == Target::Session(state.arrivals.len())).then_some(turns)
+    }
+
     /// Cuts nothing more.
     pub fn let_go(&self) {
         let mut state = self.state();
@@ -342,6 +351,9 @@ impl State {
     }
 
     fn manner(&mut self, rooms: &[usize]) -> Manner {
+        if self.cut.is_some() {
+            return Manner::PLAIN;
+        }
         let latency = Duration::from_millis(self.network.pick(&[0, 1, 1, 3, 10, 40]));
         let piece = self.network.pick(&[usize::MAX, usize::MAX, usize::MAX, 64, 9, 1]);
         let room = self.network.pick(rooms);
