@@ -12,7 +12,7 @@ use crate::world::{Login, Target};
 /// More calls than any of these connections lives to see.
 const MANY: u32 = 1000;
 /// Fewer would mean that next to nothing was cut.
-const SOME: u32 = 30;
+const SOME: u32 = 20;
 
 /// Sessions one after another, and a rotation with two passwords between them.
 fn life(dialect: Dialect) -> Plan {
