@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::fmt::Debug;
 use std::future::Future;
 use std::io;
+use std::marker::PhantomData;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -41,7 +42,7 @@ pub trait Wire: AsyncRead + AsyncWrite + Debug + Send + Sync + Unpin {
 
 /// This thread's world is played for as long as this is kept.
 #[derive(Debug)]
-pub struct Playing(());
+pub struct Playing(PhantomData<Rc<()>>);
 
 /// Plays the world of this thread.
 ///
@@ -50,7 +51,7 @@ pub struct Playing(());
 pub fn play(world: Rc<dyn World>) -> Playing {
     let before = PLAYED.replace(Some(world));
     assert!(before.is_none(), "two simulations on one thread");
-    Playing(())
+    Playing(PhantomData)
 }
 
 impl Drop for Playing {

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use crate::book::Login;
 use crate::plan::{Habit, Plan, Step};
 use crate::schedule;
 use crate::speech::Dialect;
 use crate::wire::Fault;
-use crate::world::{Login, Target};
+use crate::world::Target;
 
 /// More calls than any of these connections lives to see.
 const MANY: u32 = 1000;
@@ -31,7 +32,8 @@ fn life_with_a_pool() -> Plan {
 fn cut_everywhere(plan: &Plan, targets: &[Target], faults: &[Fault]) {
     let mut wrong = Vec::new();
     let mut cuts = 0;
-    for (target, fault) in targets.iter().flat_map(|target| faults.iter().map(move |fault| (*target, *fault))) {
+    for (target, fault) in targets.iter().flat_map(|target| faults.iter().map(move |fault| (*target, *fault)))
+    {
         for call in 1..MANY {
             let outcome = schedule::cut(plan, target, call, fault);
             let told = |wrong| format!("{target:?} by call {call}, {fault:?}: {wrong}");

@@ -7,10 +7,6 @@ use std::time::Duration;
 pub struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Dice {
-        Dice(seed)
-    }
-
     /// Dice of its own for one purpose: what is drawn for another does not change what is drawn here.
     pub fn of(seed: u64, purpose: &str) -> Dice {
         let mixed = purpose.bytes().fold(seed, |sum, byte| Dice(sum ^ u64::from(byte)).next());

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use attache::config::domain::Live;
 
-use crate::plan::{Habit, Plan, Step};
+use crate::book::Login;
+use crate::plan::{Guest, Habit, Plan, Step};
 use crate::schedule;
 use crate::speech::Dialect;
-use crate::world::Login;
 
 fn login(number: u32) -> Login {
     Login::new("app_a", &format!("password-{number}"))
@@ -40,6 +40,19 @@ fn one_of_those_who_wait_tries_a_new_generation() {
 fn whoever_waits_is_served_within_a_turn_of_the_moment_when_the_database_follows() {
     let outcome = schedule::run(&many_wait());
     assert_eq!(outcome.wrong, [""; 0]);
+    assert_eq!(outcome.counts.excused, 0, "everybody could be saved");
+}
+
+/// Nobody could have known that these would be rejected: twenty, of which 72 s of silence came about.
+#[test]
+fn however_many_were_rejected_the_next_turn_is_near() {
+    let steps = [(3990, Step::Forbid(login(0))), (8000, Step::Allow(login(0)))];
+    let plan = Plan::quiet(Dialect::Postgres).with_clients(1, Habit::Regular).with_steps("a mistake", &steps);
+    let crowd = Guest { from: Duration::from_secs(4), habit: Habit::Hopper };
+    let clients = [plan.clients.clone(), vec![crowd; 20]].concat();
+    let (wait, length) = (Duration::from_secs(30), Duration::from_secs(40));
+    let outcome = schedule::run(&Plan { clients, wait, length, ..plan });
+    assert!(outcome.counts.rejected >= 20, "{:?}", outcome.counts);
     assert_eq!(outcome.counts.excused, 0, "everybody could be saved");
 }
 

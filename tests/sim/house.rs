@@ -72,7 +72,9 @@ impl House {
             Reload::Wait => route.upstream.wait += Duration::from_secs(1),
             Reload::Pool => route.pool.max_idle += Duration::from_secs(1),
             Reload::Policy(live) => route.on_rotation.live = live,
-            Reload::Login => route.database = Some(format!("{}x", route.database.as_deref().unwrap_or("shop"))),
+            Reload::Login => {
+                route.database = Some(format!("{}x", route.database.as_deref().unwrap_or("shop")));
+            }
         }
         self.serving.apply(&self.config, &[]).expect("nothing is bound");
         what == Reload::Login
@@ -80,10 +82,6 @@ impl House {
 
     pub fn policy(&self) -> domain::Drain {
         self.config.drain
-    }
-
-    pub fn wait(&self) -> Duration {
-        self.config.routes[0].upstream.wait
     }
 
     /// What the end of the process does to sessions that are left; their number.

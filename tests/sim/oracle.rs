@@ -7,10 +7,10 @@ use std::time::Duration;
 use attache::config::domain::{Live, Role};
 use tokio::time::Instant;
 
-use crate::book::{Busy, Episode};
+use crate::book::{Busy, Change, Condition, Conn, Duty, Episode, Facts, Login, Verdict};
 use crate::plan::{Plan, Reload};
 use crate::speech::{Broken, How, Question, Told};
-use crate::world::{Change, Condition, Conn, Duty, Facts, Login, State, Verdict};
+use crate::world::State;
 
 /// The longest pause between two attempts (2 s and a quarter), and some slow round trips.
 const AGAIN: Duration = Duration::from_secs(3);
@@ -55,12 +55,16 @@ impl Judge<'_> {
             Episode::TurnedAway { client, began, ended, broken } => {
                 let wrong = self.turned_away(*began, *ended, broken)?;
                 let (began, ended) = (self.at(*began), self.at(*ended));
-                Some(format!("client {client} was turned away ({began:.3} to {ended:.3}): {wrong}: {broken:?}"))
+                Some(format!(
+                    "client {client} was turned away ({began:.3} to {ended:.3}): {wrong}: {broken:?}"
+                ))
             }
             Episode::Lost { client, began, at, conn, busy, broken } => {
                 let wrong = self.lost(*began, *at, *conn, *busy, broken)?;
                 let at = self.at(*at);
-                Some(format!("client {client} lost its session at {at:.3} ({conn:?}, {busy:?}): {wrong}: {broken:?}"))
+                Some(format!(
+                    "client {client} lost its session at {at:.3} ({conn:?}, {busy:?}): {wrong}: {broken:?}"
+                ))
             }
             Episode::Refused { at, conn, question, told } => {
                 let wrong = self.refused(*at, *conn, *question)?;
@@ -92,7 +96,8 @@ impl Judge<'_> {
             return Some(format!("only after {:?}", ended - began));
         }
         let windows = self.windows(began, began + self.plan.wait);
-        let missed = windows.iter().find(|window| window.to - window.from >= self.margin(window, began, ended));
+        let missed =
+            windows.iter().find(|window| window.to - window.from >= self.margin(window, began, ended));
         let missed = missed?;
         let (from, to) = (self.at(missed.from), self.at(missed.to));
         Some(format!("it could have been served from {from:.3} to {to:.3} ({:?})", missed.change))
@@ -108,7 +113,8 @@ impl Judge<'_> {
         let notice = match window.change {
             Change::Beginning => Duration::ZERO,
             Change::Server => self.plan.probe_interval.min(Duration::from_secs(1)),
-            Change::Secret => self.plan.poll,
+            // Whoever takes a turn reads the folder again.
+            Change::Secret => self.plan.poll.min(TURN),
             Change::Accounts => TURN,
         };
         let silent = self.silent_servers(began, ended);
@@ -127,8 +133,9 @@ impl Judge<'_> {
     fn during(&self, from: Instant, to: Instant) -> impl Iterator<Item = &Facts> {
         let all: Vec<&Facts> = self.state.history().collect();
         let until = |at: usize| all.get(at + 1).map(|next| next.at);
-        let held: Vec<_> =
-            (0..all.len()).filter(|at| all[*at].at <= to && until(*at).is_none_or(|end| end > from)).collect();
+        let held: Vec<_> = (0..all.len())
+            .filter(|at| all[*at].at <= to && until(*at).is_none_or(|end| end > from))
+            .collect();
         held.into_iter().map(move |at| all[at])
     }
 
@@ -156,8 +163,10 @@ impl Judge<'_> {
         let fits = |duty| self.plan.role != Role::Primary || duty == Duty::Primary;
         let server =
             facts.servers.iter().any(|server| server.condition == Condition::Up && fits(server.duty));
-        let worked = self.state.verdicts.iter().filter(|verdict| verdict.at <= facts.at && verdict.accepted);
-        let known: Vec<&Login> = worked.last().map(|verdict| &verdict.login).into_iter().chain(&facts.mounted).collect();
+        let mut worked =
+            self.state.verdicts.iter().filter(|verdict| verdict.at <= facts.at && verdict.accepted);
+        let known: Vec<&Login> =
+            worked.next_back().map(|verdict| &verdict.login).into_iter().chain(&facts.mounted).collect();
         server && known.iter().any(|login| facts.valid.contains(login))
     }
 
@@ -214,7 +223,8 @@ impl Judge<'_> {
             false
         };
         let closing = self.plan.deadline - (self.plan.deadline / CLOSING_SHARE).min(CLOSING_MOST);
-        let early = self.state.stopped.is_some_and(|stopped| told.text.contains("stopped") && at < stopped + closing);
+        let early =
+            self.state.stopped.is_some_and(|stopped| told.text.contains("stopped") && at < stopped + closing);
         match (harmless || cut, early) {
             (true, false) => None,
             (false, _) => Some("it was not at rest".to_owned()),
@@ -227,8 +237,14 @@ impl Judge<'_> {
         let mounts = self.state.history().filter(|facts| facts.change == Change::Secret);
         let firsts = mounts.filter_map(|facts| {
             let login = facts.mounted.as_ref()?;
-            let accepted = |verdict: &&Verdict| verdict.accepted && verdict.at >= facts.at && verdict.login == *login;
-            Some(self.state.verdicts.iter().find(accepted)?.at)
+            let accepted =
+                |verdict: &&Verdict| verdict.accepted && verdict.at >= facts.at && verdict.login == *login;
+            let is_new = !self
+                .state
+                .history()
+                .any(|other| other.at < facts.at && other.mounted.as_ref() == Some(login));
+            // Of a login that had been there before nobody can tell with which generation it was accepted.
+            if is_new { Some(self.state.verdicts.iter().find(accepted)?.at) } else { Some(at) }
         });
         let is_of_rotation = told.text.contains("rotated");
         let news = firsts.into_iter().any(|first| first <= at && began <= first + HEARD);
@@ -245,7 +261,8 @@ impl Judge<'_> {
 
     /// Whether sessions of an older generation may have to end: the folder has held something else meanwhile.
     fn may_retire(&self, at: Instant) -> bool {
-        let mounted = self.state.history().filter(|facts| facts.at <= at).filter_map(|facts| facts.mounted.as_ref());
+        let mounted =
+            self.state.history().filter(|facts| facts.at <= at).filter_map(|facts| facts.mounted.as_ref());
         let mut logins: Vec<&Login> = mounted.collect();
         logins.dedup();
         logins.len() > 1 && self.policies().any(|live| live != Live::Keep)
@@ -253,7 +270,8 @@ impl Judge<'_> {
 
     /// The first reload under which sessions would have come about differently.
     fn reloaded(&self, at: Instant) -> Option<Instant> {
-        let mut reloads = self.state.reloads.iter().filter(|(when, what)| *when <= at && *what == Reload::Login);
+        let mut reloads =
+            self.state.reloads.iter().filter(|(when, what)| *when <= at && *what == Reload::Login);
         reloads.next().map(|(when, _)| *when)
     }
 
@@ -292,9 +310,9 @@ impl Judge<'_> {
             .filter(|(at, verdict)| !verdict.accepted && self.was_known(*at))
             .map(|(_, verdict)| verdict.at)
             .collect();
-        let most = repeated.iter().map(|first| {
-            repeated.iter().filter(|at| (*first..*first + MINUTE).contains(at)).count()
-        });
+        let most = repeated
+            .iter()
+            .map(|first| repeated.iter().filter(|at| (*first..*first + MINUTE).contains(at)).count());
         let most = most.max().unwrap_or_default();
         (most > REJECTED_A_MINUTE).then(|| format!("{most} rejected logins were repeated within a minute"))
     }

@@ -8,8 +8,9 @@ use bytes::{Buf, BytesMut};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::book::{Condition, Duty, Login};
 use crate::speech::{Answer, Broken, Question, Told, Wire, broken};
-use crate::world::{Condition, Duty, Login, World};
+use crate::world::World;
 
 const VERSION_3: u32 = 196_608;
 
@@ -25,7 +26,8 @@ pub async fn serve(world: &World, conn: usize, mut wire: Wire, closing: Arc<Noti
         done = serving => done,
     };
     if told.is_err_and(|error| error.kind() == io::ErrorKind::Interrupted) && !wire.sending {
-        let _ = wire.send(&error("57P01", "terminating connection due to administrator command", "FATAL")).await;
+        let _ =
+            wire.send(&error("57P01", "terminating connection due to administrator command", "FATAL")).await;
     }
 }
 

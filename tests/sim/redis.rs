@@ -8,8 +8,9 @@ use bytes::{Buf, BytesMut};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::book::{Condition, Duty, Login};
 use crate::speech::{Answer, Broken, Question, Told, Wire, broken};
-use crate::world::{Condition, Duty, Login, World};
+use crate::world::World;
 
 /// One connection, to its end. Redis closes without a word.
 pub async fn serve(world: &World, conn: usize, mut wire: Wire, closing: Arc<Notify>) {
@@ -59,7 +60,9 @@ impl Client {
                 let role = if duty == Duty::Primary { "master" } else { "replica" };
                 array(&["version", "8.0.0", "mode", "standalone", "role", role])
             }
-            _ if condition == Condition::Starting => b"-LOADING Redis is loading the dataset in memory\r\n".to_vec(),
+            _ if condition == Condition::Starting => {
+                b"-LOADING Redis is loading the dataset in memory\r\n".to_vec()
+            }
             ["PING"] => b"+PONG\r\n".to_vec(),
             ["ROLE"] if duty == Duty::Primary => b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_vec(),
             ["ROLE"] => b"*5\r\n$5\r\nslave\r\n$1\r\nx\r\n:1\r\n$9\r\nconnected\r\n:0\r\n".to_vec(),
@@ -116,7 +119,7 @@ pub async fn ask(wire: &mut Wire, queued: &mut usize, question: Question) -> Res
     let _sent = wire.send(&self::question(question)).await;
 
     let replies = if matches!(question, Question::Begin(_) | Question::Commit(_)) { 2 } else { 1 };
-    let mut last = Reply::Line(String::new());
+    let mut last = Reply::Line;
     for at in 0..replies {
         last = match hear(wire, at > 0).await? {
             Reply::Error(text) if is_ours(&text) => return Err(farewell(wire, told(&text)).await),
@@ -147,16 +150,13 @@ pub fn question(question: Question) -> Vec<u8> {
 fn answer(reply: Reply, number: u64) -> Answer {
     let done = |text: &str| {
         let (number, conn) = text.split_once(' ').expect("a number and a connection");
-        Answer::Done {
-            conn: conn.parse().expect("a connection"),
-            number: number.parse().expect("a number"),
-        }
+        Answer::Done { conn: conn.parse().expect("a connection"), number: number.parse().expect("a number") }
     };
     match reply {
         Reply::Error(text) => Answer::Error(told(&text)),
         Reply::Bulk(text) => done(&text),
         Reply::Array(all) => done(all.last().expect("an answer")),
-        Reply::Line(_) => Answer::Done { conn: usize::MAX, number },
+        Reply::Line => Answer::Done { conn: usize::MAX, number },
     }
 }
 
@@ -192,7 +192,7 @@ async fn hear(wire: &mut Wire, midway: bool) -> Result<Reply, Broken> {
 
 #[derive(Debug)]
 enum Reply {
-    Line(String),
+    Line,
     Error(String),
     Bulk(String),
     Array(Vec<String>),
@@ -203,7 +203,7 @@ fn parse(input: &BytesMut) -> Option<(Reply, usize)> {
     let (line, mut used) = line(input, 0)?;
     let (kind, rest) = line.split_at(1);
     let reply = match kind {
-        "+" | ":" => Reply::Line(rest.to_owned()),
+        "+" | ":" => Reply::Line,
         "-" => Reply::Error(rest.to_owned()),
         "$" => {
             let (text, end) = body(input, used, rest)?;

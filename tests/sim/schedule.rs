@@ -7,12 +7,13 @@ use attache_kit::Mounted;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::book::{Change, Condition, Duty, Login, Verdict};
 use crate::clients::Client;
 use crate::house::{House, Shared};
 use crate::oracle;
 use crate::plan::{Farewell, Loss, Plan, Step};
 use crate::wire::{Fault, Line};
-use crate::world::{Change, Condition, Duty, Login, Target, Verdict, World};
+use crate::world::{Target, World};
 
 /// When everything is in order again, even the longest pause between two attempts is over after this.
 const SETTLED: Duration = Duration::from_secs(90);
@@ -151,7 +152,11 @@ impl<'a> Schedule<'a> {
 
     /// All clients come to their end by themselves.
     async fn leave(&self, clients: &mut JoinSet<()>) {
-        let all = async { while let Some(ended) = clients.join_next().await { ended.expect("a client does not panic") } };
+        let all = async {
+            while let Some(ended) = clients.join_next().await {
+                ended.expect("a client does not panic");
+            }
+        };
         if timeout(SETTLED * 2, all).await.is_err() {
             self.world.wrong("a client never came to its end".to_owned());
         }
@@ -234,7 +239,8 @@ impl<'a> Schedule<'a> {
 
     fn step(&mut self, step: Step) {
         let world = self.world.clone();
-        let accounts = |act: &dyn Fn(&mut Vec<Login>)| world.change(Change::Accounts, |facts| act(&mut facts.valid));
+        let accounts =
+            |act: &dyn Fn(&mut Vec<Login>)| world.change(Change::Accounts, |facts| act(&mut facts.valid));
         match step {
             Step::Mount(login) => self.mount(login),
             Step::Unmount(loss) => self.unmount(loss),

@@ -77,13 +77,6 @@ pub struct Told {
     pub text: String,
 }
 
-impl Told {
-    /// Whether Attaché said it, and not a server.
-    pub fn is_ours(&self) -> bool {
-        self.text.contains("attache")
-    }
-}
-
 /// How a session was lost.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {

@@ -30,7 +30,7 @@ fn whatever_happens_nothing_is_left_behind() {
 fn one(seed: u64) {
     let plan = Plan::draw(seed);
     let outcome = schedule::tell(&plan);
-    eprintln!("{plan}\n{}", outcome.log.join("\n"));
+    println!("{plan}\n{}", outcome.log.join("\n"));
     assert!(outcome.wrong.is_empty(), "{}", outcome.wrong.join("\n"));
 }
 
@@ -55,7 +55,11 @@ fn sweep(first: u64) {
     }
     let seeds: Vec<u64> = failed.iter().map(|(plan, _)| plan.seed).collect();
     let again = seeds.first().map(|seed| format!("ATTACHE_SIM_SEED={seed} cargo test --test sim"));
-    assert!(seeds.is_empty(), "broken promises with seeds {seeds:?}; to see one: {}", again.unwrap_or_default());
+    assert!(
+        seeds.is_empty(),
+        "broken promises with seeds {seeds:?}; to see one: {}",
+        again.unwrap_or_default()
+    );
     assert!(all.excused > 0, "nothing ever went wrong in these schedules: they prove nothing");
 }
 

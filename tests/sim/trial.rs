@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use crate::book::Login;
 use crate::plan::{Habit, Plan, Step};
 use crate::schedule::{self, Outcome};
 use crate::speech::Dialect;
-use crate::world::Login;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Logins that are under way when the first rejection arrives: one for each client.
@@ -59,6 +59,9 @@ fn no_account_is_locked_and_there_is_always_a_next_try() {
             assert!(from >= found || next > 0, "nobody tried from {from:?}");
         }
         let last = outcome.verdicts.iter().rfind(|verdict| !verdict.accepted).unwrap();
-        assert!(last.at - outcome.start.unwrap() < found + Duration::from_secs(1), "served as soon as it was told");
+        assert!(
+            last.at - outcome.start.unwrap() < found + Duration::from_secs(1),
+            "served as soon as it was told"
+        );
     }
 }

@@ -84,7 +84,8 @@ struct Lane {
 
 /// A connection and its two ends.
 pub fn pair(manner: Manner) -> (End, End, Line) {
-    let line = Line(Arc::new(Mutex::new(Inner { manner, lanes: Default::default(), reset: false, cut: None })));
+    let line =
+        Line(Arc::new(Mutex::new(Inner { manner, lanes: Default::default(), reset: false, cut: None })));
     let end = |side| End { line: line.clone(), side, alarm: None };
     (end(0), end(1), line)
 }
@@ -215,11 +216,7 @@ impl End {
 }
 
 impl AsyncRead for End {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let end = self.get_mut();
         end.count();
         loop {

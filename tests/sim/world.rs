@@ -1,10 +1,8 @@
 //! What there is outside of Attaché: servers that come and go, accounts whose passwords change, a mounted Secret; and
 //! a book of everything that happened, from which it is judged.
 
-use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -13,103 +11,13 @@ use attache::sim::{self, Connecting, Wire};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::book::Episode;
+use crate::book::{Change, Condition, Conn, Duty, Episode, Facts, Login, Server, Verdict};
 use crate::dice::Dice;
 use crate::plan::Reload;
 use crate::speech::Dialect;
 use crate::wire::{self, End, Fault, Line, Manner};
 
-/// A user and a password.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
-    pub user: String,
-    pub password: String,
-}
-
-impl Login {
-    pub fn new(user: &str, password: &str) -> Login {
-        Login { user: user.to_owned(), password: password.to_owned() }
-    }
-}
-
-impl fmt::Display for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} / {}", self.user, self.password)
-    }
-}
-
-/// What a server does with whoever connects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    Up,
-    /// Takes connections, and says that it is not ready.
-    Starting,
-    /// Nobody listens.
-    Down,
-    /// Connections come about, and nothing is ever said.
-    Deaf,
-    /// Connections do not come about.
-    Dark,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Duty {
-    Primary,
-    Replica,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct Server {
-    pub condition: Condition,
-    pub duty: Duty,
-}
-
-/// A connection to a server, from its first octet.
-#[derive(Debug)]
-pub struct Conn {
-    pub server: usize,
-    pub opened: Instant,
-    pub line: Line,
-    pub open: bool,
-    /// When the script did something to it that no proxy could hide.
-    pub hurt: Option<Instant>,
-    pub login: Option<Login>,
-    /// Numbers of questions that were acted upon.
-    pub executed: Vec<u64>,
-    /// The server ends, and says so.
-    pub closing: Arc<Notify>,
-}
-
-/// What was changed last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    Beginning,
-    Server,
-    Accounts,
-    Secret,
-}
-
-/// How things stood from a moment on.
-#[derive(Debug, Clone)]
-pub struct Facts {
-    pub at: Instant,
-    pub change: Change,
-    pub servers: Vec<Server>,
-    pub valid: Vec<Login>,
-    /// What the folder holds; `None` while it cannot be read.
-    pub mounted: Option<Login>,
-}
-
-/// A login as a server saw it.
-#[derive(Debug, Clone)]
-pub struct Verdict {
-    /// When its first words came.
-    pub began: Instant,
-    pub at: Instant,
-    pub login: Login,
-    pub accepted: bool,
-}
-
+/// What there is, and the book.
 #[derive(Debug)]
 pub struct State {
     pub dialect: Dialect,
@@ -325,13 +233,6 @@ impl World {
     }
 }
 
-impl Conn {
-    /// Whether something had happened to it by then that no proxy could hide.
-    pub fn is_hurt(&self, by: Instant) -> bool {
-        self.hurt.or(self.line.cut()).is_some_and(|hurt| hurt <= by)
-    }
-}
-
 impl State {
     pub fn tell(&mut self, what: impl FnOnce() -> String) {
         if self.verbose {
@@ -386,7 +287,7 @@ impl sim::World for World {
     }
 }
 
-fn never() -> Pin<Box<dyn Future<Output = io::Result<Box<dyn Wire>>> + Send>> {
+fn never() -> Connecting {
     Box::pin(std::future::pending())
 }
 
