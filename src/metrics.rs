@@ -73,6 +73,7 @@ pub struct Metrics {
     stage_seconds: Seconds,
     login_attempts: Family<OfResult, Counter>,
     login_retries: Family<OfReason, Counter>,
+    renewals: Family<OfResult, Counter>,
     upstream_up: Family<OfEndpoint, Gauge>,
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
@@ -99,6 +100,7 @@ impl Metrics {
             stage_seconds: Family::new_with_constructor(|| Histogram::new(STAGE_BUCKETS)),
             login_attempts: Family::default(),
             login_retries: Family::default(),
+            renewals: Family::default(),
             upstream_up: Family::default(),
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
@@ -131,6 +133,11 @@ impl Metrics {
         self.add("login_retries", "Logins tried again before the client heard of it, by reason", |all| {
             &all.login_retries
         });
+        self.add(
+            "session_renewals",
+            "Logins of sessions that live, after a rotation, by result: ok or the cause",
+            |all| &all.renewals,
+        );
         self.add("upstream_up", "1 while the last probe of the endpoint succeeded", |all| &all.upstream_up);
         self.add(
             "credential_generation",
@@ -302,6 +309,10 @@ impl RouteMetrics {
     pub fn login_retry(&self, reason: &str) {
         let labels = OfReason { route: self.route.clone(), reason: reason.to_owned() };
         self.all.login_retries.get_or_create_owned(&labels).inc();
+    }
+
+    pub fn renewal(&self, result: &str) {
+        self.all.renewals.get_or_create_owned(&self.result(result)).inc();
     }
 
     pub fn stage(&self, stage: Stage, took: Duration) {

@@ -1,29 +1,28 @@
-//! What a session is told about its own end: to go on, to end at a quiet moment, or to end now; and why.
+//! What a session is told to do: to go on, to log in again, to end at a quiet moment, or to end now; and why.
 //!
 //! The process says so when it drains, and a route when its credential was rotated, when a reload has changed or
 //! removed it, or when a server has lost its role. A session hears of it by the [bell](crate::bell) and works out
 //! what it means for itself: until then it pays one atomic read for each wake-up.
 
-use std::future::Future;
+mod turn;
+
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use attache_wire::ServerRole;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use crate::bell::{Bell, Listener};
-use crate::chance;
 use crate::config::domain::{self, Live, OnRotation, Role};
 use crate::drain::{Drain, Phase, Phases, moments};
 use crate::failure::Cause;
 use crate::net::dial::Place;
 use crate::secret::Source;
 
-/// The share of `within` over which the ends of sessions are spread. The rest is for those that are busy.
-const SPREAD: (u32, u32) = (3, 4);
+use turn::Turn;
+
 /// So many places of the wrong role are remembered; names whose addresses change could bring any number.
 const MOST_DEMOTED: usize = 64;
 
@@ -32,6 +31,10 @@ const MOST_DEMOTED: usize = 64;
 pub enum Order {
     #[default]
     GoOn,
+    /// To log in again at the first moment when the client does not notice.
+    Renew,
+    /// The same, and the client is kept from saying more until there is such a moment.
+    MakeRoom,
     /// To end at the first moment when nothing is outstanding, and nothing is known that would be lost.
     WhenFree(Cause),
     /// To end at the first moment when nothing is outstanding.
@@ -43,9 +46,11 @@ impl Order {
     fn urgency(self) -> u8 {
         match self {
             Self::GoOn => 0,
-            Self::WhenFree(_) => 1,
-            Self::WhenQuiet(_) => 2,
-            Self::Now(_) => 3,
+            Self::Renew => 1,
+            Self::MakeRoom => 2,
+            Self::WhenFree(_) => 3,
+            Self::WhenQuiet(_) => 4,
+            Self::Now(_) => 5,
         }
     }
 
@@ -74,12 +79,26 @@ struct Standing {
     retired: Option<Phase>,
 }
 
-/// Sessions of generations before this one end.
+/// Sessions of generations before this one are renewed, or end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rotation {
     generation: u64,
     since: Instant,
-    policy: OnRotation,
+    policy: Policy,
+}
+
+/// What a rotation means for sessions of older generations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Policy {
+    on_rotation: OnRotation,
+    /// Whether the protocol can log them in again.
+    renews: bool,
+}
+
+impl Policy {
+    fn concerns_anyone(self) -> bool {
+        self.renews || self.on_rotation.live != Live::Keep
+    }
 }
 
 impl Rotation {
@@ -112,8 +131,10 @@ impl Spot {
 }
 
 impl Orders {
-    /// Follows a credential: once a newer generation is accepted, sessions of older ones end as the policy says.
-    pub async fn follow_rotation(self, source: Source, policy: OnRotation) {
+    /// Follows a credential: once a newer generation is accepted, sessions of older ones are renewed or end, as the
+    /// policy says; renewed only where the protocol can.
+    pub async fn follow_rotation(self, source: Source, on_rotation: OnRotation, renews: bool) {
+        let policy = Policy { on_rotation, renews };
         let mut verdicts = source.verdicts();
         loop {
             verdicts.borrow_and_update();
@@ -125,10 +146,10 @@ impl Orders {
     }
 
     /// This is the newest generation that the server accepts. Where it accepts none, nobody has to leave.
-    fn rotated(&self, proven: Option<u64>, policy: OnRotation) {
+    fn rotated(&self, proven: Option<u64>, policy: Policy) {
         let mut standing = self.standing();
         let known = standing.rotation.map(|rotation| (rotation.generation, rotation.policy));
-        let wanted = proven.filter(|_| policy.live != Live::Keep).map(|generation| (generation, policy));
+        let wanted = proven.filter(|_| policy.concerns_anyone()).map(|generation| (generation, policy));
         if known != wanted {
             let since = Instant::now();
             standing.rotation = wanted.map(|(generation, policy)| Rotation { generation, since, policy });
@@ -139,7 +160,9 @@ impl Orders {
 
     /// Whether sessions of this generation have to end, now or in a while.
     pub fn retires(&self, generation: u64) -> bool {
-        self.standing().rotation.is_some_and(|rotation| rotation.concerns(generation))
+        self.standing().rotation.is_some_and(|rotation| {
+            rotation.concerns(generation) && rotation.policy.on_rotation.live != Live::Keep
+        })
     }
 
     /// A server has told its role. Sessions of a route that writes do not stay on one that has become a replica.
@@ -177,7 +200,7 @@ impl Orders {
             phase: drain.phase(),
             orders: self.clone(),
             facts,
-            alarm: None,
+            turn: None,
             order: Order::GoOn,
         };
         ears.look();
@@ -198,8 +221,8 @@ pub struct Ears {
     phase: Phase,
     orders: Orders,
     facts: Facts,
-    /// Rings at the moment that was drawn for this session, where a rotation ends sessions over a while.
-    alarm: Option<Pin<Box<Sleep>>>,
+    /// Where a rotation has concerned this session. Boxed, for few sessions at a time are concerned.
+    turn: Option<Box<Turn>>,
     order: Order,
 }
 
@@ -212,9 +235,21 @@ impl Ears {
     pub fn moved(&mut self, facts: Facts) {
         if self.facts != facts {
             self.facts = facts;
-            self.alarm = None;
+            self.turn = None;
             self.look();
         }
+    }
+
+    /// The session could not be logged in again. It is told to once more later, but not before this time is over.
+    pub fn put_off(&mut self, least: Duration) {
+        self.turn.iter_mut().for_each(|turn| turn.put_off(least));
+        self.look();
+    }
+
+    /// The session cannot be logged in again with the generation that is accepted now.
+    pub fn give_up(&mut self) {
+        self.turn.iter_mut().for_each(|turn| turn.give_up());
+        self.look();
     }
 
     /// Ready once there is another order.
@@ -239,9 +274,8 @@ impl Ears {
             self.heard = level;
             news = true;
         }
-        // Once it has rung, the order says so.
-        if let (Some(alarm), Order::GoOn) = (&mut self.alarm, self.order) {
-            news |= alarm.as_mut().poll(cx).is_ready();
+        if let Some(turn) = &mut self.turn {
+            news |= turn.poll(cx).is_ready();
         }
         if news { Poll::Ready(()) } else { Poll::Pending }
     }
@@ -254,25 +288,16 @@ impl Ears {
         let of_reload = standing.retired.map_or(Order::GoOn, |phase| in_phase(phase, Cause::RouteChanged));
         let demoted = standing.demoted.contains(&self.facts.spot);
         let of_role = if demoted { Order::WhenQuiet(Cause::ServerDemoted) } else { Order::GoOn };
-        let of_rotation = self.of_rotation(standing.rotation.as_ref());
+        let of_rotation = self.of_rotation(standing.rotation);
         self.order = of_process.or(of_reload).or(of_role).or(of_rotation);
     }
 
-    fn of_rotation(&mut self, rotation: Option<&Rotation>) -> Order {
-        let Some(rotation) = rotation.filter(|rotation| rotation.concerns(self.facts.generation)) else {
-            self.alarm = None;
-            return Order::GoOn;
-        };
-        match rotation.policy.live {
-            Live::Keep => Order::GoOn,
-            Live::Cut => Order::Now(Cause::CredentialRotated),
-            Live::Drain => {
-                let draw = || rotation.since + some_of(rotation.policy.within * SPREAD.0 / SPREAD.1);
-                let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(draw())));
-                match alarm.deadline() <= Instant::now() {
-                    true => Order::WhenFree(Cause::CredentialRotated),
-                    false => Order::GoOn,
-                }
+    fn of_rotation(&mut self, rotation: Option<Rotation>) -> Order {
+        match rotation.filter(|rotation| rotation.concerns(self.facts.generation)) {
+            Some(rotation) => self.turn.get_or_insert_default().order(rotation),
+            None => {
+                self.turn.iter_mut().for_each(|turn| turn.rest());
+                Order::GoOn
             }
         }
     }
@@ -284,12 +309,6 @@ fn in_phase(phase: Phase, cause: Cause) -> Order {
         Phase::Closing => Order::WhenQuiet(cause),
         Phase::Cut => Order::Now(cause),
     }
-}
-
-/// From nothing to all of it, each as likely as the other.
-fn some_of(duration: Duration) -> Duration {
-    let millis = u32::try_from(duration.as_millis()).unwrap_or(u32::MAX);
-    Duration::from_millis(chance::up_to(millis).into())
 }
 
 #[cfg(test)]

@@ -30,8 +30,8 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// What goes on beside the data path: probes, trials of new credentials, the end of sessions of old ones, and
-    /// whoever keeps links warm.
+    /// What goes on beside the data path: probes, trials of new credentials, the renewal or the end of
+    /// sessions of old ones, and whoever keeps links warm.
     fn background(&self) -> Vec<Task>;
 
     /// Keeps no more links warm.
@@ -69,7 +69,7 @@ impl<P: Protocol> Serve for Route<P> {
         let keeper = self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(upstream())) as Task);
         let retiring = self.source().map(|source| {
             let orders = self.upstream.orders.clone();
-            Box::pin(orders.follow_rotation(source.clone(), self.on_rotation)) as Task
+            Box::pin(orders.follow_rotation(source.clone(), self.on_rotation, P::RENEWS)) as Task
         });
         let trial = Box::pin(upstream::trial(upstream())) as Task;
         probes.chain(keeper).chain([trial]).chain(retiring).collect()

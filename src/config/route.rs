@@ -299,8 +299,8 @@ fn on_rotation(credential: &Section<'_, '_>) -> OnRotation {
         live: rotation
             .key(
                 "live",
-                "`keep` lets them end by themselves, `drain` ends each at a quiet moment, `cut` ends all at once: the old \
-                 password has leaked.",
+                "`keep` lets them end by themselves, and logs them in again in place where the protocol can (redis); `drain` \
+                 ends each at a quiet moment; `cut` ends all at once: the old password has leaked.",
             )
             .or("keep", &choice(&[("keep", Live::Keep), ("drain", Live::Drain), ("cut", Live::Cut)])),
         within: rotation

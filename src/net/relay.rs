@@ -19,8 +19,8 @@ use super::stream::Stream;
 pub enum Event {
     /// The client has finished sending on a watched session. Said once.
     ClientEnded,
-    /// Nothing is outstanding on either side. Said only to whoever asked for it.
-    Quiet,
+    /// The moment has come that was asked for.
+    Moment,
     /// The watch has stopped the client's bytes, and everything before them is answered. Said until
     /// [`Copier::resume`].
     Paused,
@@ -46,6 +46,8 @@ pub enum Event {
 pub enum Until {
     /// Nothing.
     End,
+    /// A moment when a login could be put in between, unseen by the client.
+    Login,
     /// A moment when nothing is outstanding.
     Quiet,
     /// A moment when nothing is outstanding and nothing is known that would be lost.
@@ -64,6 +66,8 @@ pub struct Copier<W> {
     client_end_told: bool,
     /// Whether it is to be found out, when the client ends, if the link to the server may be kept.
     may_keep: bool,
+    /// Whether the client is to be kept from saying more.
+    makes_room: bool,
     /// What was wrong already with what the machines left unread.
     begun_badly: Option<Box<Event>>,
 }
@@ -80,6 +84,7 @@ impl<W: Watch> Copier<W> {
             client_end_told: watch.is_none(),
             watch,
             may_keep: false,
+            makes_room: false,
             begun_badly: None,
         };
         copier.resume(client, server);
@@ -127,6 +132,21 @@ impl<W: Watch> Copier<W> {
         (self.client, self.server) = (client.stream, server.stream);
     }
 
+    /// Keeps the client from saying more, or no longer, so that a moment for a login comes: where one would come if
+    /// it said nothing. What it says meanwhile is held.
+    pub fn make_room(&mut self, wanted: bool) {
+        if std::mem::replace(&mut self.makes_room, wanted) == wanted {
+            return;
+        }
+        self.watch.iter_mut().for_each(|watch| watch.make_room(wanted));
+        if !wanted && self.up.state == State::Paused {
+            self.up.resume();
+            let (held, watch) = (self.up.take_held(), &mut self.watch);
+            let up = self.up.admit(&held, |bytes| from_client(watch, bytes));
+            self.begun_badly = ended(up, Ok(())).map(Box::new);
+        }
+    }
+
     /// Octets passed on so far: to the server, to the client.
     pub fn passed(&self) -> (u64, u64) {
         (self.up.passed, self.down.passed)
@@ -154,7 +174,7 @@ impl<W: Watch> Copier<W> {
         self.watch.as_ref().is_some_and(|watch| finished || watch.client_left())
     }
 
-    /// Copies until there is nothing more to do now. `until` may ask for [`Event::Quiet`].
+    /// Copies until there is nothing more to do now. `until` may ask for [`Event::Moment`].
     pub fn poll(&mut self, cx: &mut Context<'_>, until: Until) -> Poll<Event> {
         if let Some(event) = self.begun_badly.take() {
             return Poll::Ready(*event);
@@ -175,21 +195,31 @@ impl<W: Watch> Copier<W> {
             _ if down_done && !self.down.passes_end => Poll::Ready(Event::UpstreamClosed),
             (State::Ended, State::Ended) => Poll::Ready(Event::Finished),
             (State::Broken(kind), State::Ended) => Poll::Ready(Event::Upstream(kind.into())),
+            _ if until == Until::Login && self.takes_a_login() => Poll::Ready(Event::Moment),
             (State::Paused, _) if self.answered() => Poll::Ready(Event::Paused),
             (State::Ending | State::Ended, _) if !std::mem::replace(&mut self.client_end_told, true) => {
                 Poll::Ready(Event::ClientEnded)
             }
-            _ if self.may_stop(until) => Poll::Ready(Event::Quiet),
+            _ if self.may_stop(until) => Poll::Ready(Event::Moment),
             _ => Poll::Pending,
         }
     }
 
     fn may_stop(&self, until: Until) -> bool {
         match until {
-            Until::End => false,
+            Until::End | Until::Login => false,
             Until::Quiet => self.quiet(),
             Until::Free => self.quiet() && self.watch.as_ref().is_some_and(|watch| !watch.holds_state()),
         }
+    }
+
+    /// Not once a side has finished sending: such a session is about to end.
+    fn takes_a_login(&self) -> bool {
+        let open = |pump: &Pump| matches!(pump.state, State::Open | State::Paused);
+        open(&self.up)
+            && open(&self.down)
+            && self.settled()
+            && self.watch.as_ref().is_some_and(|watch| watch.takes_a_login())
     }
 
     fn settled(&self) -> bool {

@@ -9,8 +9,13 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
-fn policy(live: Live) -> OnRotation {
-    OnRotation { live, within: MINUTE }
+fn policy(live: Live) -> Policy {
+    Policy { on_rotation: OnRotation { live, within: MINUTE }, renews: false }
+}
+
+/// On a route whose protocol can log in again in place.
+fn renewing(live: Live) -> Policy {
+    Policy { renews: true, ..policy(live) }
 }
 
 fn place(port: u16) -> Place {
@@ -64,7 +69,9 @@ async fn a_leaked_password_cuts_at_once_and_keep_says_nothing() {
 async fn nobody_leaves_for_a_generation_that_stopped_working_before_their_turn() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut old = session(&orders, &drain, 1);
-    orders.rotated(Some(2), policy(Live::Drain));
+    // Some draw the very first moment.
+    let long = OnRotation { live: Live::Drain, within: MINUTE * 24 * 60 };
+    orders.rotated(Some(2), Policy { on_rotation: long, renews: false });
     assert!(futures_util::poll!(std::pin::pin!(next(&mut old))).is_pending());
     orders.rotated(Some(1), policy(Live::Drain));
     assert!(stays(&mut old).await);
@@ -120,6 +127,121 @@ async fn the_process_has_the_last_word() {
     let end = drain.clone();
     tokio::spawn(async move { end.run(policy).await });
     assert_eq!(next(&mut ears).await, (Order::WhenQuiet(Cause::ShuttingDown), Duration::from_secs(20)));
-    orders.rotated(Some(2), OnRotation { live: Live::Drain, within: Duration::ZERO });
+    let at_once = OnRotation { live: Live::Drain, within: Duration::ZERO };
+    orders.rotated(Some(2), Policy { on_rotation: at_once, renews: true });
     assert_eq!(next(&mut ears).await, (Order::Now(Cause::ShuttingDown), Duration::from_secs(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_older_generations_are_renewed_spread_over_some_seconds_also_when_they_may_stay() {
+    const SECONDS: u64 = 5;
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut old: Vec<_> = (0..1000).map(|_| session(&orders, &drain, 1)).collect();
+    let mut new = session(&orders, &drain, 2);
+    orders.rotated(Some(2), renewing(Live::Keep));
+    let start = Instant::now();
+    let heard = futures_util::future::join_all(old.iter_mut().map(async |ears| {
+        assert_eq!(next(ears).await.0, Order::Renew);
+        start.elapsed()
+    }));
+    let heard = heard.await;
+    for second in 0..SECONDS {
+        let of_second = heard.iter().filter(|after| after.as_secs() == second).count();
+        assert!((120..280).contains(&of_second), "{of_second} of 1000 in second {second}");
+    }
+    assert!(heard.iter().all(|after| *after <= Duration::from_secs(SECONDS)), "{heard:?}");
+    assert!(stays(&mut new).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_renewed_who_is_to_end() {
+    for (live, most, end) in [
+        (Live::Drain, 45, Order::WhenFree(Cause::CredentialRotated)),
+        (Live::Cut, 0, Order::Now(Cause::CredentialRotated)),
+    ] {
+        let (orders, drain) = (Orders::default(), Drain::default());
+        let mut old = session(&orders, &drain, 1);
+        orders.rotated(Some(2), renewing(live));
+        let (order, after) = next(&mut old).await;
+        assert!(order == end && after.as_secs() <= most, "{order:?} after {after:?}");
+        assert!(stays(&mut old).await);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_renewed_or_cannot_be_is_not_asked_again() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let [mut renewed, mut unable] = [1; 2].map(|generation| session(&orders, &drain, generation));
+    orders.rotated(Some(2), renewing(Live::Keep));
+    for ears in [&mut renewed, &mut unable] {
+        assert_eq!(next(ears).await.0, Order::Renew);
+    }
+    renewed.moved(Facts { generation: 2, spot: Spot::of(&place(1)) });
+    unable.give_up();
+    assert!(stays(&mut renewed).await && stays(&mut unable).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_busy_makes_room_for_a_moment_now_and_then_and_is_not_ended_for_it() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut busy = session(&orders, &drain, 1);
+    orders.rotated(Some(2), renewing(Live::Keep));
+    assert_eq!(next(&mut busy).await.0, Order::Renew);
+    let (mut asked, mut waited) = (0, Duration::ZERO);
+    while waited < MINUTE * 10 {
+        let (order, without) = next(&mut busy).await;
+        assert_eq!(order, Order::MakeRoom);
+        let (order, room) = next(&mut busy).await;
+        assert!(order == Order::Renew && room <= Duration::from_millis(510), "{order:?} after {room:?}");
+        (asked, waited) = (asked + 1, waited + without + room);
+    }
+    assert!((12..20).contains(&asked), "{asked} times in ten minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_failed_is_tried_again_later_and_later_and_at_once_with_another_generation() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut ears = session(&orders, &drain, 1);
+    orders.rotated(Some(2), renewing(Live::Keep));
+    assert_eq!(next(&mut ears).await.0, Order::Renew);
+    for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+        ears.put_off(Duration::ZERO);
+        assert_eq!(ears.order(), Order::GoOn);
+        // The server may say yes and no in turns: that is no reason to ask it sooner.
+        orders.rotated(Some(1), renewing(Live::Keep));
+        orders.rotated(Some(2), renewing(Live::Keep));
+        let (order, after) = next(&mut ears).await;
+        let share = after.as_secs_f64() / f64::from(seconds);
+        assert!(order == Order::Renew && (0.74..=1.26).contains(&share), "{order:?} after {after:?}");
+    }
+    ears.put_off(MINUTE * 5);
+    let (order, after) = next(&mut ears).await;
+    assert!(order == Order::Renew && after >= MINUTE * 5, "{order:?} after {after:?}");
+    for give_up in [false, true] {
+        match give_up {
+            true => ears.give_up(),
+            false => ears.put_off(MINUTE * 5),
+        }
+        let generation = if give_up { 4 } else { 3 };
+        orders.rotated(Some(generation), renewing(Live::Keep));
+        let (order, after) = next(&mut ears).await;
+        assert!(order == Order::Renew && after <= Duration::from_secs(5), "{order:?} after {after:?}");
+    }
+    ears.give_up();
+    assert!(stays(&mut ears).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_renewed_for_a_generation_that_stopped_working_or_before_the_end() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut ears = session(&orders, &drain, 1);
+    orders.rotated(Some(2), renewing(Live::Keep));
+    let _ = futures_util::poll!(std::pin::pin!(next(&mut ears)));
+    orders.rotated(None, renewing(Live::Keep));
+    let _ = futures_util::poll!(std::pin::pin!(next(&mut ears)));
+    assert!(ears.order() == Order::GoOn && stays(&mut ears).await);
+    orders.rotated(Some(2), renewing(Live::Keep));
+    orders.heard_role(&place(1), Role::Primary, ServerRole::Replica);
+    assert_eq!(next(&mut ears).await.0, Order::WhenQuiet(Cause::ServerDemoted));
+    assert!(stays(&mut ears).await, "it is to end, with whatever login");
 }

@@ -46,6 +46,11 @@ impl Lockout {
         self.clear_at = Some((from + EVERY).min(now + EVERY * AT_ONCE));
     }
 
+    /// A login that there was leave for was not rejected.
+    pub(super) fn refund(&mut self) {
+        self.clear_at = self.clear_at.and_then(|at| at.checked_sub(EVERY));
+    }
+
     fn wait(&self, now: Instant, most: u32) -> Duration {
         let owed = self.clear_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         owed.saturating_sub(EVERY * (most - 1))
@@ -79,6 +84,16 @@ mod tests {
         assert!(lockout.take(now, true).is_ok());
         let wait = lockout.take(now, true);
         assert_eq!(wait, Err(lockout.wait_for_current(now)));
+    }
+
+    #[test]
+    fn what_is_not_rejected_leaves_the_account_as_it_was() {
+        let (mut lockout, now) = (Lockout::default(), Instant::now());
+        for _ in 0..100 {
+            assert!(lockout.take(now, true).is_ok());
+            lockout.refund();
+        }
+        assert_eq!(sent(&mut lockout, now, 10, true), [0, 1, 2, 3, 4]);
     }
 
     #[test]

@@ -36,6 +36,8 @@ struct Shared {
 struct Known {
     versions: Versions,
     lockout: Lockout,
+    /// The last generation that was rejected at leisure.
+    refused: Option<u64>,
     problem: Option<Problem>,
     warnings: Vec<Warning>,
 }
@@ -204,6 +206,35 @@ impl Source {
             drop(known);
             tracing::warn!(route, generation, state, in_use, "credential rejected");
             self.0.verdicts.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Asks for leave to send a login for which nobody waits: of a session that lives. Where one with this generation
+    /// was rejected, so many are sent a minute and no more.
+    ///
+    /// # Errors
+    /// How long there is no leave to be had.
+    pub fn leave_at_leisure(&self, generation: u64) -> Result<Leave, Duration> {
+        if self.known().refused != Some(generation) {
+            return self.leave(generation);
+        }
+        self.known().lockout.take(Instant::now(), true).map(|()| Leave::Counted)
+    }
+
+    /// The server accepted or rejected such a login. A rejection is no verdict on the generation, for a session may be on
+    /// one of many servers: others find out.
+    pub fn heard_at_leisure(&self, generation: u64, leave: Leave, accepted: bool) {
+        if accepted {
+            self.worked(generation);
+        }
+        let mut known = self.known();
+        match (accepted, leave) {
+            (true, Leave::Free) | (false, Leave::Counted) => {}
+            (true, Leave::Counted) => known.lockout.refund(),
+            (false, Leave::Free) => known.lockout.charge(Instant::now()),
+        }
+        if !accepted {
+            known.refused = Some(generation);
         }
     }
 

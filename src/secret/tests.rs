@@ -320,3 +320,24 @@ fn nothing_that_can_be_printed_shows_a_secret() {
         }
     }
 }
+
+/// A rejection of one session's login is no verdict on the generation: it may have been one of many servers.
+#[test]
+fn what_is_rejected_at_leisure_bounds_what_follows_and_changes_nothing_else() {
+    let volume = Mounted::new(&[("username", "orders"), ("password", "one")]);
+    let (source, _watcher) = Source::open("orders", mount(volume.path()));
+    source.worked(1);
+    assert_eq!(source.leave_at_leisure(1), Ok(Leave::Free));
+    source.heard_at_leisure(1, Leave::Free, false);
+    for _ in 0..100 {
+        assert_eq!(source.leave_at_leisure(1), Ok(Leave::Counted));
+        source.heard_at_leisure(1, Leave::Counted, true);
+    }
+    let mut sent = 1;
+    while let Ok(leave) = source.leave_at_leisure(1) {
+        source.heard_at_leisure(1, leave, false);
+        sent += 1;
+    }
+    assert!(sent <= REJECTED_A_MINUTE / 2, "{sent} rejected at once");
+    assert_eq!((source.leave(1), source.proven()), (Ok(Leave::Free), Some(1)), "others log in as before");
+}

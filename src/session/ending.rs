@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::refusal::notice;
-use super::{Established, Record, Route, interlude};
+use super::{Established, Record, Route, interlude, renewal};
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::metrics::RouteMetrics;
@@ -86,14 +86,24 @@ async fn carry<P: Protocol>(
     }
     let mut ears = route.upstream.orders.follow(drain, books.facts());
     let (end, said) = loop {
-        if let Some(end) = copy(&mut copier, &mut ears).await {
-            break (end, copier.may_speak().then(|| copier.next_number()));
-        }
-        // From now on the link is not what its key says.
-        lease = None;
-        let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
-        if let Err(failure) = done {
-            break (End::Failed(failure), None);
+        let asked = match copy(&mut copier, &mut ears).await {
+            Stop::End(end) => break (end, number(&copier)),
+            Stop::Asked => true,
+            Stop::Renewal => false,
+        };
+        if asked {
+            // From now on the link is not what its key says.
+            lease = None;
+            let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
+            if let Err(failure) = done {
+                break (End::Failed(failure), None);
+            }
+        } else {
+            let done = Box::pin(renewal::run(route, &mut copier, &mut books, &mut ears, record)).await;
+            if let Err(failure) = done {
+                break (End::Failed(failure), number(&copier));
+            }
+            lease.iter_mut().for_each(|lease| lease.renewed(books.facts().generation));
         }
         ears.moved(books.facts());
     };
@@ -104,6 +114,11 @@ async fn carry<P: Protocol>(
         return None;
     }
     Some(Carried { links: copier.into_links(), end, said })
+}
+
+/// The number of the next frame to the client, if there may be one.
+fn number<W: Watch>(copier: &Copier<W>) -> Option<u8> {
+    copier.may_speak().then(|| copier.next_number())
 }
 
 /// Tells the client what it has to be told, and takes leave of both sides. `number` is that of the next frame to the
@@ -161,12 +176,23 @@ enum End {
     Failed(Failure),
 }
 
-/// Copies to the end; `None` is a pause before it.
-async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> {
+/// What the copying stops for.
+enum Stop {
+    End(End),
+    /// The client has asked for something that takes a pause.
+    Asked,
+    /// The session can be logged in again, and is to be.
+    Renewal,
+}
+
+/// Copies to the end, or to a pause before it.
+async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Stop {
     let mut client_ended = false;
-    Some(loop {
+    Stop::End(loop {
+        copier.make_room(ears.order() == Order::MakeRoom);
         let until = match ears.order() {
             Order::GoOn => Until::End,
+            Order::Renew | Order::MakeRoom => Until::Login,
             Order::WhenFree(_) => Until::Free,
             Order::WhenQuiet(_) => Until::Quiet,
             Order::Now(cause) => break failed(Side::Attache, cause),
@@ -186,13 +212,14 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Option<End> 
         };
         match event {
             Event::ClientEnded => client_ended = true,
-            Event::Quiet => match ears.order() {
+            Event::Moment => match ears.order() {
                 Order::WhenFree(cause) | Order::WhenQuiet(cause) | Order::Now(cause) => {
                     break End::Quiet(cause);
                 }
+                Order::Renew | Order::MakeRoom => return Stop::Renewal,
                 Order::GoOn => continue,
             },
-            Event::Paused => return None,
+            Event::Paused => return Stop::Asked,
             Event::Kept => break End::Kept,
             Event::Finished => break End::Clean(Side::Client),
             Event::UpstreamClosed | Event::Upstream(_) if copier.client_left() => {

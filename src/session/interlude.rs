@@ -3,17 +3,19 @@
 //! The protocol reads what it wants, logs in again on the same link with the credential, and answers. A link that
 //! cannot do that is replaced where the client has just given up everything that hung on it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use attache_wire::{Moment, Protocol};
+use attache_wire::{Moment, Protocol, Verdict};
 use tokio::time::timeout;
 
-use super::{Books, Come, Record, Route, ending};
+use super::{Books, Come, Record, Route, ending, unless_gone};
 use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
 use crate::net::relay::Copier;
 use crate::orders::Spot;
+use crate::secret::Material;
 use crate::upstream::{Opened, Trail};
 
 /// The two sides, between two stretches of copying.
@@ -60,7 +62,7 @@ pub(super) async fn run<P: Protocol>(
 impl<P: Protocol> Pause<'_, P> {
     async fn serve(&mut self, client: &mut Link, come: &mut Come<P::Intent>) -> Result<(), Failure> {
         let intent = self.ask(client).await?;
-        let greeting = match self.log_in_again(&intent).await {
+        let greeting = match self.log_in_again(client, &intent).await {
             Err(failure) if self.may_replace(&intent, failure.cause()) => self.replace(&intent).await,
             other => other,
         };
@@ -84,20 +86,67 @@ impl<P: Protocol> Pause<'_, P> {
         asked.map_err(|trouble| Failure::new(Stage::Accept, Side::Client, trouble))
     }
 
-    /// Logs in on the link that is there, with the most promising generation.
-    async fn log_in_again(&mut self, intent: &P::Intent) -> Result<P::Greeting, Failure> {
+    /// Does what the client wants on the link that is there. Where the server rejects a login in it and the link is as it
+    /// was, another generation is tried, or waited for, as for a session that begins.
+    async fn log_in_again(&mut self, client: &mut Link, intent: &P::Intent) -> Result<P::Greeting, Failure> {
+        let (protocol, upstream) = (&self.route.protocol, &self.route.upstream);
+        if !protocol.shows_credential(intent) {
+            let material = upstream.likely_material().ok().flatten();
+            return self.drive(intent, material.as_ref()).await;
+        }
+        let mut material = upstream.likely_material()?;
+        let mut attempts = upstream.attempts();
+        loop {
+            let outcome = self.try_out(intent, material.as_ref()).await;
+            let rejected = match &outcome {
+                Ok(greeting) => protocol.verdict(greeting) == Verdict::Rejected,
+                // It was not sent.
+                Err(failure) => failure.side == Side::Attache && !protocol.starts_anew(intent),
+            };
+            let Some(tried) = material.filter(|_| rejected) else { return outcome };
+            let other = async { Ok(upstream.instead_of(&tried, &mut attempts).await) };
+            material = unless_gone::<P, _>(client, other).await?;
+            if material.is_none() {
+                return outcome;
+            }
+        }
+    }
+
+    /// One login with this generation.
+    async fn try_out(
+        &mut self,
+        intent: &P::Intent,
+        material: Option<&Arc<Material>>,
+    ) -> Result<P::Greeting, Failure> {
+        let upstream = &self.route.upstream;
+        let leave = upstream.leave(material)?;
+        let greeting = self.drive(intent, material).await;
+        let said = match &greeting {
+            Err(failure) => Err(failure.cause()),
+            Ok(said) => match self.route.protocol.verdict(said) {
+                Verdict::Accepted => Ok(()),
+                Verdict::Rejected => Err(Cause::CredentialRejected),
+                Verdict::Unknown => return greeting,
+            },
+        };
+        upstream.heard(material, leave, said);
+        if said.is_ok() {
+            self.books.link = upstream.count(material);
+        }
+        greeting
+    }
+
+    async fn drive(
+        &mut self,
+        intent: &P::Intent,
+        material: Option<&Arc<Material>>,
+    ) -> Result<P::Greeting, Failure> {
         let (route, upstream) = (self.route, &self.route.upstream);
-        let material = upstream.likely_material()?;
-        let leave = upstream.leave(material.as_ref())?;
-        let terms = upstream.terms_within(material.as_ref(), &self.server);
-        let machine = route.protocol.relogin(self.watch, intent, terms);
+        let machine =
+            route.protocol.relogin(self.watch, intent, upstream.terms_within(material, &self.server));
         let machine = machine.expect("a protocol whose watch pauses logs in again");
         let greeting = within(upstream.settings.connect_timeout, self.server.drive(machine, None)).await;
-        let said = greeting.as_ref().map(|_| ()).map_err(|trouble| trouble.cause);
-        upstream.heard(material.as_ref(), leave, said);
-        let greeting = greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))?;
-        self.books.link = upstream.count(material.as_ref());
-        Ok(greeting)
+        greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))
     }
 
     /// A server that refuses the client's wish itself would do so on any link.

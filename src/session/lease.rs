@@ -102,6 +102,11 @@ impl<P: Protocol> Lease<P> {
         }
     }
 
+    /// The link was logged in again, with this generation.
+    pub(super) fn renewed(&mut self, generation: u64) {
+        self.origin.renewed(generation);
+    }
+
     /// Gives the link of a session that has ended well back to whoever comes next, if nothing speaks against it.
     pub(super) fn give_back(self, route: &Route<P>, link: Link, watch: Box<P::Watch>, books: Books) {
         let Books { _place, ticket, link: count, at: _ } = books;

@@ -10,6 +10,7 @@ mod interlude;
 mod lease;
 mod record;
 mod refusal;
+mod renewal;
 mod route;
 
 use std::sync::Arc;

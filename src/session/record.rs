@@ -21,6 +21,8 @@ pub struct Record {
     /// Whether this was no session but one message for another's server.
     pub errand: bool,
     pub trail: Trail,
+    /// How often it was logged in again after a rotation.
+    pub renewals: u32,
     pub to_upstream: u64,
     pub to_client: u64,
     /// On whose side it ended, where nothing failed.
@@ -35,6 +37,7 @@ impl Record {
             stage: Stage::Accept,
             errand: false,
             trail: Trail::default(),
+            renewals: 0,
             to_upstream: 0,
             to_client: 0,
             ended_by: Side::Client,
@@ -73,6 +76,7 @@ impl Record {
                     endpoint = self.trail.endpoint.as_deref(),
                     generation = self.trail.generation,
                     retries = self.trail.retries,
+                    renewals = (self.renewals > 0).then_some(self.renewals),
                     to_upstream = self.to_upstream,
                     to_client = self.to_client,
                     warm = self.trail.warm.then_some(true),

@@ -28,6 +28,7 @@ pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+pub use rotation::Attempts;
 pub use trial::trial;
 
 use crate::chance;
@@ -84,6 +85,13 @@ pub struct Origin {
     target: Endpoint,
     at: Instant,
     generation: Option<u64>,
+}
+
+impl Origin {
+    /// The link was logged in again, with this generation.
+    pub fn renewed(&mut self, generation: u64) {
+        self.generation = Some(generation);
+    }
 }
 
 /// What is learned on the way to a link. Nothing is decided from it.

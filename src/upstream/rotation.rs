@@ -62,6 +62,12 @@ impl Turns {
     }
 }
 
+/// What was tried in the midst of a session.
+pub struct Attempts {
+    tried: Vec<u64>,
+    deadline: Instant,
+}
+
 impl<P: Protocol> Upstream<P> {
     /// Tries one endpoint with every generation that there is, the most promising first.
     pub(super) async fn any_generation(
@@ -100,6 +106,27 @@ impl<P: Protocol> Upstream<P> {
         Err(rejection.unwrap_or_else(|| Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing)))
     }
 
+    /// How long a login in the midst of a session may look for a generation that is accepted.
+    pub fn attempts(&self) -> Attempts {
+        Attempts { tried: Vec::new(), deadline: self.patience().deadline }
+    }
+
+    /// Another generation, where this one was rejected in the midst of a session: one that is there, or, as for a session
+    /// that begins, one that comes. `None` once waiting is pointless or over.
+    pub async fn instead_of(&self, rejected: &Material, attempts: &mut Attempts) -> Option<Arc<Material>> {
+        let source = self.source.as_ref()?;
+        attempts.tried.push(rejected.generation());
+        source.reread().await;
+        if untried(source, &attempts.tried).is_none() {
+            if !self.other_credential(attempts.deadline).await {
+                return None;
+            }
+            attempts.tried.clear();
+        }
+        self.metrics.login_retry(Cause::CredentialRejected.name());
+        untried(source, &attempts.tried)
+    }
+
     /// Asks for leave to log in with a generation.
     ///
     /// # Errors
@@ -118,12 +145,38 @@ impl<P: Protocol> Upstream<P> {
         })
     }
 
+    /// The generation with which a session can be logged in again that lives with an older one, `own`.
+    pub fn newer_material(&self, own: u64) -> Option<Arc<Material>> {
+        self.likely_material().ok().flatten().filter(|material| material.generation() > own)
+    }
+
+    /// Asks for leave to log in for nobody who waits.
+    ///
+    /// # Errors
+    /// How long there is no leave to be had.
+    pub fn leave_at_leisure(&self, material: &Material) -> Result<Leave, Duration> {
+        let Some(source) = &self.source else { return Ok(Leave::Free) };
+        source.leave_at_leisure(material.generation()).inspect_err(|_| {
+            self.metrics.logins_withheld.inc();
+        })
+    }
+
     /// Takes note of what the server said to a generation.
     pub fn heard(&self, material: Option<&Arc<Material>>, leave: Leave, outcome: Result<(), Cause>) {
         let Some((source, material)) = self.source.as_ref().zip(material) else { return };
         match outcome {
             Ok(()) => source.worked(material.generation()),
             Err(Cause::CredentialRejected) => source.rejected(material.generation(), leave),
+            Err(_) => {}
+        }
+    }
+
+    /// Takes note of what the server said to such a login.
+    pub fn heard_at_leisure(&self, material: &Material, leave: Leave, outcome: Result<(), Cause>) {
+        let Some(source) = &self.source else { return };
+        match outcome {
+            Ok(()) => source.heard_at_leisure(material.generation(), leave, true),
+            Err(Cause::CredentialRejected) => source.heard_at_leisure(material.generation(), leave, false),
             Err(_) => {}
         }
     }

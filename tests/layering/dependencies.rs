@@ -32,7 +32,7 @@ const PURE: &[&str] = &[
     "zeroize",
 ];
 /// What its tests may add.
-const PURE_TESTS: &[&str] = &["proptest", "serde_json"];
+const PURE_TESTS: &[&str] = &["attache-transcripts", "proptest", "serde_json"];
 
 /// None of these obliges a user to anything beyond keeping the notice.
 const LICENCES: &[&str] = &[

@@ -7,7 +7,7 @@ use std::time::Duration;
 use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Metrics, Mounted, http};
+use attache_kit::{Metrics, Mounted, eventually, http};
 use serde_json::Value;
 
 use crate::raw::Raw;
@@ -47,18 +47,30 @@ impl House {
 
     /// With a Secret that the test changes, or that holds something else.
     pub fn with(db: &Db, secret: &Arc<Mounted>, keys: Keys) -> House {
+        let upstream = format!(
+            "{{ endpoints: [\"localhost:{}\"], tls: {{ ca: {} }} }}",
+            db.server.tls_port(),
+            db.pki.ca().display()
+        );
+        House::on(&upstream, secret, keys)
+    }
+
+    /// To a server that follows a script, without TLS.
+    pub fn to_script(addr: SocketAddr, secret: &Arc<Mounted>, keys: Keys) -> House {
+        let upstream = format!("{{ endpoints: [\"{addr}\"], tls: off }}\n    allow_cleartext: true");
+        House::on(&upstream, secret, keys)
+    }
+
+    fn on(upstream: &str, secret: &Arc<Mounted>, keys: Keys) -> House {
         let Keys { options, on_rotation, drain } = keys;
         let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
         let config = format!(
             "health: {}\ncontrol: {}\nlog: {{ format: json, level: debug }}\ndrain: {drain}\nroutes:\n  cache:\n    protocol: redis\n    \
-             listen: {}\n    credential: {{ path: {}, on_rotation: {on_rotation} }}\n    options: {options}\n    upstream:\n      \
-             endpoints: [\"localhost:{}\"]\n      tls: {{ ca: {} }}\n",
+             listen: {}\n    credential: {{ path: {}, on_rotation: {on_rotation} }}\n    options: {options}\n    upstream: {upstream}\n",
             health.addr(),
             control.addr(),
             listen.addr(),
             secret.path().display(),
-            db.server.tls_port(),
-            db.pki.ca().display(),
         );
         let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
         attache.wait_for("the start", SOON, |line| line["message"] == "started");
@@ -102,6 +114,13 @@ impl House {
     /// The line that the log has for a session that is over.
     pub fn ended(&self, session: &str) -> Value {
         self.attache.wait_for(session, SOON, |line| line["session"] == session && line["result"].is_string())
+    }
+
+    /// No session is left on this generation: the operator may revoke it.
+    pub fn left(&self, generation: usize) {
+        let generation = generation.to_string();
+        let links = || self.metric("attache_links", &[("generation", &generation)]).unwrap_or_default();
+        eventually("the old generation to be left", SOON, || (links() == 0.0).then_some(()));
     }
 
     /// The one route.

@@ -12,5 +12,7 @@ mod cli;
 mod endings;
 mod errors;
 mod pipelines;
+mod renewal;
 mod rotation;
+mod scripted;
 mod sessions;

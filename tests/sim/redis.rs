@@ -48,6 +48,10 @@ impl Client {
             (server.condition, server.duty)
         };
         match words[..] {
+            ["AUTH", ..] if self.queued.is_some() => {
+                world.wrong(format!("a login in the midst of a transaction ({conn})"));
+                b"-ERR Command not allowed inside a transaction\r\n".to_vec()
+            }
             ["AUTH", user, password] => {
                 self.is_in |= world.judges(conn, began, Login::new(user, password));
                 match world.state().verdicts.last().is_some_and(|verdict| verdict.accepted) {

@@ -4,13 +4,14 @@
 mod support;
 
 use attache_postgres::{ChannelBinding, Greeting, Intent, Postgres, SessionWatch};
+use attache_transcripts::{Transcript, unescape};
 use attache_wire::testing::run_every_split;
 use attache_wire::{Fault, Protocol, Rejection, RejectionKind, Terms, TlsFacts, TlsStart, Watch};
-use support::{NONCE, Transcript, client_hears, credential, intent, messages, postgres, unescape};
+use support::{NONCE, client_hears, credential, intent, messages, postgres, transcripts};
 
 #[test]
 fn every_recorded_login_is_repeated_octet_by_octet() {
-    let logins = Transcript::all("login");
+    let logins = transcripts("login");
     assert!(logins.len() > 20, "the transcripts are there");
     logins.iter().for_each(check_login);
 }
@@ -103,7 +104,7 @@ fn facts(transcript: &Transcript) -> Option<TlsFacts> {
 
 #[test]
 fn every_recorded_session_is_quiet_when_it_should_be() {
-    let sessions = Transcript::all("session");
+    let sessions = transcripts("session");
     assert!(sessions.len() > 30, "the transcripts are there");
     for transcript in &sessions {
         check_session(transcript, usize::MAX);

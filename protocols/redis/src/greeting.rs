@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use attache_wire::ServerRole;
+use attache_wire::{ServerRole, Verdict};
 use bytes::Bytes;
 
 use crate::command::Effect;
@@ -44,6 +44,7 @@ pub struct Answer {
     pub(crate) before: Bytes,
     pub(crate) reply: Replied,
     pub(crate) outcome: Outcome,
+    pub(crate) verdict: Verdict,
 }
 
 impl Answer {
@@ -65,7 +66,7 @@ impl Answer {
                 _,
             ) => (Replied::Unasked, Outcome::Same),
         };
-        Self { before: Bytes::new(), reply, outcome }
+        Self { before: Bytes::new(), reply, outcome, verdict: Verdict::Accepted }
     }
 }
 

@@ -63,6 +63,15 @@ impl Intent {
             _ => Self::Auth,
         }
     }
+
+    /// Whether a login is part of it.
+    pub(crate) fn logs_in(&self) -> bool {
+        match self {
+            Self::Session | Self::Auth | Self::Reset | Self::Renewal => true,
+            Self::Hello(hello) => hello.logs_in(),
+            Self::Refused(_) | Self::Delayed(_) => false,
+        }
+    }
 }
 
 impl Hello {

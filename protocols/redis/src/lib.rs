@@ -51,8 +51,8 @@ mod tally;
 mod watch;
 
 use attache_wire::{
-    Access, Boxed, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
-    ServerRole, Shared, Terms, TlsStart, UrlParameter,
+    Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol,
+    Relay, ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
 };
 use bytes::BytesMut;
 
@@ -96,6 +96,8 @@ impl Protocol for Redis {
 
     // RESET leaves more behind than it says, and a server before version 6.2 has none: a link serves one client.
     const KEEPS: Keeps = Keeps::Warm;
+
+    const RENEWS: bool = true;
 
     type Options = Options;
     type Hello = Never;
@@ -147,8 +149,19 @@ impl Protocol for Redis {
         Some(Box::new(relogin::Relogin::new(intent.clone(), watch.manner(), database, terms)))
     }
 
-    fn renewal(&self, watch: &SessionWatch) -> Option<Intent> {
-        watch.takes_a_login().then_some(Intent::Renewal)
+    fn renewal(&self, credential: &Credential) -> Option<Intent> {
+        credential.secret().map(|_| Intent::Renewal)
+    }
+
+    fn shows_credential(&self, intent: &Intent) -> bool {
+        intent.logs_in()
+    }
+
+    fn verdict(&self, greeting: &Greeting) -> Verdict {
+        match greeting {
+            Greeting::Ready(_) => Verdict::Accepted,
+            Greeting::Answered(answer) => answer.verdict,
+        }
     }
 
     /// After RESET a connection is as new.
@@ -157,7 +170,7 @@ impl Protocol for Redis {
     }
 
     fn rewelcome(&self, watch: &mut SessionWatch, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
-        let Answer { before, reply, outcome } = match greeting {
+        let Answer { before, reply, outcome, verdict: _ } = match greeting {
             Greeting::Answered(answer) => answer,
             Greeting::Ready(_) => Answer::of_another_link(intent, watch.manner().replying),
         };

@@ -1,6 +1,6 @@
 //! In the midst of a session: one command to the server in place of the client's, and the reply to it.
 
-use attache_wire::{Fault, Machine, Step, Terms, Turn};
+use attache_wire::{Credential, Fault, Machine, RejectionKind, Step, Terms, Turn, Verdict};
 use bytes::{Bytes, BytesMut};
 
 use crate::auth::Login;
@@ -9,7 +9,7 @@ use crate::frame::{self, MAX_REPLY_LEN, Reply};
 use crate::greeting::{Answer, Greeting, Outcome, Replied};
 use crate::intent::Intent;
 use crate::refuse;
-use crate::rejection::{rejection, reply_shown};
+use crate::rejection::{kind, rejection, reply_shown};
 use crate::replies::{Replies, Seen};
 use crate::tally::Replying;
 use crate::watch::{Manner, Stream};
@@ -83,7 +83,7 @@ impl Relogin {
         let outcome = match (&self.intent, reply.error()) {
             (Intent::Renewal, Some(text)) => return Err(rejection(text, credential)),
             (Intent::Renewal | Intent::Session | Intent::Delayed(_), _) => {
-                return Ok(Some(self.answer(Replied::Unasked, Outcome::Same)));
+                return Ok(Some(self.judged(Replied::Unasked, Outcome::Same, self.verdict(reply))));
             }
             (Intent::Reset, None) => return self.log_in(replied(reply, told), turn),
             (Intent::Hello(hello), None) => Outcome::Speaks(hello.form()),
@@ -98,7 +98,8 @@ impl Relogin {
             (Intent::Auth, None) if reply.is_status("PONG") => Bytes::from_static(b"+OK\r\n"),
             _ => told,
         };
-        Ok(Some(self.answer(replied(reply, told), outcome)))
+        let verdict = self.verdict(reply);
+        Ok(Some(self.judged(replied(reply, told), outcome, verdict)))
     }
 
     /// Logs in again behind RESET. Of this the client sees nothing, unless it fails.
@@ -110,7 +111,34 @@ impl Relogin {
     }
 
     fn answer(&mut self, reply: Replied, outcome: Outcome) -> Answer {
-        Answer { before: std::mem::take(&mut self.before).freeze(), reply, outcome }
+        self.judged(reply, outcome, Verdict::Unknown)
+    }
+
+    fn judged(&mut self, reply: Replied, outcome: Outcome, verdict: Verdict) -> Answer {
+        Answer { before: std::mem::take(&mut self.before).freeze(), reply, outcome, verdict }
+    }
+
+    /// What this reply says of the login that was sent, if any was.
+    fn verdict(&self, reply: &Reply) -> Verdict {
+        match reply.error() {
+            Some(text) if kind(text) == RejectionKind::Credential => self.unless_not_sent(Verdict::Rejected),
+            Some(_) => Verdict::Unknown,
+            // Inside of a transaction it only waits its turn.
+            None if reply.is_status("QUEUED") => Verdict::Unknown,
+            None => self.unless_not_sent(Verdict::Accepted),
+        }
+    }
+
+    fn unless_not_sent(&self, verdict: Verdict) -> Verdict {
+        let secret = self.terms.credential.as_deref().and_then(Credential::secret);
+        if self.intent.logs_in() && secret.is_some() { verdict } else { Verdict::Unknown }
+    }
+
+    /// Nobody waits for the answer to a renewal, or for a rejection where there may be another try: what came in front of
+    /// it is the relay's, as what comes behind it.
+    fn leave_unread(&mut self, input: &mut BytesMut) {
+        let behind = std::mem::replace(input, std::mem::take(&mut self.before));
+        input.unsplit(behind);
     }
 
     fn advance(&mut self, turn: &mut Turn<'_>) -> Result<Option<Answer>, Fault> {
@@ -121,15 +149,20 @@ impl Relogin {
         }
         if let State::Waiting(listener) = &mut self.state
             && let Some(reply) = listener.next(turn.input, &mut self.before)?
-            && let Some(answer) = self.hear(&reply, turn)?
         {
-            return Ok(Some(answer));
+            if matches!(self.intent, Intent::Renewal) || self.verdict(&reply) == Verdict::Rejected {
+                self.leave_unread(turn.input);
+            }
+            if let Some(answer) = self.hear(&reply, turn)? {
+                return Ok(Some(answer));
+            }
         }
         if let State::LoggingIn(replied, dialogue) = &mut self.state
             && dialogue.listen(turn.input, self.terms.credential.as_deref())?.is_some()
         {
             let replied = std::mem::replace(replied, Replied::Silence);
-            return Ok(Some(self.answer(replied, Outcome::Reset)));
+            let verdict = self.unless_not_sent(Verdict::Accepted);
+            return Ok(Some(self.judged(replied, Outcome::Reset, verdict)));
         }
         Ok(None)
     }

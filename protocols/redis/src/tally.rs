@@ -95,7 +95,12 @@ impl Tally {
 
     /// Whether a login could be put in between now.
     pub(crate) fn takes_a_login(&self) -> bool {
-        self.is_settled()
+        self.is_settled() && self.has_room_for_a_login()
+    }
+
+    /// Whether it could be once everything is answered, for all that is known.
+    pub(crate) fn has_room_for_a_login(&self) -> bool {
+        self.is_counted()
             && matches!(self.transaction, Transaction::None | Transaction::Watching)
             && self.replies == Replying::On
             && !self.is_restricted()

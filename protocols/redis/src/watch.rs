@@ -21,6 +21,7 @@ pub struct SessionWatch {
     replies: Replies,
     tally: Tally,
     client_end: ClientEnd,
+    makes_room: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,7 @@ impl SessionWatch {
             replies: Replies::default(),
             tally: Tally::default(),
             client_end: ClientEnd::Open,
+            makes_room: false,
         }
     }
 
@@ -70,11 +72,6 @@ impl SessionWatch {
             (false, false) => Stream::Pushes,
         };
         Manner { replying: self.tally.replying(), stream }
-    }
-
-    /// Whether a login could be put in between now, unseen by the client.
-    pub(crate) fn takes_a_login(&self) -> bool {
-        self.server_at_boundary() && self.requests.passed_whole() && self.tally.takes_a_login()
     }
 
     /// In the pause, a command went to the server that does this.
@@ -108,9 +105,9 @@ impl SessionWatch {
 
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
-        let Self { requests, tally, client_end, .. } = self;
+        let Self { requests, tally, client_end, makes_room, .. } = self;
         let passage = requests.feed(bytes, self.rules, |effect| {
-            if tally.must_wait(effect) {
+            if tally.must_wait(effect) || *makes_room && tally.has_room_for_a_login() {
                 return Ruling::Stop;
             }
             if effect == Effect::Quit {
@@ -144,6 +141,17 @@ impl Watch for SessionWatch {
 
     fn answered(&self) -> bool {
         self.server_at_boundary() && self.requests.passed_whole() && self.tally.is_settled()
+    }
+
+    fn takes_a_login(&self) -> bool {
+        self.server_at_boundary()
+            && !self.client_left()
+            && self.requests.passed_whole()
+            && self.tally.takes_a_login()
+    }
+
+    fn make_room(&mut self, wanted: bool) {
+        self.makes_room = wanted;
     }
 
     fn client_left(&self) -> bool {

@@ -4,7 +4,7 @@
 mod support;
 
 use attache_redis::Intent;
-use attache_wire::{Fault, Insecure, Passage, Protocol, RejectionKind, Terms, Watch};
+use attache_wire::{Fault, Insecure, Passage, Protocol, RejectionKind, Terms, Verdict, Watch};
 use support::{House, SECRET, command, commands, terms};
 
 fn ours(words: &str) -> Vec<u8> {
@@ -211,6 +211,19 @@ fn pushes_before_the_reply_reach_the_client_before_it() {
     assert!(house.watch.answered() && !house.watch.quiet(), "a subscriber is never quiet");
 }
 
+/// The login may be tried again: what came in front of the rejection is not to be lost with it.
+#[test]
+fn pushes_before_a_rejection_are_left_for_the_relay() {
+    let mut house = House::new("{}");
+    house.pauses(&command("HELLO 3"), HELLO_3.as_bytes());
+    let push = ">2\r\n+invalidate\r\n_\r\n";
+    for client in ["AUTH x", "HELLO 3 AUTH a b"] {
+        let said = format!("{push}-WRONGPASS no\r\n{push}");
+        let (unread, told) = house.rejects(&command(client), said.as_bytes());
+        assert_eq!((unread.as_str(), told.as_str()), (push.repeat(2).as_str(), "-WRONGPASS no\r\n"));
+    }
+}
+
 #[test]
 fn what_comes_before_the_reply_is_bounded() {
     let house = House::new("{}");
@@ -221,19 +234,110 @@ fn what_comes_before_the_reply_is_bounded() {
 }
 
 #[test]
+fn what_the_server_said_to_our_login_is_known_and_to_anything_else_is_not() {
+    let wrong = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    let cases: [(&str, &[u8], Verdict); 11] = [
+        ("AUTH x", b"+OK\r\n", Verdict::Accepted),
+        ("AUTH x", wrong, Verdict::Rejected),
+        ("AUTH x", b"-ERR unknown command 'AUTH'\r\n", Verdict::Unknown),
+        ("AUTH x", b"+QUEUED\r\n", Verdict::Unknown),
+        ("HELLO 3 AUTH a b", HELLO_3.as_bytes(), Verdict::Accepted),
+        ("HELLO 3 AUTH a b", wrong, Verdict::Rejected),
+        ("HELLO 4 AUTH a b", b"-NOPROTO unsupported protocol version\r\n", Verdict::Unknown),
+        ("HELLO 3", HELLO_3.as_bytes(), Verdict::Unknown),
+        ("RESET", b"+RESET\r\n+OK\r\n", Verdict::Accepted),
+        ("RESET", b"-ERR unknown command 'reset'\r\n", Verdict::Unknown),
+        ("CONFIG GET *", b"-ERR unknown command\r\n", Verdict::Unknown),
+    ];
+    for (client, server, expected) in cases {
+        for secret in [Some(SECRET), None] {
+            let mut house = House::new("{}");
+            house.terms = terms(Some("orders"), secret);
+            let server = match (client, secret) {
+                ("RESET", None) => server.strip_suffix(b"+OK\r\n").unwrap_or(server),
+                _ => server,
+            };
+            let (shows, verdict) = house.judges(&command(client), server);
+            let carries = !matches!(client, "HELLO 3" | "CONFIG GET *");
+            let expected = if secret.is_some() { expected } else { Verdict::Unknown };
+            assert_eq!((shows, verdict), (carries, expected), "{client}, {}", server.escape_ascii());
+        }
+    }
+}
+
+#[test]
 fn a_new_password_is_used_where_the_client_does_not_notice() {
     let mut house = House::new("{}");
-    let intent = house.protocol.renewal(&house.watch).unwrap();
-    let pause = house.logs_in(&intent, b"+OK\r\n").unwrap();
-    assert_eq!((pause.asked, pause.told.as_str()), (ours("AUTH orders SECRET"), ""));
-    assert!(house.watch.quiet());
-    assert!(matches!(house.logs_in(&intent, b"-WRONGPASS no\r\n"), Err(Fault::Rejected(_))));
+    let wrong = b"-WRONGPASS invalid username-password pair or user is disabled.\r\n";
+    assert_eq!(house.renews(b"+OK\r\n"), (ours("AUTH orders SECRET"), Vec::new(), Ok(())));
+    let (_, left, end) = house.renews(wrong);
+    assert!(matches!(end, Err(Fault::Rejected(rejection)) if rejection.kind == RejectionKind::Credential));
+    assert!(left.is_empty() && house.watch.quiet(), "the session is as it was");
+    house.terms = terms(Some("orders_b"), Some(SECRET));
+    assert_eq!(house.renews(b"+OK\r\n").0, ours("AUTH orders_b SECRET"), "another user will do");
+    house.terms = terms(None, Some(SECRET));
+    assert_eq!(house.renews(b"+OK\r\n").0, ours("AUTH SECRET"));
+    house.terms = Terms { allow_cleartext: false, ..house.terms };
+    let (asked, _, end) = house.renews(b"");
+    assert_eq!((asked.as_slice(), end), (&b""[..], Err(Fault::Insecure(Insecure::CleartextPassword))));
+}
 
-    house.pauses(&command("HELLO 3"), HELLO_3.as_bytes());
-    house.passes(&command("SUBSCRIBE a"), b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
-    let intent = house.protocol.renewal(&house.watch).expect("a subscriber of RESP3 is renewed");
+#[test]
+fn what_comes_around_the_answer_to_a_new_password_is_the_clients() {
     let push = ">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n";
-    assert_eq!(house.logs_in(&intent, format!("{push}+OK\r\n").as_bytes()).unwrap().told, push);
+    let attribute = "|1\r\n+k\r\n+v\r\n";
+    for answer in ["+OK\r\n".to_owned(), format!("{attribute}+OK\r\n"), "-WRONGPASS no\r\n".to_owned()] {
+        let mut house = House::new("{}");
+        house.pauses(&command("HELLO 3"), HELLO_3.as_bytes());
+        house.passes(&command("SUBSCRIBE a"), b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n");
+        let (asked, left, end) = house.renews(format!("{push}{push}{answer}{push}>2\r\n+half").as_bytes());
+        assert_eq!(asked, ours("AUTH orders SECRET"));
+        assert_eq!(left, format!("{push}{push}{push}>2\r\n+half").into_bytes());
+        assert_eq!(end.is_ok(), answer.ends_with("+OK\r\n"));
+        assert!(!house.watch.may_speak(), "half a push");
+        house.watch.from_server(b"\r\n_\r\n").unwrap();
+        assert!(house.watch.answered() && house.watch.takes_a_login());
+    }
+}
+
+#[test]
+fn half_a_command_that_is_held_back_goes_on_behind_a_new_password() {
+    for client in [command("SET k v"), b"SET k v\r\n".to_vec(), command("SUBSCRIBE a")] {
+        let mut held_back = 0;
+        for end in 1..client.len() {
+            let mut house = House::new("{}");
+            let passed = match house.watch.from_client(&client[..end]).unwrap() {
+                Passage::All => end,
+                Passage::Hold(passed) => passed,
+                other => panic!("{other:?} at {end}"),
+            };
+            assert_eq!(house.watch.takes_a_login(), passed == 0, "{end}");
+            if passed == 0 {
+                held_back += 1;
+                assert_eq!(house.renews(b"+OK\r\n").2, Ok(()));
+                // The relay shows it what is held once more.
+                assert_eq!(house.watch.from_client(&client[..end]), Ok(Passage::Hold(0)), "{end}");
+            }
+            assert_eq!(house.watch.from_client(&client[passed..]), Ok(Passage::All), "{end}");
+            assert!(!house.watch.takes_a_login() && !house.watch.answered());
+            let answer = match client.contains(&b'U') {
+                true => &b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"[..],
+                false => b"+OK\r\n",
+            };
+            house.watch.from_server(answer).unwrap();
+            assert!(house.watch.answered());
+        }
+        assert!(held_back > 5, "{held_back}");
+    }
+}
+
+#[test]
+fn a_certificate_is_not_shown_in_the_midst_of_a_session() {
+    let house = House::new("{}");
+    let renewal = |user, secret| house.protocol.renewal(terms(user, secret).credential.as_deref().unwrap());
+    assert_eq!(renewal(Some("orders"), Some(SECRET)), Some(Intent::Renewal));
+    assert_eq!(renewal(None, Some(SECRET)), Some(Intent::Renewal));
+    assert_eq!(renewal(Some("orders"), None), None);
 }
 
 #[test]
@@ -242,12 +346,15 @@ fn where_a_login_cannot_be_put_in_between_there_is_none() {
         let mut house = House::new("{}");
         let _ = house.watch.from_client(client);
         house.watch.from_server(server).unwrap();
-        house.protocol.renewal(&house.watch).is_some()
+        house.watch.takes_a_login()
     };
     assert!(renewed(b"", b""));
     assert!(renewed(&command("WATCH k"), b"+OK\r\n"));
     assert!(renewed(b"*2\r\n$4\r\nAU", b""), "what is held back has not been passed on");
+    assert!(renewed(&commands(&["MULTI", "DISCARD"]), b"+OK\r\n+OK\r\n"));
+    assert!(renewed(&command("BLPOP k 0"), b"*-1\r\n"));
     assert!(!renewed(&command("PING"), b""), "a reply is owed");
+    assert!(!renewed(&command("BLPOP k 0"), b""), "it may be owed for long");
     assert!(!renewed(&command("MULTI"), b"+OK\r\n"), "it would be part of the transaction");
     assert!(!renewed(&command("MONITOR"), b"+OK\r\n"));
     assert!(!renewed(&command("SUBSCRIBE a"), b"*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"));
@@ -256,6 +363,50 @@ fn where_a_login_cannot_be_put_in_between_there_is_none() {
     assert!(!renewed(&command("SYNC"), b""));
     assert!(!renewed(b"", b"+half a push"));
     assert!(!renewed(b"*2\r\n$3\r\nGET\r\n", b""), "half a command has been passed on");
+    assert!(!renewed(&command("QUIT"), b"+OK\r\n"), "it has left");
+}
+
+#[test]
+fn room_is_made_in_front_of_a_command_that_a_login_may_come_before() {
+    let mut house = House::new("{}");
+    house.watch.make_room(true);
+    let get = command("GET k");
+    for end in 1..get.len() {
+        let stopped = house.watch.from_client(&get[..end]).unwrap();
+        assert!(matches!(stopped, Passage::Hold(0) | Passage::Until(0)), "{stopped:?} at {end}");
+        if stopped == Passage::Until(0) {
+            break;
+        }
+    }
+    assert!(house.watch.takes_a_login());
+    assert_eq!(house.renews(b"+OK\r\n").2, Ok(()));
+    house.watch.make_room(false);
+    house.passes(&get, b"$-1\r\n");
+
+    // A transaction is finished first, and so is what has begun.
+    house.passes(&command("MULTI"), b"+OK\r\n");
+    house.watch.make_room(true);
+    let pipeline = commands(&["GET k", "EXEC", "GET k", "GET k"]);
+    let before = commands(&["GET k", "EXEC"]).len();
+    assert_eq!(house.watch.from_client(&pipeline), Ok(Passage::Until(before)));
+    assert!(!house.watch.takes_a_login());
+    house.watch.from_server(b"+QUEUED\r\n*1\r\n$-1\r\n").unwrap();
+    assert!(house.watch.takes_a_login());
+    assert_eq!(house.renews(b"+OK\r\n").2, Ok(()));
+    house.watch.make_room(false);
+    house.passes(&commands(&["GET k", "GET k"]), b"$-1\r\n$-1\r\n");
+    assert!(house.watch.quiet());
+
+    for (state, answer) in [
+        ("MONITOR", "+OK\r\n"),
+        ("CLIENT REPLY OFF", ""),
+        ("SUBSCRIBE a", "*3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n"),
+    ] {
+        let mut house = House::new("{}");
+        house.passes(&command(state), answer.as_bytes());
+        house.watch.make_room(true);
+        house.passes(&command("PING"), b"");
+    }
 }
 
 #[test]

@@ -4,22 +4,23 @@
 mod support;
 
 use attache_redis::Intent;
+use attache_transcripts::{Transcript, unescape};
 use attache_wire::testing::run_every_split;
 use attache_wire::{Fault, Protocol, Terms, Watch};
-use support::{Transcript, redis, terms, unescape, watch};
+use support::{House, redis, terms, transcripts, watch};
 
 #[test]
 fn every_recorded_login_is_repeated_octet_by_octet() {
-    let logins = Transcript::all("login");
+    let logins = transcripts("login");
     assert!(logins.len() >= 15, "the transcripts are there");
     logins.iter().for_each(check_login);
 }
 
 fn check_login(transcript: &Transcript) {
     let name = &transcript.name;
-    let options = transcript.value("cluster").map(|value| format!(r#"{{"cluster": "{value}"}}"#));
-    let protocol = redis(&options.unwrap_or_else(|| "{}".to_owned()), transcript.value("database"));
-    let terms = Terms { ask_role: true, ..terms(transcript.value("user"), transcript.value("password")) };
+    let options = transcript.find("cluster").map(|value| format!(r#"{{"cluster": "{value}"}}"#));
+    let protocol = redis(&options.unwrap_or_else(|| "{}".to_owned()), transcript.find("database"));
+    let terms = Terms { ask_role: true, ..terms(transcript.find("user"), transcript.find("password")) };
     let said = transcript.octets("S");
     let run = run_every_split(|| protocol.login(&Intent::Session, None, terms.clone()), &[&said], None);
     assert_eq!(shown(&run.output), shown(&transcript.octets("C")), "{name}");
@@ -27,7 +28,7 @@ fn check_login(transcript: &Transcript) {
     let ended = match run.end {
         Ok(Some(greeting)) => {
             let version = protocol.server_version(&greeting);
-            assert_eq!(version.is_some(), transcript.value("cluster").is_none(), "{name}");
+            assert_eq!(version.is_some(), transcript.find("cluster").is_none(), "{name}");
             assert!(version.is_none_or(|version| version.starts_with("7.0.")), "{name}");
             assert!(run.unread.is_empty(), "{name}");
             format!("ready {}", protocol.role(&greeting).unwrap().name())
@@ -40,7 +41,7 @@ fn check_login(transcript: &Transcript) {
         Err(Fault::Unsupported(text)) if text.contains("cluster") => "cluster".to_owned(),
         other => panic!("{name}: {other:?}"),
     };
-    assert_eq!(ended, transcript.value("end").unwrap(), "{name}");
+    assert_eq!(ended, transcript.value("end"), "{name}");
 }
 
 fn shown(octets: &[u8]) -> String {
@@ -49,7 +50,7 @@ fn shown(octets: &[u8]) -> String {
 
 #[test]
 fn every_recorded_session_is_quiet_when_it_should_be() {
-    let sessions = Transcript::all("session");
+    let sessions = transcripts("session");
     assert!(sessions.len() >= 25, "the transcripts are there");
     for transcript in &sessions {
         for size in [usize::MAX, 1, 7, 100] {
@@ -70,7 +71,7 @@ fn check_session(transcript: &Transcript, size: usize) {
                 let octets = unescape(text);
                 hear(&mut *watch, &octets, size, &context);
             }
-            "quiet" if transcript.name.ends_with("quit.txt") => {
+            "quiet" if transcript.name.ends_with("quit") => {
                 assert!(watch.client_left() && watch.answered() && !watch.may_speak(), "{context}");
             }
             "quiet" => {
@@ -88,6 +89,48 @@ fn check_session(transcript: &Transcript, size: usize) {
             other => panic!("{context}: {other}"),
         }
     }
+}
+
+/// Wherever a login could be put in between, nothing that comes behind it is seen otherwise; and every quiet moment is
+/// such a moment.
+#[test]
+fn every_recorded_session_goes_on_as_it_would_have_around_a_new_password() {
+    let renewed: usize = transcripts("session").iter().map(check_renewal).sum();
+    assert!(renewed > 100, "{renewed} moments");
+}
+
+fn check_renewal(transcript: &Transcript) -> usize {
+    let (mut plain, mut house, mut renewed) = (watch(&redis("{}", None)), House::new("{}"), 0);
+    for (at, (kind, text)) in transcript.lines.iter().enumerate() {
+        let context = format!("{} line {}", transcript.name, at + 1);
+        match kind.as_str() {
+            "C" => {
+                let octets = unescape(text);
+                send(&mut *plain, &octets, usize::MAX);
+                send(&mut *house.watch, &octets, usize::MAX);
+            }
+            "S" => {
+                let octets = unescape(text);
+                plain.from_server(&octets).unwrap();
+                house.watch.from_server(&octets).unwrap();
+            }
+            "new" => (plain, house) = (watch(&redis("{}", None)), House::new("{}")),
+            _ => {}
+        }
+        let seen =
+            |watch: &dyn Watch| (watch.quiet(), watch.answered(), watch.may_speak(), watch.client_left());
+        assert_eq!(seen(&*plain), seen(&*house.watch), "{context}");
+        assert_eq!(plain.takes_a_login(), house.watch.takes_a_login(), "{context}");
+        assert!(!plain.quiet() || plain.client_left() || plain.takes_a_login(), "{context}");
+        assert!(!plain.takes_a_login() || plain.answered(), "{context}");
+        if plain.takes_a_login() {
+            let push = b">2\r\n+invalidate\r\n_\r\n";
+            let (_, left, end) = house.renews(&[&push[..], b"+OK\r\n", push].concat());
+            assert_eq!((left, end), (push.repeat(2), Ok(())), "{context}");
+            renewed += 1;
+        }
+    }
+    renewed
 }
 
 /// What is held back is shown again in front of the next piece.

@@ -36,6 +36,7 @@ pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
 pub use options::Text;
 pub use protocol::{
     Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart,
+    Verdict,
 };
 pub use refusal::{Moment, Notice, Refusal};
 pub use watch::{Passage, Relay, Watch};

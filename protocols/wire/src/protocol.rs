@@ -32,6 +32,8 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     const FEATURES: Features;
     /// What may be done with links beside the session that they were opened for.
     const KEEPS: Keeps = Keeps::Nothing;
+    /// Whether a session that lives can be logged in again with another credential, unseen by its client.
+    const RENEWS: bool = false;
 
     /// The route's `options`: the protocol's own settings.
     type Options: DeserializeOwned + Serialize + JsonSchema + Default + Send + 'static;
@@ -111,6 +113,20 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         None
     }
 
+    /// Whether the credential is part of what the server gets for what the client wants now.
+    fn shows_credential(&self, intent: &Self::Intent) -> bool {
+        let _ = intent;
+        true
+    }
+
+    /// What the server said to the credential in a login in the midst of a session that has not failed: it may be for
+    /// the client to hear of a rejection. Such a login can be tried again with another credential, so that it leaves unread
+    /// what the server has said beside its answer.
+    fn verdict(&self, greeting: &Self::Greeting) -> Verdict {
+        let _ = greeting;
+        Verdict::Accepted
+    }
+
     /// Whether what the client wants now leaves nothing of its session as it was, so that another link would do as
     /// well where this one cannot log in again.
     fn starts_anew(&self, intent: &Self::Intent) -> bool {
@@ -118,16 +134,18 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         false
     }
 
-    /// What to log in again for where the credential has changed, so that a session outlives the old one. `None`
-    /// where the protocol cannot, or not at this moment: then it is asked again later. The login is
-    /// [`relogin`](Self::relogin)'s, and the client hears nothing of it.
-    fn renewal(&self, watch: &Self::Watch) -> Option<Self::Intent> {
-        let _ = watch;
+    /// What to log in again for so that a session outlives the credential that it began with. `None` where this one
+    /// cannot be shown in the midst of a session, as a certificate. Only where the protocol [renews](Self::RENEWS), and
+    /// at a moment when the watch [takes a login](Watch::takes_a_login). The login is [`relogin`](Self::relogin)'s: it
+    /// writes nothing if it fails before it is sent, leaves unread what the server says beside the answer, whichever that
+    /// is, and nobody hears of its greeting.
+    fn renewal(&self, credential: &Credential) -> Option<Self::Intent> {
+        let _ = credential;
         None
     }
 
-    /// Tells the client how that ended, in the one reply that it waits for; the session goes on with a watch that
-    /// knows of it.
+    /// Tells the client how a login in the midst of its session ended, in the one reply that it waits for; the session
+    /// goes on with a watch that knows of it.
     fn rewelcome(
         &self,
         watch: &mut Self::Watch,
@@ -234,6 +252,15 @@ pub enum Keeps {
     Warm,
     /// They may also be reset after a session, and serve another.
     Reused,
+}
+
+/// What a server said to a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Accepted,
+    Rejected,
+    /// It was not asked, or its answer is still to come.
+    Unknown,
 }
 
 /// What several clients' links have in common.

@@ -65,6 +65,19 @@ pub trait Watch: Send + 'static {
     /// pauses waits for this, so that what happens in the pause cannot overtake a reply.
     fn answered(&self) -> bool;
 
+    /// Whether a login could be put in between now, unseen by the client, where the protocol
+    /// [renews](crate::Protocol::RENEWS). There every [quiet](Self::quiet) moment is one, until the client says goodbye.
+    /// Doubt answers `false`.
+    fn takes_a_login(&self) -> bool {
+        false
+    }
+
+    /// From now on, or no longer, the relay pauses in front of the client's next frame wherever the session would
+    /// [take a login](Self::takes_a_login) once everything before it is answered.
+    fn make_room(&mut self, wanted: bool) {
+        let _ = wanted;
+    }
+
     /// Whether the client has announced that it is leaving, so that the server closing is no failure.
     fn client_left(&self) -> bool;
 

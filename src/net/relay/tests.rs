@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use attache_wire::{Fault, Passage, Watch};
+use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -16,12 +17,14 @@ use super::*;
 struct Lines {
     outstanding: usize,
     client_midway: bool,
+    makes_room: bool,
 }
 
 impl Watch for Lines {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         for (at, byte) in bytes.iter().enumerate() {
             match (self.client_midway, byte, bytes.get(at + 1)) {
+                (false, ..) if self.makes_room => return Ok(Passage::Until(at)),
                 (false, b'!', Some(_)) => return Ok(Passage::Until(at)),
                 (false, _, None) => return Ok(Passage::Hold(at)),
                 (false, b'#', _) => return Err(Fault::Malformed("no comments")),
@@ -52,6 +55,14 @@ impl Watch for Lines {
         self.outstanding == 0 && !self.client_midway
     }
 
+    fn takes_a_login(&self) -> bool {
+        self.answered()
+    }
+
+    fn make_room(&mut self, wanted: bool) {
+        self.makes_room = wanted;
+    }
+
     fn client_left(&self) -> bool {
         false
     }
@@ -78,7 +89,23 @@ fn session() -> Session {
 
 impl Session {
     async fn event(&mut self) -> Event {
-        poll_fn(|cx| self.copier.poll(cx, Until::End)).await
+        self.until(Until::End).await
+    }
+
+    async fn until(&mut self, until: Until) -> Event {
+        poll_fn(|cx| self.copier.poll(cx, until)).await
+    }
+
+    /// What the client is told before there is a moment for a login.
+    async fn told_meanwhile(&mut self, octets: usize) -> String {
+        let mut told = vec![0; octets];
+        tokio::select! {
+            event = poll_fn(|cx| self.copier.poll(cx, Until::Login)) => panic!("{event:?} too early"),
+            read = self.client.read_exact(&mut told) => read.expect("the client reads"),
+        };
+        let event = self.until(Until::Login).now_or_never();
+        assert!(event.is_none(), "{event:?} too early");
+        String::from_utf8(told).expect("the words are text")
     }
 
     /// What the server hears while the session is being copied.
@@ -154,4 +181,77 @@ async fn what_is_left_of_a_pause_can_pause_again() {
         session.copier.resume(client, server);
     }
     assert_eq!(session.heard(2).await, "c\n");
+}
+
+#[tokio::test]
+async fn a_login_is_put_in_between_once_everything_is_answered_and_nothing_is_lost_around_it() {
+    let mut session = session();
+    session.client.write_all(b"one\ntwo\nth").await.expect("the client writes");
+    assert_eq!(session.heard(8).await, "one\ntwo\n");
+    session.server.write_all(b"1\n").await.expect("the server writes");
+    assert_eq!(session.told_meanwhile(2).await, "1\n", "not everything is answered");
+    session.server.write_all(b"2\n").await.expect("the server writes");
+    assert_eq!(session.told_meanwhile(2).await, "2\n", "half a word was passed on");
+    session.client.write_all(b"ree\n").await.expect("the client writes");
+    assert_eq!(session.heard(6).await, "three\n");
+    session.client.write_all(b"f").await.expect("the client writes");
+    session.server.write_all(b"3\n").await.expect("the server writes");
+    assert!(matches!(session.until(Until::Login).await, Event::Moment));
+
+    let (mut client, mut server, _) = session.copier.pause();
+    assert_eq!(&client.input[..], b"f", "what is held is kept");
+    client.input.extend_from_slice(b"our\n");
+    server.input.extend_from_slice(b"!\n");
+    session.copier.watch.as_mut().expect("it is watched").outstanding += 1;
+    session.copier.resume(client, server);
+    assert_eq!(session.heard(5).await, "four\n");
+    let mut heard = [0; 4];
+    session.client.read_exact(&mut heard).await.expect("the client hears everything");
+    assert_eq!(&heard, b"3\n!\n");
+}
+
+#[tokio::test]
+async fn whoever_is_never_quiet_is_kept_from_saying_more_and_then_goes_on() {
+    let mut session = session();
+    session.client.write_all(b"one\ntwo\nth").await.expect("the client writes");
+    assert_eq!(session.heard(10).await, "one\ntwo\nth");
+    session.copier.make_room(true);
+    session.client.write_all(b"ree\nfour\nfi").await.expect("the client writes");
+    assert_eq!(session.heard(4).await, "ree\n", "what has begun is finished, and no more is said");
+    session.server.write_all(b"1\n2\n").await.expect("the server writes");
+    assert_eq!(session.told_meanwhile(4).await, "1\n2\n");
+    session.server.write_all(b"3\n").await.expect("the server writes");
+    assert!(matches!(session.until(Until::Login).await, Event::Moment));
+    let (client, server, _) = session.copier.pause();
+    assert_eq!(&client.input[..], b"four\nfi");
+    session.copier.resume(client, server);
+    session.copier.make_room(false);
+    assert_eq!(session.heard(7).await, "four\nfi");
+}
+
+#[tokio::test]
+async fn whoever_has_waited_long_enough_goes_on_without_a_login() {
+    let mut session = session();
+    session.client.write_all(b"one\n").await.expect("the client writes");
+    assert_eq!(session.heard(4).await, "one\n");
+    session.copier.make_room(true);
+    session.client.write_all(b"two\n!x\n").await.expect("the client writes");
+    while session.copier.up.state != State::Paused {
+        let event = session.until(Until::Login).now_or_never();
+        assert!(event.is_none(), "{event:?} before anything is answered");
+        tokio::task::yield_now().await;
+    }
+    session.copier.make_room(false);
+    assert_eq!(session.heard(4).await, "two\n");
+    session.server.write_all(b"1\n2\n").await.expect("the server writes");
+    assert!(matches!(session.event().await, Event::Paused), "this one waits for its own reason");
+}
+
+#[tokio::test]
+async fn nobody_who_has_finished_is_logged_in_again() {
+    let mut session = session();
+    session.client.shutdown().await.expect("the client ends");
+    assert!(matches!(session.until(Until::End).await, Event::ClientEnded));
+    let event = session.until(Until::Login).now_or_never();
+    assert!(event.is_none(), "{event:?}");
 }

@@ -1,19 +1,14 @@
 //! What real servers said in whole sessions.
 
 use attache_mysql::SessionWatch;
+use attache_transcripts::{Transcript, unescape};
 use attache_wire::{Passage, Watch};
 
 use crate::support::{packets, watch};
 
-struct Transcript {
-    name: String,
-    flags: u64,
-    lines: Vec<(String, Vec<u8>)>,
-}
-
 #[test]
 fn every_recorded_session_is_followed_packet_by_packet() {
-    let transcripts = Transcript::all();
+    let transcripts = Transcript::all(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client/data"));
     assert!(transcripts.len() >= 70, "the transcripts are there");
     for transcript in &transcripts {
         for size in [usize::MAX, 1, 7] {
@@ -24,13 +19,15 @@ fn every_recorded_session_is_followed_packet_by_packet() {
 
 /// The next number is known before each packet, and the end of a reply with its last one.
 fn follow(transcript: &Transcript, size: usize) {
-    let mut watch = watch(transcript.flags);
+    let (_, flags) = &transcript.lines[0];
+    let mut watch = watch(u64::from_str_radix(flags, 16).unwrap());
     assert!(watch.quiet() && watch.answered() && watch.may_speak());
-    for (at, (kind, octets)) in transcript.lines.iter().enumerate() {
-        let context = format!("{} line {} in pieces of {size}", transcript.name, at + 2);
+    for (at, (kind, text)) in transcript.lines.iter().enumerate().skip(1) {
+        let (octets, context) =
+            (unescape(text), format!("{} line {} in pieces of {size}", transcript.name, at + 1));
         match kind.as_str() {
-            "C" => ask(&mut watch, octets, size, &context),
-            "S" => hear(&mut watch, octets, size, &context),
+            "C" => ask(&mut watch, &octets, size, &context),
+            "S" => hear(&mut watch, &octets, size, &context),
             mark => check(&watch, mark, &context),
         }
     }
@@ -82,36 +79,4 @@ fn check(watch: &SessionWatch, mark: &str, context: &str) {
     if found.0 {
         assert_eq!(watch.next_number(), 1, "{context}: it will be read behind the next command");
     }
-}
-
-impl Transcript {
-    #[allow(clippy::disallowed_methods, reason = "tests read their data")]
-    fn all() -> Vec<Self> {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client/data");
-        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let texts = paths.filter(|path| path.extension().is_some_and(|it| it == "txt")).map(|path| {
-            let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-            (name, std::fs::read_to_string(&path).unwrap())
-        });
-        texts.map(|(name, text)| Self::parse(name, &text)).collect()
-    }
-
-    fn parse(name: String, text: &str) -> Self {
-        let mut lines = text.lines().map(|line| line.split_once(' ').unwrap_or((line, "")));
-        let (_, flags) = lines.next().unwrap();
-        let flags = u64::from_str_radix(flags, 16).unwrap();
-        let lines = lines.map(|(kind, octets)| (kind.to_owned(), unescape(octets))).collect();
-        Self { name, flags, lines }
-    }
-}
-
-/// `\x00` stands for an octet; everything else for itself.
-fn unescape(text: &str) -> Vec<u8> {
-    let mut parts = text.split("\\x");
-    let mut octets = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        octets.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        octets.extend(&part.as_bytes()[2..]);
-    }
-    octets
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use attache_mysql::{Greeting, Hello, Intent, Mysql, Options, SessionWatch};
+use attache_transcripts::Transcript;
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{
     Credential, Fault, Machine, Nonce, Opening, Protocol, Relay, Secret, Step, Terms, TlsFacts, TlsStart,
@@ -228,66 +229,12 @@ pub(crate) fn assert_unsaid(run: &Run<Greeting>, fault: Fault) {
     assert!(!contains(&run.output, PASSWORD.as_bytes()), "the secret stays here");
 }
 
-/// One file of `tests/data`, line by line.
-pub(crate) struct Transcript {
-    pub(crate) name: String,
-    pub(crate) lines: Vec<(String, String)>,
+pub(crate) fn transcripts(folder: &str) -> Vec<Transcript> {
+    Transcript::all(format!("{}/tests/server/data/{folder}", env!("CARGO_MANIFEST_DIR")))
 }
 
-impl Transcript {
-    #[allow(clippy::disallowed_methods, reason = "tests read their data")]
-    pub(crate) fn all(folder: &str) -> Vec<Self> {
-        let folder = format!("{}/tests/server/data/{folder}", env!("CARGO_MANIFEST_DIR"));
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let read = |path: std::path::PathBuf| Self {
-            name: path.file_stem().unwrap().to_string_lossy().into_owned(),
-            lines: std::fs::read_to_string(&path).unwrap().lines().map(split).collect(),
-        };
-        files.map(read).collect()
-    }
-
-    pub(crate) fn value(&self, key: &str) -> &str {
-        let line = self.lines.iter().find(|(known, _)| known == key);
-        line.map_or_else(|| panic!("{}: no line {key}", self.name), |(_, value)| value)
-    }
-
-    /// The lines from one mark to the next: `R` is where the session logs in again.
-    pub(crate) fn part(&self, at: usize) -> Self {
-        let parts: Vec<_> = self.lines.split(|(kind, _)| kind == "R").collect();
-        Self { name: self.name.clone(), lines: parts[at].to_vec() }
-    }
-
-    /// All octets of one kind.
-    pub(crate) fn octets(&self, kind: &str) -> Vec<u8> {
-        self.lines.iter().filter(|(known, _)| known == kind).flat_map(|(_, text)| unescape(text)).collect()
-    }
-
-    /// The server's octets, before and after the TLS handshake if there is one.
-    pub(crate) fn segments(&self) -> Vec<Vec<u8>> {
-        let mut segments = vec![Vec::new()];
-        for (kind, text) in &self.lines {
-            match kind.as_str() {
-                "TLS" => segments.push(Vec::new()),
-                "S" => segments.last_mut().unwrap().extend(unescape(text)),
-                _ => {}
-            }
-        }
-        segments
-    }
-}
-
-fn split(line: &str) -> (String, String) {
-    let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
-    (kind.to_owned(), rest.to_owned())
-}
-
-/// `\x00` stands for an octet; everything else for itself.
-pub(crate) fn unescape(text: &str) -> Vec<u8> {
-    let mut parts = text.split("\\x");
-    let mut octets = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        octets.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        octets.extend(&part.as_bytes()[2..]);
-    }
-    octets
+/// The lines from one mark to the next: `R` is where the session logs in again.
+pub(crate) fn part_of(transcript: &Transcript, at: usize) -> Transcript {
+    let parts: Vec<_> = transcript.lines.split(|(kind, _)| kind == "R").collect();
+    Transcript { name: transcript.name.clone(), lines: parts[at].to_vec() }
 }

@@ -1,6 +1,7 @@
 //! What real servers said, replayed at every split point.
 
 use attache_mysql::{Greeting, Hello, Intent, Mysql, Options};
+use attache_transcripts::Transcript;
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{
     Fault, Insecure, Machine, Protocol, Rejection, RejectionKind, ServerRole, Terms, TlsFacts, TlsStart,
@@ -21,7 +22,7 @@ struct Recorded {
 
 #[test]
 fn every_recorded_login_is_repeated_octet_by_octet() {
-    let transcripts = Transcript::all("login");
+    let transcripts = transcripts("login");
     assert!(transcripts.len() > 30, "the transcripts are there");
     for transcript in transcripts {
         let (recorded, said) = Recorded::open(transcript);
@@ -37,7 +38,7 @@ impl Recorded {
     /// The server's first words, and what it said behind them.
     fn open(transcript: Transcript) -> (Self, Vec<Vec<u8>>) {
         let (protocol, options) = protocol(&transcript);
-        let mut said = transcript.part(0).segments();
+        let mut said = part_of(&transcript, 0).segments();
         let heard = run_every_split(|| protocol.hello(TlsStart::Negotiated).unwrap(), &[&said[0]], None);
         said[0] = heard.unread;
         let hello = heard.end.unwrap().unwrap();
@@ -55,7 +56,7 @@ impl Recorded {
     {
         let name = &self.transcript.name;
         let segments: Vec<&[u8]> = said.iter().map(Vec::as_slice).collect();
-        let expected = self.transcript.part(part).octets("C");
+        let expected = part_of(&self.transcript, part).octets("C");
         let run = match name.ends_with("rsa") {
             true => run(make(), &segments, &[], self.facts.as_ref()),
             false => run_every_split(make, &segments, self.facts.as_ref()),
@@ -100,7 +101,7 @@ impl Recorded {
     fn check_welcome(&self, greeting: Greeting) {
         let mut heard = BytesMut::new();
         self.protocol.welcome(&self.intent, greeting, &mut heard);
-        let said = self.transcript.part(0).segments().pop().unwrap();
+        let said = part_of(&self.transcript, 0).segments().pop().unwrap();
         let said = packets(&said);
         let ok = said.iter().rfind(|(sequence, payload)| *sequence > 1 && payload[0] == 0).unwrap();
         assert_eq!(packets(&heard), [(2, ok.1)], "{}", self.transcript.name);
@@ -115,7 +116,7 @@ impl Recorded {
                 machine: self.protocol.relogin(&watch, &self.intent, self.terms.clone()).unwrap(),
                 tls: self.facts.clone(),
             };
-            let run = self.repeat(part, make, &self.transcript.part(part).segments());
+            let run = self.repeat(part, make, &part_of(&self.transcript, part).segments());
             last = Some(run.end.unwrap().unwrap());
         }
     }

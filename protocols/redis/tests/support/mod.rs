@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use attache_redis::{Greeting, Intent, Options, Redis, SessionWatch};
+use attache_transcripts::Transcript;
 use attache_wire::testing::run;
-use attache_wire::{Credential, Fault, Passage, Protocol, Relay, Secret, Terms, TlsStart, Watch};
+use attache_wire::{Credential, Fault, Passage, Protocol, Relay, Secret, Terms, TlsStart, Verdict, Watch};
 use bytes::BytesMut;
 
 pub(crate) const SECRET: &str = "correct-horse-battery";
@@ -85,6 +86,31 @@ impl House {
         self.paused(client, server)
     }
 
+    /// Whether a command that pauses the relay shows our credential, and what the server says to that.
+    pub(crate) fn judges(&mut self, client: &[u8], server: &[u8]) -> (bool, Verdict) {
+        let intent = self.intends(client);
+        let relogin = self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
+        let greeting = run(relogin, &[server], &[], None).end.unwrap().unwrap();
+        (self.protocol.shows_credential(&intent), self.protocol.verdict(&greeting))
+    }
+
+    /// What is left unread by a login that is rejected, at any split, and what the client is told in the end.
+    pub(crate) fn rejects(&mut self, client: &[u8], server: &[u8]) -> (String, String) {
+        let intent = self.intends(client);
+        let make = || self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
+        let run = attache_wire::testing::run_every_split(make, &[server], None);
+        let greeting = run.end.unwrap().unwrap();
+        assert_eq!(self.protocol.verdict(&greeting), Verdict::Rejected);
+        let told = self.welcomes(&intent, greeting);
+        self.watch.from_server(&run.unread).unwrap();
+        (String::from_utf8(run.unread).unwrap(), told)
+    }
+
+    fn intends(&mut self, client: &[u8]) -> Intent {
+        assert_eq!(self.watch.from_client(client), Ok(Passage::Until(0)), "{}", client.escape_ascii());
+        run(self.protocol.reopen(&self.watch, [7; 24]).unwrap(), &[client], &[], None).end.unwrap().unwrap()
+    }
+
     /// The pause itself, once everything before it is answered.
     pub(crate) fn paused(&mut self, client: &[u8], server: &[u8]) -> Result<Pause, Fault> {
         assert!(self.watch.answered());
@@ -102,6 +128,21 @@ impl House {
         Ok(Pause { asked: run.output, told: self.welcomes(intent, greeting) })
     }
 
+    /// What becomes of a new password, at any split of what the server says: the octets that went to the server, those
+    /// that are left for the client, and whether it was accepted.
+    pub(crate) fn renews(&mut self, server: &[u8]) -> (Vec<u8>, Vec<u8>, Result<(), Fault>) {
+        assert!(self.watch.takes_a_login());
+        let intent = self.protocol.renewal(self.terms.credential.as_deref().unwrap()).unwrap();
+        let make = || self.protocol.relogin(&self.watch, &intent, self.terms.clone()).unwrap();
+        let run = attache_wire::testing::run_every_split(make, &[server], None);
+        let end = run.end.map(|greeting| {
+            let greeting = greeting.expect("it is answered");
+            assert_eq!(self.protocol.verdict(&greeting), Verdict::Accepted);
+        });
+        self.watch.from_server(&run.unread).unwrap();
+        (run.output, run.unread, end)
+    }
+
     fn welcomes(&mut self, intent: &Intent, greeting: Greeting) -> String {
         let mut out = BytesMut::new();
         self.protocol.rewelcome(&mut self.watch, intent, greeting, &mut out);
@@ -109,46 +150,6 @@ impl House {
     }
 }
 
-/// One file of `tests/data`, line by line.
-pub(crate) struct Transcript {
-    pub(crate) name: String,
-    pub(crate) lines: Vec<(String, String)>,
-}
-
-impl Transcript {
-    #[allow(clippy::disallowed_methods, reason = "tests read their data")]
-    pub(crate) fn all(folder: &str) -> Vec<Self> {
-        let folder = format!("{}/tests/data/{folder}", env!("CARGO_MANIFEST_DIR"));
-        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let read = |path: std::path::PathBuf| Self {
-            name: path.file_name().unwrap().to_string_lossy().into_owned(),
-            lines: std::fs::read_to_string(&path).unwrap().lines().map(split).collect(),
-        };
-        files.map(read).collect()
-    }
-
-    pub(crate) fn value(&self, key: &str) -> Option<&str> {
-        self.lines.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
-    }
-
-    /// All octets of one kind.
-    pub(crate) fn octets(&self, kind: &str) -> Vec<u8> {
-        self.lines.iter().filter(|(known, _)| known == kind).flat_map(|(_, text)| unescape(text)).collect()
-    }
-}
-
-fn split(line: &str) -> (String, String) {
-    let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
-    (kind.to_owned(), rest.to_owned())
-}
-
-/// `\x00` stands for an octet; everything else for itself.
-pub(crate) fn unescape(text: &str) -> Vec<u8> {
-    let mut parts = text.split("\\x");
-    let mut octets = parts.next().unwrap().as_bytes().to_vec();
-    for part in parts {
-        octets.push(u8::from_str_radix(&part[..2], 16).unwrap());
-        octets.extend(&part.as_bytes()[2..]);
-    }
-    octets
+pub(crate) fn transcripts(folder: &str) -> Vec<Transcript> {
+    Transcript::all(format!("{}/tests/data/{folder}", env!("CARGO_MANIFEST_DIR")))
 }

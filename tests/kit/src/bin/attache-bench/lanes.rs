@@ -30,6 +30,8 @@ pub(crate) const ATTACHE: &str = "attache";
 /// Its links are warm, and serve one session after another.
 pub(crate) const REUSED: &str = "attache, warm and reused";
 pub(crate) const PGBOUNCER: &str = "pgbouncer";
+/// In transaction mode: its clients give up what a session could keep.
+pub(crate) const PGBOUNCER_TRANSACTIONS: &str = "pgbouncer, transactions";
 
 pub(crate) fn open(house: &House, recipes: &Recipes) -> Lanes {
     let mut proxies = Vec::new();
@@ -43,6 +45,8 @@ pub(crate) fn open(house: &House, recipes: &Recipes) -> Lanes {
     tls.push(through(&recipes.attache_warm, "attache, warm", &mut proxies));
     tls.push(through(&recipes.attache_reused, REUSED, &mut proxies));
     tls.extend(recipes.pgbouncer_tls.iter().map(|recipe| through(recipe, PGBOUNCER, &mut proxies)));
+    let transactions = recipes.pgbouncer_transactions.iter();
+    tls.extend(transactions.map(|recipe| through(recipe, PGBOUNCER_TRANSACTIONS, &mut proxies)));
     Lanes { plain, tls, _proxies: proxies }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Recipes {
     attache_idle_tls: Recipe,
     pub(crate) pgbouncer: Option<Recipe>,
     pub(crate) pgbouncer_tls: Option<Recipe>,
+    /// A connection serves another client after each transaction.
+    pub(crate) pgbouncer_transactions: Option<Recipe>,
     pub(crate) haproxy: Option<Recipe>,
 }
 
@@ -69,8 +71,9 @@ pub(crate) fn all(options: &Options, house: &House) -> Recipes {
             ToServer::Tls,
             NO_POOL,
         ),
-        pgbouncer: pgbouncer("pgbouncer", house, ToServer::Plain),
-        pgbouncer_tls: pgbouncer("pgbouncer, TLS to server", house, ToServer::Tls),
+        pgbouncer: pgbouncer("pgbouncer", house, ToServer::Plain, "session"),
+        pgbouncer_tls: pgbouncer("pgbouncer, TLS to server", house, ToServer::Tls, "session"),
+        pgbouncer_transactions: pgbouncer("pgbouncer, transactions", house, ToServer::Tls, "transaction"),
         haproxy: haproxy(house),
     }
 }
@@ -153,9 +156,9 @@ routes:
     Recipe { name, binary: options.binary.clone(), arguments, listen, _admin: vec![health, control], files }
 }
 
-/// Session mode: what a session did to its connection stays with it, as with Attaché. Clients show no password
+/// In session mode what a session did to its connection stays with it, as with Attaché. Clients show no password
 /// here either.
-fn pgbouncer(name: &'static str, house: &House, to_server: ToServer) -> Option<Recipe> {
+fn pgbouncer(name: &'static str, house: &House, to_server: ToServer, mode: &str) -> Option<Recipe> {
     let binary = installed(PGBOUNCER)?;
     let listen = ports::reserve();
     let users = format!("\"{APP}\" \"{PASSWORD}\"\n\"{IDLER}\" \"{PASSWORD}\"\n");
@@ -175,7 +178,7 @@ listen_port = {port}
 unix_socket_dir =
 auth_type = trust
 auth_file = {users}
-pool_mode = session
+pool_mode = {mode}
 max_client_conn = {most}
 default_pool_size = {most}
 ignore_startup_parameters = extra_float_digits

@@ -1,7 +1,7 @@
 //! The tables, and a verdict for each target.
 
 use crate::idle::Idle;
-use crate::lanes::{ATTACHE, DIRECT, PGBOUNCER, REUSED};
+use crate::lanes::{ATTACHE, DIRECT, PGBOUNCER, PGBOUNCER_TRANSACTIONS, REUSED};
 use crate::load::{CONNECT_TLS, CONNECT_TLS_1, Load, PREPARED_8, SIMPLE_1, SIMPLE_8, Sample};
 use crate::passes::{Cell, LOADS, Passes};
 use crate::spread::Spread;
@@ -103,13 +103,16 @@ pub(crate) fn targets(passes: &Passes, idle: &[Idle]) {
         }
     }
     for load in [CONNECT_TLS_1, CONNECT_TLS] {
-        match logins_beside_pgbouncer(passes, load) {
+        match logins_beside(passes, load, PGBOUNCER) {
             Some(ratio) => {
                 let what =
                     format!("with reused links no fewer than PgBouncer's, {}: {ratio:.2} of it", load.name);
                 verdict(&what, ratio.median >= 1.0);
             }
             None => println!("  not known  {}: PgBouncer is not there", load.name),
+        }
+        if let Some(ratio) = logins_beside(passes, load, PGBOUNCER_TRANSACTIONS) {
+            println!("  aim        as many as its transaction mode, {}: {ratio:.2} of it", load.name);
         }
     }
     match idle.iter().find(|idle| idle.name == ATTACHE) {
@@ -126,8 +129,8 @@ fn cpu_beside_pgbouncer(passes: &Passes, load: Load) -> Option<Spread> {
     Some(ours.beside(theirs, |ours, theirs| cpu(ours) / cpu(theirs)))
 }
 
-fn logins_beside_pgbouncer(passes: &Passes, load: Load) -> Option<Spread> {
-    let (ours, theirs) = (passes.cell(load, REUSED)?, passes.cell(load, PGBOUNCER)?);
+fn logins_beside(passes: &Passes, load: Load, peer: &str) -> Option<Spread> {
+    let (ours, theirs) = (passes.cell(load, REUSED)?, passes.cell(load, peer)?);
     Some(ours.beside(theirs, |ours, theirs| ours.rate / theirs.rate))
 }
 
