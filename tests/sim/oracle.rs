@@ -261,11 +261,8 @@ impl Judge<'_> {
 
     /// Whether sessions of an older generation may have to end: the folder has held something else meanwhile.
     fn may_retire(&self, at: Instant) -> bool {
-        let mounted =
-            self.state.history().filter(|facts| facts.at <= at).filter_map(|facts| facts.mounted.as_ref());
-        let mut logins: Vec<&Login> = mounted.collect();
-        logins.dedup();
-        logins.len() > 1 && self.policies().any(|live| live != Live::Keep)
+        let changed = |facts: &Facts| facts.at <= at && facts.change == Change::Secret;
+        self.state.history().any(changed) && self.policies().any(|live| live != Live::Keep)
     }
 
     /// The first reload under which sessions would have come about differently.

@@ -78,6 +78,8 @@ pub enum Step {
     Unmount(Loss),
     /// The folder holds again what it held.
     Remount,
+    /// The folder holds another client certificate from now on, beside what it holds.
+    Renew,
     /// The database accepts this too.
     Allow(Login),
     /// The database accepts no other password of this user any more.

@@ -1,9 +1,9 @@
 //! Plays one schedule: the script changes the world, clients work, and at the end everything has to be as it was.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use attache_kit::Mounted;
+use attache_kit::{Mounted, Pair, Pki};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -20,6 +20,9 @@ const SETTLED: Duration = Duration::from_secs(90);
 /// The last words of sessions that are cut.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// Different client certificates.
+const CERTIFICATES: usize = 3;
+
 /// What became of a schedule.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -34,7 +37,7 @@ pub struct Outcome {
     pub was_cut: bool,
 }
 
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
     pub logins: usize,
     pub rejected: usize,
@@ -99,6 +102,15 @@ fn count(state: &crate::world::State) -> Counts {
     }
 }
 
+/// Certificates take turns; to make one takes longer than a schedule.
+fn certificates() -> &'static [Pair; CERTIFICATES] {
+    static PAIRS: OnceLock<[Pair; CERTIFICATES]> = OnceLock::new();
+    PAIRS.get_or_init(|| {
+        let pki = Pki::new();
+        std::array::from_fn(|_| pki.client("orders"))
+    })
+}
+
 struct Schedule<'a> {
     plan: &'a Plan,
     world: &'a World,
@@ -107,6 +119,8 @@ struct Schedule<'a> {
     /// What the folder is meant to hold, and how it is broken.
     content: Login,
     broken: Option<Loss>,
+    /// How many client certificates it has held.
+    certificates: usize,
     /// Connections that were cut.
     cut: Vec<Line>,
     start: Instant,
@@ -122,7 +136,17 @@ impl<'a> Schedule<'a> {
         });
         let house = Arc::new(Mutex::new(Some(House::open(plan, secret.path()))));
         let content = plan.first.clone();
-        Schedule { plan, world, house, secret, content, broken: None, cut: Vec::new(), start: Instant::now() }
+        Schedule {
+            plan,
+            world,
+            house,
+            secret,
+            content,
+            broken: None,
+            certificates: 0,
+            cut: Vec::new(),
+            start: Instant::now(),
+        }
     }
 
     async fn play(mut self) {
@@ -245,6 +269,10 @@ impl<'a> Schedule<'a> {
             Step::Mount(login) => self.mount(login),
             Step::Unmount(loss) => self.unmount(loss),
             Step::Remount => self.mount(self.content.clone()),
+            Step::Renew => {
+                self.certificates += 1;
+                self.mount(self.content.clone());
+            }
             Step::Allow(login) => accounts(&|valid| valid.push(login.clone())),
             Step::Replace(login) => accounts(&|valid| {
                 valid.retain(|other| other.user != login.user);
@@ -265,7 +293,12 @@ impl<'a> Schedule<'a> {
         if self.broken.take() == Some(Loss::Key) {
             self.secret.readable("password");
         }
-        self.secret.credential(&login.user, &login.password);
+        let mut entries = vec![("username", login.user.as_str()), ("password", login.password.as_str())];
+        if let Some(number) = self.certificates.checked_sub(1) {
+            let pair = &certificates()[number % CERTIFICATES];
+            entries.extend([("tls.crt", pair.cert_pem.as_str()), ("tls.key", pair.key_pem.as_str())]);
+        }
+        self.secret.write(&entries);
         self.content = login.clone();
         self.world.change(Change::Secret, |facts| facts.mounted = Some(login));
     }

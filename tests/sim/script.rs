@@ -57,7 +57,7 @@ impl Writer {
 
     fn event(&mut self, at: Duration) -> Event {
         let gap = self.dice.between(0, 10_000);
-        let (name, steps) = match self.dice.roll(12) {
+        let (name, steps) = match self.dice.roll(13) {
             0 | 1 => {
                 let new = self.next(false);
                 ("the Secret first", vec![(at, Step::Mount(new.clone())), (at + gap, Step::Replace(new))])
@@ -72,7 +72,8 @@ impl Writer {
             7 => self.server_restarts(at),
             8 => self.primary_moves(at),
             9 => self.server_hangs(at, gap),
-            10 => {
+            10 => ("the certificate is renewed", vec![(at, Step::Renew)]),
+            11 => {
                 let (which, fault) = (self.dice.next(), self.dice.pick(&Fault::ALL));
                 ("a connection breaks", vec![(at, Step::Cut(which, fault))])
             }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::book::Verdict;
 use crate::plan::Plan;
 use crate::schedule::{self, Counts, Outcome};
 
@@ -23,6 +24,18 @@ fn whatever_happens_no_session_is_lost_that_could_be_saved() {
 fn whatever_happens_nothing_is_left_behind() {
     if number("ATTACHE_SIM_SEED").is_none() {
         sweep(1);
+    }
+}
+
+#[test]
+fn a_schedule_can_be_had_again() {
+    for seed in 0..20 {
+        let [first, second] = [(); 2].map(|()| {
+            let outcome = schedule::run(&Plan::draw(seed));
+            let at = |verdict: &Verdict| (verdict.at - outcome.start.unwrap(), verdict.login.clone());
+            (outcome.counts, outcome.verdicts.iter().map(at).collect::<Vec<_>>())
+        });
+        assert_eq!(first, second, "seed {seed}");
     }
 }
 
