@@ -86,6 +86,8 @@ pub struct Facts {
     pub at: Instant,
     pub change: Change,
     pub servers: Vec<Server>,
+    /// The primary that was promoted last. Another one may not have heard of it.
+    pub primary: usize,
     pub valid: Vec<Login>,
     /// What the folder holds; `None` while it cannot be read.
     pub mounted: Option<Login>,
@@ -94,6 +96,7 @@ pub struct Facts {
 /// A login as a server saw it.
 #[derive(Debug, Clone)]
 pub struct Verdict {
+    pub server: usize,
     /// When its first words came.
     pub began: Instant,
     pub at: Instant,

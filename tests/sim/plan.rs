@@ -89,6 +89,8 @@ pub enum Step {
     Server(usize, Condition, Farewell),
     /// This server is the primary from now on, and no other one.
     Promote(usize),
+    /// This server is the primary from now on, and the other one has not heard of it.
+    Crown(usize),
     /// One of the open connections to servers.
     Cut(u64, Fault),
     Reload(Reload),

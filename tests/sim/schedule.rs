@@ -281,6 +281,10 @@ impl<'a> Schedule<'a> {
             Step::Forbid(login) => accounts(&|valid| valid.retain(|other| *other != login)),
             Step::Server(server, condition, farewell) => self.turn(server, condition, farewell),
             Step::Promote(server) => self.promote(server),
+            Step::Crown(server) => world.change(Change::Server, |facts| {
+                facts.servers[server].duty = Duty::Primary;
+                facts.primary = server;
+            }),
             Step::Cut(which, fault) => self.cut(which, fault),
             Step::Reload(what) => {
                 self.with_house(|house| house.reload(what));
@@ -333,6 +337,7 @@ impl<'a> Schedule<'a> {
     fn promote(&mut self, server: usize) {
         let before: Vec<Duty> = self.world.state().now.servers.iter().map(|server| server.duty).collect();
         self.world.change(Change::Server, |facts| {
+            facts.primary = server;
             for (at, other) in facts.servers.iter_mut().enumerate() {
                 other.duty = if at == server { Duty::Primary } else { Duty::Replica };
             }
@@ -369,8 +374,9 @@ impl<'a> Schedule<'a> {
                 self.turn(server, Condition::Up, Farewell::Thaw);
             }
         }
-        if !servers.iter().any(|server| server.duty == Duty::Primary) {
-            self.promote(0);
+        if servers.iter().filter(|server| server.duty == Duty::Primary).count() != 1 {
+            let primary = self.world.state().now.primary;
+            self.promote(primary);
         }
         self.world.change(Change::Accounts, |facts| facts.valid = vec![login.clone()]);
         self.mount(login);

@@ -151,6 +151,16 @@ impl Writer {
         if self.dialect == Dialect::Redis && self.dice.in_hundred(50) {
             return ("switchover", vec![(at, Step::Promote(self.primary))]);
         }
+        if self.dice.in_hundred(30) {
+            let demoted = back + self.dice.between(2000, 9000);
+            let steps = vec![
+                (at, Step::Server(old, Condition::Dark, Farewell::Hurt(Fault::Freeze))),
+                (promoted, Step::Crown(self.primary)),
+                (back, Step::Server(old, Condition::Up, Farewell::Thaw)),
+                (demoted, Step::Promote(self.primary)),
+            ];
+            return ("two primaries", steps);
+        }
         let farewell = self.dice.pick(&[Farewell::Polite, Farewell::Hurt(Fault::Reset)]);
         let gone = self.dice.pick(&[Condition::Down, Condition::Dark]);
         let steps = vec![

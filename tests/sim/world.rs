@@ -65,7 +65,14 @@ impl World {
         let duty = |at| if at == 0 { Duty::Primary } else { Duty::Replica };
         let servers = (0..servers).map(|at| Server { condition: Condition::Up, duty: duty(at) }).collect();
         let start = Instant::now();
-        let now = Facts { at: start, change: Change::Beginning, servers, valid: Vec::new(), mounted: None };
+        let now = Facts {
+            at: start,
+            change: Change::Beginning,
+            servers,
+            primary: 0,
+            valid: Vec::new(),
+            mounted: None,
+        };
         World(Arc::new(Mutex::new(State {
             dialect,
             start,
@@ -151,7 +158,7 @@ impl World {
         if accepted {
             state.conns[conn].login = Some(login.clone());
         }
-        state.verdicts.push(Verdict { began, at: Instant::now(), login, accepted });
+        state.verdicts.push(Verdict { server, began, at: Instant::now(), login, accepted });
         accepted
     }
 
