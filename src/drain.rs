@@ -121,6 +121,7 @@ impl Drain {
         tokio::pin!(serve_out);
         for (moment, phase) in moments(start, policy) {
             tokio::select! {
+                biased;
                 () = &mut serve_out => return,
                 () = sleep_until(moment) => { self.phase.raise(phase as u64); }
             }
@@ -148,6 +149,7 @@ impl Drain {
                 0 if quiet_since <= Instant::now() => return,
                 0 => {
                     tokio::select! {
+                        biased;
                         () = sleep_until(quiet_since) => {}
                         _ = sessions.changed() => {}
                     }

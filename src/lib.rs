@@ -32,6 +32,8 @@ pub mod route;
 pub mod secret;
 pub mod serving;
 pub mod session;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod status;
 pub mod trace;
 pub mod upstream;

@@ -172,9 +172,14 @@ impl Source {
         known.lockout.take(Instant::now(), is_current).map(|()| Leave::Counted)
     }
 
-    /// How long a login with a current generation that was rejected is not sent.
+    /// How long a login with the current generation is not sent: no time, unless it was rejected.
     pub fn locked_out_for(&self) -> Duration {
-        self.known().lockout.wait_for_current(Instant::now())
+        let known = self.known();
+        let current = known.versions.current().map(|material| material.generation());
+        match current.is_some_and(|generation| known.versions.is_rejected(generation)) {
+            true => known.lockout.wait_for_current(Instant::now()),
+            false => Duration::ZERO,
+        }
     }
 
     /// The server accepted a login with this generation.

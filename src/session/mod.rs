@@ -211,6 +211,7 @@ async fn unless_gone<P: Protocol, T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
+        biased;
         done = work => done,
         () = client.gone(SENT_AHEAD), if !P::FEATURES.half_open_clients => {
             Err(Failure::new(Stage::Login, Side::Client, Cause::ClientLeft))

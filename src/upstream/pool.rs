@@ -122,7 +122,7 @@ impl<P: Protocol> Pool<P> {
             let returned = self.returned.notified();
             tokio::pin!(returned);
             returned.as_mut().enable();
-            let fits = |warm: &mut Warm<P>| upstream.may_use(warm);
+            let fits = |warm: &mut Warm<P>| upstream.may_use(warm) && !upstream.is_retired(warm);
             let found = self.stock().take(&key, || intent.take(), Instant::now(), fits);
             match found {
                 Found::Link(warm) => return warm.moved_here(),
@@ -179,6 +179,11 @@ impl<P: Protocol> Upstream<P> {
     fn is_cut(&self, origin: &Origin) -> bool {
         let proven = self.source.as_ref().and_then(Source::proven);
         self.live == Live::Cut && origin.generation < proven
+    }
+
+    /// Whether a session on this link would be told to end as soon as it begins.
+    fn is_retired(&self, warm: &Warm<P>) -> bool {
+        warm.opened.origin.generation.is_some_and(|generation| self.orders.retires(generation))
     }
 
     /// Whether a session that comes now would try this endpoint first, for all that is known, and take a server that

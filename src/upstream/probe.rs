@@ -53,6 +53,7 @@ pub(super) async fn rest(pause: Duration, alarms: &mut watch::Receiver<()>) {
     let (end, soonest) = (Instant::now() + pause, pause.min(chance::about(SOONEST)));
     sleep(soonest).await;
     tokio::select! {
+        biased;
         () = sleep_until(end) => {}
         // The sender lives as long as the upstream.
         _ = alarms.changed() => {}

@@ -32,6 +32,7 @@ pub async fn trial<P: Protocol>(upstream: Arc<Upstream<P>>) {
             }
             None => {
                 tokio::select! {
+                    biased;
                     _ = generation.changed() => {}
                     _ = verdicts.changed() => {}
                 }
@@ -55,6 +56,7 @@ async fn pause_or_news(
     tokio::pin!(pause);
     loop {
         tokio::select! {
+            biased;
             _ = generation.changed() => return true,
             _ = verdicts.changed() => {
                 // The verdict on this trial itself is no reason for another.

@@ -46,6 +46,7 @@ pub async fn keep<P: Protocol>(upstream: Arc<Upstream<P>>) {
         }
         let in_use = pool.stock().is_in_use();
         tokio::select! {
+            biased;
             Some((key, outcome)) = logins.next(), if !logins.is_empty() => {
                 pause.note(outcome.is_ok());
                 pool.stock().settle(&key);
