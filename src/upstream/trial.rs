@@ -18,6 +18,30 @@ use crate::secret::{Material, Source};
 /// The first pause after a trial that failed; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The longest pause where no server said anything: no account can be locked for that, and a session that waits for a server
+/// asks as often.
+const LONGEST_UNHEARD: Duration = Duration::from_secs(2);
+
+/// What a trial and the pause behind it came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Something has changed meanwhile: another generation, or the server's mind about the older one.
+    News,
+    /// A server has said yes or no, or would have said no once too often.
+    Heard,
+    /// None could be asked.
+    Unheard,
+}
+
+impl Outcome {
+    fn next_pause(self, last: Duration) -> Duration {
+        match self {
+            Self::News => FIRST_PAUSE,
+            Self::Heard => (last * 2).min(LONGEST_PAUSE),
+            Self::Unheard => (last * 2).min(LONGEST_UNHEARD),
+        }
+    }
+}
 
 /// Tries every generation that needs it, for ever.
 pub async fn trial<P: Protocol>(upstream: Arc<Upstream<P>>) {
@@ -25,10 +49,16 @@ pub async fn trial<P: Protocol>(upstream: Arc<Upstream<P>>) {
     let (mut generation, mut verdicts) = (source.subscribe(), source.verdicts());
     let mut pause = FIRST_PAUSE;
     loop {
-        let news = match source.on_trial() {
+        let outcome = match source.on_trial() {
             Some(material) => {
-                upstream.try_out(&material).await;
-                pause_or_news(&source, &material, pause, &mut generation, &mut verdicts).await
+                let heard = upstream.try_out(&material).await;
+                let locked_out = match heard {
+                    Outcome::Unheard => Duration::ZERO,
+                    Outcome::Heard | Outcome::News => source.locked_out_for(),
+                };
+                let pause = chance::about(pause).max(locked_out);
+                let news = pause_or_news(&source, &material, pause, &mut generation, &mut verdicts).await;
+                if news { Outcome::News } else { heard }
             }
             None => {
                 tokio::select! {
@@ -36,10 +66,10 @@ pub async fn trial<P: Protocol>(upstream: Arc<Upstream<P>>) {
                     _ = generation.changed() => {}
                     _ = verdicts.changed() => {}
                 }
-                true
+                Outcome::News
             }
         };
-        pause = if news { FIRST_PAUSE } else { (pause * 2).min(LONGEST_PAUSE) };
+        pause = outcome.next_pause(pause);
     }
 }
 
@@ -52,7 +82,7 @@ async fn pause_or_news(
     generation: &mut tokio::sync::watch::Receiver<u64>,
     verdicts: &mut tokio::sync::watch::Receiver<u64>,
 ) -> bool {
-    let pause = sleep(chance::about(pause).max(source.locked_out_for()));
+    let pause = sleep(pause);
     tokio::pin!(pause);
     loop {
         tokio::select! {
@@ -71,21 +101,48 @@ async fn pause_or_news(
 
 impl<P: Protocol> Upstream<P> {
     /// One login with exactly this generation, on the first endpoint that has a verdict.
-    async fn try_out(&self, material: &Arc<Material>) {
-        let Ok(order) = self.order(&mut Trail::default()).await else { return };
+    async fn try_out(&self, material: &Arc<Material>) -> Outcome {
+        let Ok(order) = self.order(&mut Trail::default()).await else { return Outcome::Unheard };
         let intent = self.protocol.probe_intent();
         for candidate in self.candidates(&order) {
             let (index, mut trail) = (candidate.index, Trail::default());
             match self.attempt(index, Some(material), &intent, &mut None, &mut trail).await {
-                Ok(opened) => return opened.leave(&self.protocol).await,
-                Err(failure) if failure.cause() == Cause::CredentialRejected => return,
+                Ok(opened) => {
+                    opened.leave(&self.protocol).await;
+                    return Outcome::Heard;
+                }
+                Err(failure) if failure.cause() == Cause::CredentialRejected => return Outcome::Heard,
                 Err(failure) => self.not_tried(material, &failure),
             }
         }
+        Outcome::Unheard
     }
 
     fn not_tried(&self, material: &Material, failure: &Failure) {
         let (route, generation) = (self.metrics.route(), material.generation());
         tracing::debug!(route, generation, %failure, "new credential not tried");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(times: usize, outcome: Outcome) -> Duration {
+        (0..times).fold(FIRST_PAUSE, |pause, _| outcome.next_pause(pause))
+    }
+
+    #[test]
+    fn a_generation_that_nobody_could_be_asked_about_is_tried_soon_after_the_network_is_well() {
+        assert_eq!(after(1, Outcome::Unheard), Duration::from_secs(2));
+        assert_eq!(after(50, Outcome::Unheard), LONGEST_UNHEARD);
+        assert_eq!(Outcome::Unheard.next_pause(LONGEST_PAUSE), LONGEST_UNHEARD);
+    }
+
+    #[test]
+    fn one_that_was_rejected_is_tried_more_and_more_seldom_until_there_is_news() {
+        assert_eq!(after(3, Outcome::Heard), Duration::from_secs(8));
+        assert_eq!(after(50, Outcome::Heard), LONGEST_PAUSE);
+        assert_eq!(Outcome::News.next_pause(LONGEST_PAUSE), FIRST_PAUSE);
     }
 }

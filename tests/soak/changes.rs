@@ -15,8 +15,8 @@ use crate::timeline::Effect;
 
 /// Behind the folder's change: noticed, read, tried.
 const NOTICED: Duration = Duration::from_secs(2);
-/// A new generation is tried at once, as soon as the network lets it.
-const ACCEPTED: Duration = Duration::from_secs(20);
+/// A new generation is tried at once, and every few seconds while the network does not let it.
+const ACCEPTED: Duration = Duration::from_secs(30);
 /// Sessions of an old password end or take over the new one within seconds, where they do.
 const SETTLED: Duration = Duration::from_secs(8);
 const STILL: Duration = Duration::from_millis(500);
@@ -46,8 +46,9 @@ impl<'a, G: Ground> Credential<'a, G> {
             self.make(change);
         }
         // One that was refused before is tried again in its own time; a new one at once.
+        let before = self.generation();
         self.password(First::Server, Duration::ZERO, None);
-        self.wait_until_accepted();
+        self.wait_until_accepted(before);
     }
 
     fn make(&mut self, change: Change) {
@@ -100,8 +101,9 @@ impl<'a, G: Ground> Credential<'a, G> {
             First::Server => {
                 self.change_server();
                 self.pause(gap);
+                let before = self.generation();
                 self.change_folder();
-                self.wait_until_accepted();
+                self.wait_until_accepted(before);
                 if self.settles() {
                     // Whoever is still there is lost, and nothing excuses it.
                     self.ground.end_sessions_of(USERS[old]);
@@ -123,11 +125,16 @@ impl<'a, G: Ground> Credential<'a, G> {
         self.change_folder();
     }
 
-    fn wait_until_accepted(&self) {
+    /// The one that the process has read last.
+    fn generation(&self) -> u64 {
+        self.house.credential()["generation"].as_u64().unwrap_or_default()
+    }
+
+    fn wait_until_accepted(&self, before: u64) {
         let accepted = || {
             let credential = self.house.credential();
-            (credential["state"] == "ok" && credential["generation"] == credential["generation_in_use"])
-                .then_some(())
+            let is_new = credential["generation"].as_u64() > Some(before);
+            (is_new && credential["state"] == "ok").then_some(())
         };
         if within(ACCEPTED, accepted).is_none() {
             let complaint = format!("not accepted within {ACCEPTED:?}: {}", self.house.credential());
