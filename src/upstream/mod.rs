@@ -227,6 +227,7 @@ impl<P: Protocol> Upstream<P> {
             Remedy::Time => {
                 let end = (Instant::now() + chance::about(patience.pause)).min(deadline);
                 tokio::select! {
+                    biased;
                     () = sleep_until(end) => {}
                     () = self.other_list() => {}
                 }
