@@ -5,6 +5,7 @@
 
 mod document;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 pub use document::document;
 
-use crate::failure::Stage;
+use crate::failure::{Cause, Stage};
 
 /// Bounds of the stage histogram, in seconds: from a warm loopback to the usual limit of `wait`.
 const STAGE_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
@@ -60,6 +61,7 @@ labels! {
     OfEndpoint { route, endpoint }
     OfLinks { route, generation, state }
     OfDirection { route, direction }
+    OfTrace { outcome }
 }
 
 type Seconds = Family<OfStage, Histogram, fn() -> Histogram>;
@@ -75,16 +77,21 @@ pub struct Metrics {
     login_retries: Family<OfReason, Counter>,
     renewals: Family<OfResult, Counter>,
     upstream_up: Family<OfEndpoint, Gauge>,
+    sentinel_up: Family<OfEndpoint, Gauge>,
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
     credential_degraded: Family<OfRoute, Gauge>,
     credential_in_use: Family<OfRoute, Gauge>,
+    credential_settled: Family<OfRoute, Gauge>,
     logins_withheld: Family<OfRoute, Counter>,
     links: Family<OfLinks, Gauge>,
+    /// All of a route: what `links` cannot be asked for. Not shown.
+    all_links: Family<OfRoute, Gauge>,
     pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
+    traces: Family<OfTrace, Counter>,
     pub config_last_reload_successful: Gauge,
     pub draining: Gauge,
 }
@@ -102,16 +109,20 @@ impl Metrics {
             login_retries: Family::default(),
             renewals: Family::default(),
             upstream_up: Family::default(),
+            sentinel_up: Family::default(),
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
             credential_degraded: Family::default(),
             credential_in_use: Family::default(),
+            credential_settled: Family::default(),
             logins_withheld: Family::default(),
             links: Family::default(),
+            all_links: Family::default(),
             pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
+            traces: Family::default(),
             config_last_reload_successful: Gauge::default(),
             draining: Gauge::default(),
             registry,
@@ -139,6 +150,7 @@ impl Metrics {
             |all| &all.renewals,
         );
         self.add("upstream_up", "1 while the last probe of the endpoint succeeded", |all| &all.upstream_up);
+        self.add("sentinel_up", "1 while the Sentinel's last answer was a report", |all| &all.sentinel_up);
         self.add(
             "credential_generation",
             "The current generation of the credential; 0 while there is none",
@@ -163,6 +175,12 @@ impl Metrics {
             |all| &all.credential_in_use,
         );
         self.add(
+            "credential_settled",
+            "1 while the server accepts the current generation and no link of another one is left: what was valid \
+             before may be revoked",
+            |all| &all.credential_settled,
+        );
+        self.add(
             "logins_withheld",
             "Logins that were not sent because so many were rejected that the account could be locked",
             |all| &all.logins_withheld,
@@ -184,6 +202,11 @@ impl Metrics {
             "tls_certificate_expiry_timestamp_seconds",
             "The end of validity of the server's certificate, in seconds since 1970",
             |all| &all.certificate_expiry,
+        );
+        self.add(
+            "traces",
+            "Sessions whose trace was to be told, by outcome: sent, or dropped where the collector was not there",
+            |all| &all.traces,
         );
         self.add(
             "config_last_reload_successful",
@@ -217,6 +240,8 @@ impl Metrics {
             credential_rejected: self.credential_rejected.get_or_create_owned(&of_route),
             credential_degraded: self.credential_degraded.get_or_create_owned(&of_route),
             credential_in_use: self.credential_in_use.get_or_create_owned(&of_route),
+            credential_settled: self.credential_settled.get_or_create_owned(&of_route),
+            all_links: self.all_links.get_or_create_owned(&of_route),
             logins_withheld: self.logins_withheld.get_or_create_owned(&of_route),
             to_upstream: self.direction(route, "to_upstream"),
             to_client: self.direction(route, "to_client"),
@@ -226,18 +251,27 @@ impl Metrics {
     }
 
     /// Takes out what was said of a route that is gone or about to be replaced. What was counted stays.
-    pub fn forget(&self, route: &str, endpoints: &[String]) {
+    pub fn forget(&self, route: &str, endpoints: &[String], sentinels: &[String]) {
         let of_route = OfRoute { route: route.to_owned() };
         self.credential_generation.remove(&of_route);
         self.credential_loaded.remove(&of_route);
         self.credential_rejected.remove(&of_route);
         self.credential_degraded.remove(&of_route);
         self.credential_in_use.remove(&of_route);
+        self.credential_settled.remove(&of_route);
         for endpoint in endpoints {
             let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
             self.upstream_up.remove(&of_endpoint);
             self.certificate_expiry.remove(&of_endpoint);
         }
+        for endpoint in sentinels {
+            self.sentinel_up.remove(&OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() });
+        }
+    }
+
+    /// Sessions whose trace was to be told, by outcome.
+    pub fn traces(&self, outcome: &str) -> Counter {
+        self.traces.get_or_create_owned(&OfTrace { outcome: outcome.to_owned() })
     }
 
     fn direction(&self, route: &str, direction: &str) -> Counter {
@@ -285,6 +319,8 @@ pub struct RouteMetrics {
     pub credential_rejected: Gauge,
     pub credential_degraded: Gauge,
     pub credential_in_use: Gauge,
+    pub credential_settled: Gauge,
+    pub all_links: Gauge,
     pub logins_withheld: Counter,
     pub to_upstream: Counter,
     pub to_client: Counter,
@@ -300,6 +336,13 @@ impl RouteMetrics {
 
     pub fn session_ended(&self, result: &str) {
         self.all.sessions.get_or_create_owned(&self.result(result)).inc();
+    }
+
+    /// Sessions that have ended, by those results that there were.
+    pub fn sessions_ended(&self) -> BTreeMap<&'static str, u64> {
+        let results = Cause::ALL.iter().map(|cause| cause.name()).chain(["ok"]);
+        let count = |result| Some((result, self.all.sessions.get(&self.result(result))?.get()));
+        results.filter_map(count).collect()
     }
 
     pub fn login_attempt(&self, result: &str) {
@@ -322,6 +365,10 @@ impl RouteMetrics {
 
     pub fn upstream_up(&self, endpoint: &str, up: bool) {
         self.all.upstream_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
+    }
+
+    pub fn sentinel_up(&self, endpoint: &str, up: bool) {
+        self.all.sentinel_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
     }
 
     /// Takes out what was said of an endpoint that is no more.
@@ -349,6 +396,15 @@ impl RouteMetrics {
     /// How many there are, where that generation is counted.
     pub fn known_links(&self, generation: u64, state: &str) -> Option<i64> {
         self.all.links.get(&self.link_labels(generation, state)).map(|gauge| gauge.get())
+    }
+
+    /// Whether links of this generation are all that there are. Links come and go meanwhile: in doubt they are not.
+    pub fn has_links_of_this_alone(&self, generation: u64, states: [&str; 2]) -> bool {
+        let of_this = || -> i64 {
+            states.iter().map(|state| self.known_links(generation, state).unwrap_or_default()).sum()
+        };
+        let (before, all, after) = (of_this(), self.all_links.get(), of_this());
+        before == all && all == after
     }
 
     pub fn forget_links(&self, generation: u64, state: &str) {

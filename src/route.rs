@@ -9,9 +9,10 @@ use attache_wire::Protocol;
 use crate::config::domain;
 use crate::drain::Drain;
 use crate::net::listen::Arrival;
-use crate::secret::{Source, State};
+use crate::pulse::Totals;
+use crate::secret::{Source, Standing, State};
 use crate::session::{self, Route};
-use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
+use crate::status::{CredentialStatus, EndpointStatus, Relayed, RouteStatus, SentinelsStatus};
 use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
@@ -30,8 +31,8 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// What goes on beside the data path: probes, trials of new credentials, the renewal or the end of
-    /// sessions of old ones, and whoever keeps links warm.
+    /// What goes on beside the data path: probes, questions to Sentinels, trials of new credentials, the renewal or the
+    /// end of sessions of old ones, and whoever keeps links warm.
     fn background(&self) -> Vec<Task>;
 
     /// Keeps no more links warm.
@@ -42,6 +43,9 @@ pub trait Serve: Send + Sync {
 
     /// As things stand.
     fn status(&self) -> RouteStatus;
+
+    /// What it has copied since the start.
+    fn relayed(&self) -> Totals;
 
     /// Whether the route may be called ready.
     fn is_ready(&self) -> bool;
@@ -72,7 +76,10 @@ impl<P: Protocol> Serve for Route<P> {
             Box::pin(orders.follow_rotation(source.clone(), self.on_rotation, P::RENEWS)) as Task
         });
         let trial = Box::pin(upstream::trial(upstream())) as Task;
-        probes.chain(keeper).chain([trial]).chain(retiring).collect()
+        let sentinels =
+            self.upstream.settings.sentinel.iter().flat_map(|sentinel| 0..sentinel.endpoints.len());
+        let attending = sentinels.map(|seat| Box::pin(upstream::attend(upstream(), seat)) as Task);
+        probes.chain(attending).chain(keeper).chain([trial]).chain(retiring).collect()
     }
 
     fn wind_down(&self) {
@@ -91,12 +98,25 @@ impl<P: Protocol> Serve for Route<P> {
             name: self.name.clone(),
             protocol: P::FEATURES.name,
             ready: self.is_ready(),
+            listen: self.listen.clone(),
             sessions: self.metrics.sessions_active.get(),
+            sessions_ended: self.metrics.sessions_ended(),
+            relayed: Relayed::from(self.relayed()),
             links_by_generation: self.links(LinkState::Active),
             warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
-            credential: self.source().map(|source| CredentialStatus::from(source.standing())),
+            credential: self.source().map(|source| {
+                let standing = source.standing();
+                let settled = self.is_settled(&standing);
+                CredentialStatus::of(standing, settled)
+            }),
+            sentinels: self.upstream.sentinels.as_ref().map(SentinelsStatus::from),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
+    }
+
+    fn relayed(&self) -> Totals {
+        let metrics = &self.metrics;
+        Totals { to_upstream: metrics.to_upstream.get(), to_client: metrics.to_client.get() }
     }
 
     fn is_ready(&self) -> bool {
@@ -119,6 +139,7 @@ impl<P: Protocol> Serve for Route<P> {
         self.metrics.credential_degraded.set(i64::from(standing.state == State::Degraded));
         let in_use = standing.in_use.unwrap_or(0);
         self.metrics.credential_in_use.set(i64::try_from(in_use).unwrap_or(i64::MAX));
+        self.metrics.credential_settled.set(i64::from(self.is_settled(&standing)));
         if let Some(loaded) = standing.loaded_at.and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok())
         {
             self.metrics.credential_loaded.set(i64::try_from(loaded.as_secs()).unwrap_or(i64::MAX));
@@ -127,6 +148,15 @@ impl<P: Protocol> Serve for Route<P> {
 }
 
 impl<P: Protocol> Route<P> {
+    /// Whether what was valid before the current generation may be revoked: it works, and nobody is left on another.
+    fn is_settled(&self, standing: &Standing) -> bool {
+        let states = [LinkState::Active, LinkState::Warm].map(LinkState::name);
+        standing.state == State::Ok
+            && standing
+                .generation
+                .is_some_and(|current| self.metrics.has_links_of_this_alone(current, states))
+    }
+
     fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
         let current = standing.generation.unwrap_or(0);

@@ -86,10 +86,10 @@ impl Source {
     }
 
     /// A credential that was given once and never changes.
-    pub(super) fn fixed(route: &str, user: String, secret: Option<Secret>) -> Self {
+    pub(super) fn fixed(route: &str, user: Option<String>, secret: Option<Secret>) -> Self {
         // Without a watcher at the other end, nobody who asks for a reading waits for one.
         let (source, _) = Self::empty(route);
-        let contents = Contents { user: Some(user), secret, identity: None, file_time: None };
+        let contents = Contents { user, secret, identity: None, file_time: None };
         source.found(Ok(contents), Vec::new());
         source
     }

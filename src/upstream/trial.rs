@@ -74,7 +74,7 @@ impl<P: Protocol> Upstream<P> {
     async fn try_out(&self, material: &Arc<Material>) {
         let Ok(order) = self.order(&mut Trail::default()).await else { return };
         let intent = self.protocol.probe_intent();
-        for candidate in self.health.candidates(&order) {
+        for candidate in self.candidates(&order) {
             let (index, mut trail) = (candidate.index, Trail::default());
             match self.attempt(index, Some(material), &intent, &mut None, &mut trail).await {
                 Ok(opened) => return opened.leave(&self.protocol).await,

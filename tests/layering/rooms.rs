@@ -68,7 +68,7 @@ fn only_a_few_rooms_open_files_and_only_one_opens_secrets() {
         "src/cli/inject.rs",
         "src/inject/webhook/profiles.rs",
         // The terminal, to see whose keyboard signals are.
-        "src/cli/dev/command.rs",
+        "src/cli/dev/signals.rs",
     ];
     assert_eq!(outside(&house(), &rooms, &files), [""; 0]);
     // Whoever could name a key of a credential could read it.

@@ -16,6 +16,8 @@ use socket2::{Domain, Socket, Type};
 use crate::ports::{self, Port};
 use crate::wait::eventually;
 
+/// A test that looks for a credential needs the beginning, not a copy of 100 MB.
+const RECORD_LIMIT: usize = 1024 * 1024;
 const REBIND_DEADLINE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub enum Fault {
     Stall { after: u64, direction: Direction },
     /// Each piece waits that long before it goes on.
     Delay(Duration),
+    /// So many bytes at once, then a pause: who sends has to wait, and nothing arrives whole.
+    Trickle { bytes: usize, pause: Duration },
 }
 
 /// A fault as one way of one connection meets it: so many bytes pass, then something happens.
@@ -51,6 +55,8 @@ struct Rule {
     limit: u64,
     then: Then,
     delay: Duration,
+    /// The most that passes at once.
+    piece: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +68,7 @@ enum Then {
 
 impl Fault {
     fn rule(self, way: Direction) -> Rule {
-        let open = Rule { limit: u64::MAX, then: Then::Hold, delay: Duration::ZERO };
+        let open = Rule { limit: u64::MAX, then: Then::Hold, delay: Duration::ZERO, piece: usize::MAX };
         let limited =
             |limit, then, direction| if direction == way { Rule { limit, then, ..open } } else { open };
         match self {
@@ -72,6 +78,7 @@ impl Fault {
             Fault::Close { after, direction } => limited(after, Then::Close, direction),
             Fault::Stall { after, direction } => limited(after, Then::Hold, direction),
             Fault::Delay(delay) => Rule { delay, ..open },
+            Fault::Trickle { bytes, pause } => Rule { delay: pause, piece: bytes.max(1), ..open },
         }
     }
 }
@@ -80,25 +87,45 @@ impl Fault {
 #[derive(Debug)]
 pub struct Relay {
     shared: Arc<Shared>,
-    port: Port,
+    addr: SocketAddr,
+    /// Kept from others, where nobody else chose the address.
+    _port: Option<Port>,
     acceptor: Option<JoinHandle<()>>,
 }
 
 impl Relay {
     pub fn to(upstream: SocketAddr) -> Relay {
-        let shared =
-            Arc::new(Shared { upstream, state: Mutex::new(State::default()), changed: Condvar::new() });
+        Relay::recording(upstream, RECORD_LIMIT)
+    }
+
+    /// Without a memory, for a test that runs for long: nothing is recorded, and connections that are over are forgotten.
+    pub fn forgetful(upstream: SocketAddr) -> Relay {
+        Relay::recording(upstream, 0)
+    }
+
+    /// On an address of the caller's choice, without a memory.
+    pub fn at(addr: SocketAddr, upstream: SocketAddr) -> Relay {
+        Relay::listening(addr, None, upstream, 0)
+    }
+
+    fn recording(upstream: SocketAddr, limit: usize) -> Relay {
         let port = ports::reserve();
+        Relay::listening(port.addr(), Some(port), upstream, limit)
+    }
+
+    fn listening(addr: SocketAddr, port: Option<Port>, upstream: SocketAddr, limit: usize) -> Relay {
+        let state = Mutex::new(State::towards(upstream));
+        let shared = Arc::new(Shared { state, changed: Condvar::new(), record_limit: limit });
         let acceptor = thread::spawn({
-            let (shared, addr) = (Arc::clone(&shared), port.addr());
+            let shared = Arc::clone(&shared);
             move || shared.accept_until_over(addr)
         });
         drop(shared.wait_until(|state| state.listening));
-        Relay { shared, port, acceptor: Some(acceptor) }
+        Relay { shared, addr, _port: port, acceptor: Some(acceptor) }
     }
 
     pub fn addr(&self) -> SocketAddr {
-        self.port.addr()
+        self.addr
     }
 
     /// Holds for new and for live connections when this returns.
@@ -110,6 +137,11 @@ impl Relay {
         drop(self.shared.wait_until(|state| state.listening != (fault == Fault::Refuse)));
     }
 
+    /// Where new connections go from now on, as when an address moves to another server. Live ones stay.
+    pub fn lead_to(&self, upstream: SocketAddr) {
+        self.shared.change(|state| state.upstream = upstream);
+    }
+
     /// Resets every live connection now.
     pub fn cut(&self) {
         for connection in self.connections_so_far() {
@@ -118,13 +150,19 @@ impl Relay {
         self.shared.wake();
     }
 
-    /// How many connections were accepted so far.
+    /// How many connections were accepted so far; a relay without a memory knows of some of them only.
     pub fn connections(&self) -> usize {
         self.shared.state().connections.len()
     }
 
     pub fn live(&self) -> usize {
         self.connections_so_far().iter().filter(|connection| connection.is_live()).count()
+    }
+
+    /// How many bytes have passed on each live connection: to the server, and to the client.
+    pub fn carried(&self) -> Vec<(u64, u64)> {
+        let live = self.connections_so_far().into_iter().filter(|connection| connection.is_live());
+        live.map(|connection| connection.carried()).collect()
     }
 
     /// What went through in that direction, all connections in the order of their coming. Of each the
@@ -163,13 +201,15 @@ impl Drop for Relay {
 
 #[derive(Debug)]
 struct Shared {
-    upstream: SocketAddr,
+    /// Of each connection and way; 0 where nothing is kept.
+    record_limit: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
 
 #[derive(Debug)]
 struct State {
+    upstream: SocketAddr,
     fault: Fault,
     listening: bool,
     over: bool,
@@ -178,15 +218,20 @@ struct State {
     connections: Vec<Arc<Connection>>,
 }
 
-impl Default for State {
-    fn default() -> Self {
-        State { fault: Fault::None, listening: false, over: false, knocker: None, connections: Vec::new() }
+impl State {
+    fn towards(upstream: SocketAddr) -> State {
+        let (fault, connections) = (Fault::None, Vec::new());
+        State { upstream, fault, listening: false, over: false, knocker: None, connections }
     }
 }
 
 impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn upstream(&self) -> SocketAddr {
+        self.state().upstream
     }
 
     fn change(&self, how: impl FnOnce(&mut State)) {
@@ -221,7 +266,10 @@ impl Shared {
                 state.knocker = None;
                 return;
             }
-            let connection = Arc::new(Connection::new(client));
+            if self.record_limit == 0 {
+                state.connections.retain(|connection| connection.is_live());
+            }
+            let connection = Arc::new(Connection::new(client, self.record_limit));
             state.connections.push(Arc::clone(&connection));
             let shared = Arc::clone(self);
             thread::spawn(move || connection.carry(&shared));

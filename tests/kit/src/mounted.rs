@@ -68,6 +68,11 @@ impl Mounted {
         update(&self.folder, &self.entries());
     }
 
+    /// The link to the current content is gone, and every key with it: an update that was interrupted.
+    pub fn unlink(&self) {
+        fs::remove_file(self.folder.join(DATA)).expect("the link was there");
+    }
+
     /// Makes one key impossible to open for anybody, root included: a link that leads to itself.
     pub fn unreadable(&self, key: &str) {
         let file = self.folder.join(DATA).join(key);
@@ -201,6 +206,11 @@ mod tests {
         mounted.heal();
         assert_eq!(read(&mounted, "password"), "one");
         assert!(mounted.credential("app", "two"));
+
+        mounted.unlink();
+        assert!(fs::read(mounted.path().join("password")).is_err());
+        mounted.heal();
+        assert_eq!(read(&mounted, "password"), "two");
 
         mounted.unreadable("password");
         assert!(fs::read(mounted.path().join("password")).is_err());

@@ -169,3 +169,34 @@ fn a_cut_resets_what_lives_even_if_nobody_reads() {
     let error = client.read_to_end(&mut Vec::new()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn a_trickle_brings_everything_in_small_pieces() {
+    let server = doubling();
+    let relay = Relay::to(server.addr());
+    relay.set(Fault::Trickle { bytes: 2, pause: SILENCE / 10 });
+    let mut client = connect(&relay);
+    let start = Instant::now();
+    client.write_all(b"abcdef").unwrap();
+    let mut all = read(&mut client, 12).unwrap();
+    assert!(start.elapsed() >= SILENCE / 10 * 6, "three pieces there and as many back, at least");
+    all.sort_unstable();
+    assert_eq!(all, b"aabbccddeeff");
+}
+
+#[test]
+fn new_connections_go_where_the_address_leads_now() {
+    let (old, new) = (doubling(), doubling());
+    let relay = Relay::forgetful(old.addr());
+    let mut before = connect(&relay);
+    before.write_all(b"a").unwrap();
+    read(&mut before, 2).unwrap();
+    relay.lead_to(new.addr());
+    let mut after = connect(&relay);
+    for client in [&mut before, &mut after] {
+        client.write_all(b"b").unwrap();
+        assert_eq!(read(client, 2).unwrap(), b"bb");
+    }
+    assert_eq!((old.accepted(), new.accepted()), (1, 1));
+    assert_eq!(relay.sent(Direction::ToServer), b"");
+}

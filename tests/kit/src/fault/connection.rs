@@ -15,14 +15,13 @@ const DIAL_DEADLINE: Duration = Duration::from_secs(5);
 /// How often a blocked writer looks whether its connection was cut.
 const WRITE_PATIENCE: Duration = Duration::from_millis(100);
 const CHUNK: usize = 16 * 1024;
-/// A test that looks for a credential needs the beginning, not a copy of 100 MB.
-const RECORD_LIMIT: usize = 1024 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Connection {
     ends: Mutex<Vec<Arc<TcpStream>>>,
     cut: AtomicBool,
     live: AtomicBool,
+    record_limit: usize,
     to_server: Mutex<Record>,
     to_client: Mutex<Record>,
 }
@@ -34,11 +33,12 @@ struct Record {
 }
 
 impl Connection {
-    pub(super) fn new(client: TcpStream) -> Connection {
+    pub(super) fn new(client: TcpStream, record_limit: usize) -> Connection {
         Connection {
             ends: Mutex::new(vec![Arc::new(client)]),
             cut: AtomicBool::new(false),
             live: AtomicBool::new(true),
+            record_limit,
             to_server: Mutex::default(),
             to_client: Mutex::default(),
         }
@@ -48,7 +48,7 @@ impl Connection {
     pub(super) fn carry(self: Arc<Self>, shared: &Arc<Shared>) {
         match self.admission(shared) {
             Some(Fault::Hangup) => self.close(),
-            Some(_) => match TcpStream::connect_timeout(&shared.upstream, DIAL_DEADLINE) {
+            Some(_) => match TcpStream::connect_timeout(&shared.upstream(), DIAL_DEADLINE) {
                 Ok(server) => self.pump_both(shared, &Arc::new(server)),
                 Err(_) => self.reset(),
             },
@@ -70,6 +70,10 @@ impl Connection {
 
     pub(super) fn record(&self, direction: Direction) -> Vec<u8> {
         self.recorded(direction).bytes.clone()
+    }
+
+    pub(super) fn carried(&self) -> (u64, u64) {
+        (self.recorded(Direction::ToServer).total, self.recorded(Direction::ToClient).total)
     }
 
     /// Both sides get a reset: with no linger, closing discards instead of finishing. Closing happens when
@@ -139,7 +143,8 @@ impl Connection {
     fn pass(&self, shared: &Shared, direction: Direction, mut bytes: &[u8], to: &TcpStream) {
         while !bytes.is_empty() {
             let Some(rule) = self.admitted(shared, direction) else { return };
-            let (now, later) = bytes.split_at(self.rest(direction, &rule).min(bytes.len()));
+            let count = self.rest(direction, &rule).min(rule.piece).min(bytes.len());
+            let (now, later) = bytes.split_at(count);
             if !now.is_empty() {
                 thread::sleep(rule.delay);
             }
@@ -179,7 +184,7 @@ impl Connection {
         while !bytes.is_empty() && !self.is_cut() {
             match to.write(bytes) {
                 Ok(count) => {
-                    self.recorded(direction).note(&bytes[..count]);
+                    self.recorded(direction).note(&bytes[..count], self.record_limit);
                     bytes = &bytes[count..];
                 }
                 Err(error)
@@ -207,9 +212,9 @@ impl Connection {
 }
 
 impl Record {
-    fn note(&mut self, bytes: &[u8]) {
+    fn note(&mut self, bytes: &[u8], limit: usize) {
         self.total += bytes.len() as u64;
-        let room = RECORD_LIMIT - self.bytes.len();
+        let room = limit - self.bytes.len();
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 }
