@@ -227,8 +227,9 @@ impl<P: Protocol> Upstream<P> {
             Remedy::Time => {
                 let end = (Instant::now() + chance::about(patience.pause)).min(deadline);
                 tokio::select! {
-                    () = sleep_until(end) => {}
+                    biased;
                     () = self.other_list() => {}
+                    () = sleep_until(end) => {}
                 }
                 patience.pause = (patience.pause * 2).min(LONGEST_PAUSE);
                 Instant::now() < deadline

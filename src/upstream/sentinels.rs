@@ -177,6 +177,7 @@ impl<P: Protocol> Upstream<P> {
             drop(alarms.changed().await);
         };
         tokio::select! {
+            biased;
             heard = link.drive(machine, None) => heard?,
             () = alarmed => {}
             () = sleep(chance::about(sentinels.settings.poll)) => {}
