@@ -228,8 +228,8 @@ impl<P: Protocol> Upstream<P> {
                 let end = (Instant::now() + chance::about(patience.pause)).min(deadline);
                 tokio::select! {
                     biased;
-                    () = sleep_until(end) => {}
                     () = self.other_list() => {}
+                    () = sleep_until(end) => {}
                 }
                 patience.pause = (patience.pause * 2).min(LONGEST_PAUSE);
                 Instant::now() < deadline

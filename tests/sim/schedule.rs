@@ -37,7 +37,7 @@ pub struct Outcome {
     pub was_cut: bool,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy)]
 pub struct Counts {
     pub logins: usize,
     pub rejected: usize,
