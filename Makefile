@@ -5,7 +5,7 @@
 help: ## list these names
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-setup: ## install what the tests need (Debian packages, PostgreSQL 18, MySQL, drivers)
+setup: ## install what the tests need (Debian packages, PostgreSQL 18, MySQL, Valkey, drivers)
 	@tests/scripts/setup test
 
 demo: ## a private PostgreSQL behind Attaché, its password rotated under load
@@ -16,7 +16,7 @@ test: ## every test of the workspace; ARGS='-p attache-kit' for a part
 	@tests/scripts/setup test
 	@tests/scripts/test $(ARGS)
 
-bench: ## what a query, a login and an idle session cost, beside direct, PgBouncer and HAProxy; ARGS='--passes 2'
+bench: ## what a query, a login and an idle session cost, beside direct, PgBouncer, HAProxy and twemproxy; ARGS='--passes 2'
 	@tests/scripts/setup bench
 	@tests/scripts/bench $(ARGS)
 

@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::net::resolve::Resolver;
 use crate::serving::{Common, Serving};
 use crate::session::Ids;
+use crate::trace::{Sending, Traces};
 use crate::worker::Worker;
 
 /// Runs until a signal or `quit` ends it. `reread` reads the configuration again, for SIGHUP and `reload`.
@@ -33,14 +34,16 @@ pub async fn run(
     let drain = Drain::default();
     let metrics = Metrics::new();
     let workers = start_workers(config.workers, &drain)?;
-    let mut serving = Serving::new(common(&metrics));
+    let (traces, sending) = start_traces(&config, &metrics);
+    let mut serving = Serving::new(Common { traces, ..common(&metrics) });
     serving.apply(&config, &workers)?;
 
-    let (house, mut asked) = House::new(metrics, drain, workers);
+    let (house, mut asked) = House::new(metrics, drain, workers, logging.events());
     house.show(serving.routes());
     let mut admin = Admin::new(Arc::clone(&house));
     let listeners = admin.prepare(&config)?;
     admin.serve(listeners, &config);
+    let pulse = tokio::spawn(Arc::clone(&house).keep_pulse());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         routes = config.routes.len(),
@@ -71,8 +74,12 @@ pub async fn run(
         () = signals.end() => {}
     }
     drop(serving);
+    if let Some(sending) = sending {
+        sending.end().await;
+    }
     // Whoever asked for the end over HTTP still gets the answer.
     admin.end().await;
+    pulse.abort();
     tracing::info!(sessions_cut = house.drain.active(), "ended");
     Ok(())
 }
@@ -90,8 +97,9 @@ fn change(
     let changes = serving.apply(&new, admin.workers())?;
     admin.serve(listeners, &new);
     logging.change(&new.log);
-    if (new.workers, new.log.format) != (config.workers, config.log.format) {
-        tracing::warn!("a change of `workers` or `log.format` takes effect with the next start");
+    let fixed = |config: &Config| (config.workers, config.log.format, config.telemetry.clone());
+    if fixed(&new) != fixed(config) {
+        tracing::warn!("a change of `workers`, `log.format` or `telemetry` takes effect with the next start");
     }
     *config = new;
     Ok(changes)
@@ -99,7 +107,19 @@ fn change(
 
 /// What routes are built from.
 pub fn common(metrics: &Arc<Metrics>) -> Common {
-    Common { metrics: Arc::clone(metrics), resolver: Resolver::from_system(), ids: Arc::new(Ids::new()) }
+    Common {
+        metrics: Arc::clone(metrics),
+        resolver: Resolver::from_system(),
+        ids: Arc::new(Ids::new()),
+        traces: Traces::default(),
+    }
+}
+
+/// Traces for the sessions, where the configuration names a collector, and who sends them.
+fn start_traces(config: &Config, metrics: &Metrics) -> (Traces, Option<Sending>) {
+    let Some(settings) = config.telemetry.traces.clone() else { return (Traces::default(), None) };
+    let (traces, sender) = Traces::to(settings, Resolver::from_system(), metrics);
+    (traces, Some(sender.start()))
 }
 
 fn start_workers(count: Option<usize>, drain: &Drain) -> Result<Vec<Worker>, StartError> {

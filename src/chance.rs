@@ -8,6 +8,11 @@ use std::time::Duration;
 /// If the operating system gives none, which TLS could not survive either.
 pub fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
+    #[cfg(feature = "sim")]
+    if let Some(world) = crate::sim::world() {
+        world.fill(&mut bytes);
+        return bytes;
+    }
     aws_lc_rs::rand::fill(&mut bytes).expect("the operating system gives random bytes");
     bytes
 }

@@ -121,12 +121,23 @@ impl Drain {
         tokio::pin!(serve_out);
         for (moment, phase) in moments(start, policy) {
             tokio::select! {
+                biased;
                 () = &mut serve_out => return,
                 () = sleep_until(moment) => { self.phase.raise(phase as u64); }
             }
         }
         // What is cut still has its last words to say.
         let _ = tokio::time::timeout(LAST_WORDS, serve_out).await;
+    }
+
+    /// Ends every session at its next quiet point, and cuts what is left of them after `patience`.
+    pub async fn close(&self, patience: Duration) {
+        let start = Instant::now();
+        self.phase.raise(Phase::Closing as u64);
+        if tokio::time::timeout(patience, self.empty(start, Duration::ZERO)).await.is_err() {
+            self.phase.raise(Phase::Cut as u64);
+            let _ = tokio::time::timeout(LAST_WORDS, self.empty(start, Duration::ZERO)).await;
+        }
     }
 
     async fn empty(&self, start: Instant, linger: Duration) {
@@ -138,6 +149,7 @@ impl Drain {
                 0 if quiet_since <= Instant::now() => return,
                 0 => {
                     tokio::select! {
+                        biased;
                         () = sleep_until(quiet_since) => {}
                         _ = sessions.changed() => {}
                     }
@@ -221,5 +233,28 @@ mod tests {
         assert_eq!(took(&drain, POLICY).await, Duration::from_millis(25_500));
         let seen = seen.await.expect("the follower ends");
         assert_eq!(seen, [(Phase::Draining, 0), (Phase::Closing, 20), (Phase::Cut, 25)]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_waits_for_quiet_moments_and_cuts_what_has_none() {
+        let patience = Duration::from_secs(5);
+        let closed = |drain: Drain| async move {
+            let start = Instant::now();
+            drain.close(patience).await;
+            (start.elapsed(), drain.phase())
+        };
+        assert_eq!(closed(Drain::default()).await, (Duration::ZERO, Phase::Closing));
+        let drain = Drain::default();
+        let session = drain.enter();
+        let mut phases = drain.watch();
+        tokio::spawn(async move {
+            poll_fn(|cx| phases.poll_after(cx, Phase::Serving)).await;
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            drop(session);
+        });
+        assert_eq!(closed(drain).await, (Duration::from_secs(1), Phase::Closing));
+        let drain = Drain::default();
+        let _stubborn = drain.enter();
+        assert_eq!(closed(drain.clone()).await, (patience + LAST_WORDS, Phase::Cut));
     }
 }

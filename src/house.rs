@@ -1,18 +1,21 @@
 //! The process as the admin servers show and steer it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
 use crate::config::Complaints;
 use crate::drain::{Drain, Phase};
+use crate::events::Events;
 use crate::failure::StartError;
 use crate::metrics::Metrics;
+use crate::pulse::{self, Pulse};
 use crate::route::Serve;
 use crate::serving::Changes;
-use crate::status::Status;
+use crate::status::{EventStatus, Status, age};
 use crate::worker::Worker;
 
 /// How long a worker may take to answer before it counts as stuck.
@@ -25,6 +28,9 @@ pub struct House {
     pub workers: Vec<Worker>,
     /// Asks the process to drain and end.
     pub quit: Notify,
+    started_at: SystemTime,
+    events: Events,
+    pulse: Pulse,
     routes: ArcSwap<Vec<Arc<dyn Serve>>>,
     reload: mpsc::Sender<Answer>,
 }
@@ -41,9 +47,20 @@ impl House {
         metrics: Arc<Metrics>,
         drain: Drain,
         workers: Vec<Worker>,
+        events: Events,
     ) -> (Arc<Self>, mpsc::Receiver<Answer>) {
         let (reload, asked) = mpsc::channel(1);
-        let house = Self { metrics, drain, workers, quit: Notify::new(), routes: ArcSwap::default(), reload };
+        let house = Self {
+            metrics,
+            drain,
+            workers,
+            quit: Notify::new(),
+            started_at: SystemTime::now(),
+            events,
+            pulse: Pulse::default(),
+            routes: ArcSwap::default(),
+            reload,
+        };
         (Arc::new(house), asked)
     }
 
@@ -117,6 +134,16 @@ impl House {
         draining.into_iter().chain(routes).collect()
     }
 
+    /// Watches how much the routes copy, for as long as it is let.
+    pub async fn keep_pulse(self: Arc<Self>) {
+        let mut beats = tokio::time::interval(pulse::BEAT);
+        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            beats.tick().await;
+            self.pulse.beat(self.routes().iter().map(|route| (route.name(), route.relayed())));
+        }
+    }
+
     /// Whether every worker answers within a moment.
     pub async fn is_alive(&self) -> bool {
         let answers = self.workers.iter().map(Worker::answers);
@@ -126,13 +153,21 @@ impl House {
 
     pub fn status(&self) -> Status {
         let waiting_for = self.waiting_for();
+        let route = |route: &Arc<dyn Serve>| {
+            let mut status = route.status();
+            status.relayed.rates(self.pulse.rates(route.name()));
+            status
+        };
         Status {
             version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: age(self.started_at),
             draining: self.drain.phase() != Phase::Serving,
             ready: waiting_for.is_empty(),
             waiting_for,
             workers: self.workers.len(),
-            routes: self.routes().iter().map(|route| route.status()).collect(),
+            last_reload_successful: self.metrics.config_last_reload_successful.get() == 1,
+            routes: self.routes().iter().map(route).collect(),
+            events: self.events.latest().into_iter().map(EventStatus::from).collect(),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! main -> cli -> app -> serving -> worker -> route -> session -> upstream -> net -> wire
 //! cli -> inject -> registry
 //! app -> admin -> house -> serving -> registry -> protocols/* -> wire
-//! config, secret, metrics, drain, failure: leaves that any layer above may use
+//! config, secret, metrics, drain, failure, events, pulse: leaves that any layer above may use
 //! ```
 
 pub mod admin;
@@ -17,18 +17,24 @@ pub mod chance;
 pub mod cli;
 pub mod config;
 pub mod drain;
+pub mod events;
 pub mod failure;
 pub mod house;
+pub mod http;
 pub mod inject;
 pub mod log;
 pub mod metrics;
 pub mod net;
 pub mod orders;
+pub mod pulse;
 pub mod registry;
 pub mod route;
 pub mod secret;
 pub mod serving;
 pub mod session;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod status;
+pub mod trace;
 pub mod upstream;
 pub mod worker;

@@ -4,39 +4,58 @@ use std::io::IsTerminal;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::prelude::*;
 use tracing_subscriber::{Registry, reload};
 
 use crate::config::domain::{Level, Log, LogFormat};
+use crate::events::Events;
 
 /// The running log.
-pub struct Logging(reload::Handle<Targets, Registry>);
+pub struct Logging {
+    filter: reload::Handle<Targets, Registry>,
+    events: Events,
+}
 
 impl Logging {
     /// Changes the level. The format stays.
     pub fn change(&self, log: &Log) {
         // It fails only where the logger is gone, and then there is nobody to tell.
-        let _ = self.0.reload(filter(log));
+        let _ = self.filter.reload(filter(log));
+    }
+
+    /// The last lines, for those who ask the process and not its log.
+    pub fn events(&self) -> Events {
+        self.events.clone()
     }
 }
 
 /// Starts to log.
 pub fn start(log: &Log) -> Logging {
+    start_to(log, std::io::stderr)
+}
+
+/// Starts to log to whatever stands before standard error.
+pub fn start_to<W>(log: &Log, writer: W) -> Logging
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let text = match log.format {
         LogFormat::Auto => std::io::stderr().is_terminal(),
         LogFormat::Text => true,
         LogFormat::Json => false,
     };
     let (filter, handle) = reload::Layer::new(filter(log));
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = if text {
         lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
     } else {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
     };
+    let events = Events::default();
     // In a test process another logger may be there already.
-    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).try_init();
-    Logging(handle)
+    let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).with(events.layer()).try_init();
+    Logging { filter: handle, events }
 }
 
 /// Libraries are heard from warnings on: their details could hold what ours never do.

@@ -5,6 +5,7 @@
 
 mod document;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 pub use document::document;
 
-use crate::failure::Stage;
+use crate::failure::{Cause, Stage};
 
 /// Bounds of the stage histogram, in seconds: from a warm loopback to the usual limit of `wait`.
 const STAGE_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
@@ -60,6 +61,7 @@ labels! {
     OfEndpoint { route, endpoint }
     OfLinks { route, generation, state }
     OfDirection { route, direction }
+    OfTrace { outcome }
 }
 
 type Seconds = Family<OfStage, Histogram, fn() -> Histogram>;
@@ -75,6 +77,7 @@ pub struct Metrics {
     login_retries: Family<OfReason, Counter>,
     renewals: Family<OfResult, Counter>,
     upstream_up: Family<OfEndpoint, Gauge>,
+    sentinel_up: Family<OfEndpoint, Gauge>,
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
@@ -88,6 +91,7 @@ pub struct Metrics {
     pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
+    traces: Family<OfTrace, Counter>,
     pub config_last_reload_successful: Gauge,
     pub draining: Gauge,
 }
@@ -105,6 +109,7 @@ impl Metrics {
             login_retries: Family::default(),
             renewals: Family::default(),
             upstream_up: Family::default(),
+            sentinel_up: Family::default(),
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
@@ -117,6 +122,7 @@ impl Metrics {
             pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
+            traces: Family::default(),
             config_last_reload_successful: Gauge::default(),
             draining: Gauge::default(),
             registry,
@@ -144,6 +150,7 @@ impl Metrics {
             |all| &all.renewals,
         );
         self.add("upstream_up", "1 while the last probe of the endpoint succeeded", |all| &all.upstream_up);
+        self.add("sentinel_up", "1 while the Sentinel's last answer was a report", |all| &all.sentinel_up);
         self.add(
             "credential_generation",
             "The current generation of the credential; 0 while there is none",
@@ -197,6 +204,11 @@ impl Metrics {
             |all| &all.certificate_expiry,
         );
         self.add(
+            "traces",
+            "Sessions whose trace was to be told, by outcome: sent, or dropped where the collector was not there",
+            |all| &all.traces,
+        );
+        self.add(
             "config_last_reload_successful",
             "1 if the configuration that was read last is the one that runs",
             |all| &all.config_last_reload_successful,
@@ -239,7 +251,7 @@ impl Metrics {
     }
 
     /// Takes out what was said of a route that is gone or about to be replaced. What was counted stays.
-    pub fn forget(&self, route: &str, endpoints: &[String]) {
+    pub fn forget(&self, route: &str, endpoints: &[String], sentinels: &[String]) {
         let of_route = OfRoute { route: route.to_owned() };
         self.credential_generation.remove(&of_route);
         self.credential_loaded.remove(&of_route);
@@ -252,6 +264,14 @@ impl Metrics {
             self.upstream_up.remove(&of_endpoint);
             self.certificate_expiry.remove(&of_endpoint);
         }
+        for endpoint in sentinels {
+            self.sentinel_up.remove(&OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() });
+        }
+    }
+
+    /// Sessions whose trace was to be told, by outcome.
+    pub fn traces(&self, outcome: &str) -> Counter {
+        self.traces.get_or_create_owned(&OfTrace { outcome: outcome.to_owned() })
     }
 
     fn direction(&self, route: &str, direction: &str) -> Counter {
@@ -318,6 +338,13 @@ impl RouteMetrics {
         self.all.sessions.get_or_create_owned(&self.result(result)).inc();
     }
 
+    /// Sessions that have ended, by those results that there were.
+    pub fn sessions_ended(&self) -> BTreeMap<&'static str, u64> {
+        let results = Cause::ALL.iter().map(|cause| cause.name()).chain(["ok"]);
+        let count = |result| Some((result, self.all.sessions.get(&self.result(result))?.get()));
+        results.filter_map(count).collect()
+    }
+
     pub fn login_attempt(&self, result: &str) {
         self.all.login_attempts.get_or_create_owned(&self.result(result)).inc();
     }
@@ -338,6 +365,10 @@ impl RouteMetrics {
 
     pub fn upstream_up(&self, endpoint: &str, up: bool) {
         self.all.upstream_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
+    }
+
+    pub fn sentinel_up(&self, endpoint: &str, up: bool) {
+        self.all.sentinel_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
     }
 
     /// Takes out what was said of an endpoint that is no more.

@@ -101,6 +101,12 @@ impl Policy {
     }
 }
 
+impl Rotation {
+    fn concerns(&self, generation: u64) -> bool {
+        (1..self.generation).contains(&generation)
+    }
+}
+
 /// What decides which orders concern a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
@@ -150,6 +156,13 @@ impl Orders {
             drop(standing);
             self.0.bell.ring();
         }
+    }
+
+    /// Whether sessions of this generation have to end, now or in a while.
+    pub fn retires(&self, generation: u64) -> bool {
+        self.standing().rotation.is_some_and(|rotation| {
+            rotation.concerns(generation) && rotation.policy.on_rotation.live != Live::Keep
+        })
     }
 
     /// A server has told its role. Sessions of a route that writes do not stay on one that has become a replica.
@@ -280,8 +293,7 @@ impl Ears {
     }
 
     fn of_rotation(&mut self, rotation: Option<Rotation>) -> Order {
-        let own = self.facts.generation;
-        match rotation.filter(|rotation| (1..rotation.generation).contains(&own)) {
+        match rotation.filter(|rotation| rotation.concerns(self.facts.generation)) {
             Some(rotation) => self.turn.get_or_insert_default().order(rotation),
             None => {
                 self.turn.iter_mut().for_each(|turn| turn.rest());

@@ -8,7 +8,7 @@ use attache_mysql::Mysql;
 use attache_postgres::Postgres;
 use attache_redis::Redis;
 use attache_tcp::Tcp;
-use attache_wire::{Access, Directions, Protocol, UrlParameter};
+use attache_wire::{Access, Directions, Protocol, Scheme, UrlParameter};
 
 use crate::config::{ProtocolFacts, domain};
 use crate::route::Serve;
@@ -24,7 +24,9 @@ pub fn protocols() -> Vec<Kind> {
 pub struct Kind {
     pub facts: ProtocolFacts,
     /// What a URL of this protocol begins with.
-    pub schemes: &'static [&'static str],
+    pub schemes: &'static [Scheme],
+    /// Whether a login is part of the protocol.
+    pub has_login: bool,
     /// Whether a URL without a database means the one that is called as its user is.
     pub database_of_user: bool,
     /// What a parameter of such a URL means.
@@ -55,12 +57,14 @@ fn kind<P: Protocol>() -> Kind {
         needs_user: features.needs_user,
         has_roles: features.has_roles,
         keeps: P::KEEPS,
+        sentinel_port: P::SENTINEL_PORT,
         check_options: |value| parse::<P>(value).map(|_| ()),
         options_schema: || schemars::schema_for!(P::Options),
     };
     Kind {
         facts,
         schemes: features.schemes,
+        has_login: features.has_login,
         database_of_user: features.database_of_user,
         url_parameter: P::url_parameter,
         directions: P::directions,
@@ -95,9 +99,12 @@ mod tests {
         fn size<P: Protocol, F>(_: impl Fn(Arc<Route<P>>, Arrival, Drain) -> F) -> usize {
             size_of::<F>()
         }
-        assert!(size(crate::session::serve::<Postgres>) <= IDLE_SESSION_OCTETS);
-        assert!(size(crate::session::serve::<Mysql>) <= IDLE_SESSION_OCTETS);
-        assert!(size(crate::session::serve::<Redis>) <= IDLE_SESSION_OCTETS);
-        assert!(size(crate::session::serve::<Tcp>) <= IDLE_SESSION_OCTETS);
+        let sizes = [
+            ("postgres", size(crate::session::serve::<Postgres>)),
+            ("mysql", size(crate::session::serve::<Mysql>)),
+            ("redis", size(crate::session::serve::<Redis>)),
+            ("tcp", size(crate::session::serve::<Tcp>)),
+        ];
+        assert!(sizes.iter().all(|(_, size)| *size <= IDLE_SESSION_OCTETS), "{sizes:?}");
     }
 }

@@ -9,9 +9,10 @@ use attache_wire::Protocol;
 use crate::config::domain;
 use crate::drain::Drain;
 use crate::net::listen::Arrival;
+use crate::pulse::Totals;
 use crate::secret::{Source, Standing, State};
 use crate::session::{self, Route};
-use crate::status::{CredentialStatus, EndpointStatus, RouteStatus};
+use crate::status::{CredentialStatus, EndpointStatus, Relayed, RouteStatus, SentinelsStatus};
 use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
@@ -30,8 +31,8 @@ pub trait Serve: Send + Sync {
     /// One client, from its first byte to its last.
     fn serve(self: Arc<Self>, arrival: Arrival, drain: Drain) -> Task;
 
-    /// What goes on beside the data path: probes, trials of new credentials, the renewal or the end of
-    /// sessions of old ones, and whoever keeps links warm.
+    /// What goes on beside the data path: probes, questions to Sentinels, trials of new credentials, the renewal or the
+    /// end of sessions of old ones, and whoever keeps links warm.
     fn background(&self) -> Vec<Task>;
 
     /// Keeps no more links warm.
@@ -42,6 +43,9 @@ pub trait Serve: Send + Sync {
 
     /// As things stand.
     fn status(&self) -> RouteStatus;
+
+    /// What it has copied since the start.
+    fn relayed(&self) -> Totals;
 
     /// Whether the route may be called ready.
     fn is_ready(&self) -> bool;
@@ -72,7 +76,10 @@ impl<P: Protocol> Serve for Route<P> {
             Box::pin(orders.follow_rotation(source.clone(), self.on_rotation, P::RENEWS)) as Task
         });
         let trial = Box::pin(upstream::trial(upstream())) as Task;
-        probes.chain(keeper).chain([trial]).chain(retiring).collect()
+        let sentinels =
+            self.upstream.settings.sentinel.iter().flat_map(|sentinel| 0..sentinel.endpoints.len());
+        let attending = sentinels.map(|seat| Box::pin(upstream::attend(upstream(), seat)) as Task);
+        probes.chain(attending).chain(keeper).chain([trial]).chain(retiring).collect()
     }
 
     fn wind_down(&self) {
@@ -91,7 +98,10 @@ impl<P: Protocol> Serve for Route<P> {
             name: self.name.clone(),
             protocol: P::FEATURES.name,
             ready: self.is_ready(),
+            listen: self.listen.clone(),
             sessions: self.metrics.sessions_active.get(),
+            sessions_ended: self.metrics.sessions_ended(),
+            relayed: Relayed::from(self.relayed()),
             links_by_generation: self.links(LinkState::Active),
             warm_links_by_generation: self.upstream.pool.as_ref().map(|_| self.links(LinkState::Warm)),
             credential: self.source().map(|source| {
@@ -99,8 +109,14 @@ impl<P: Protocol> Serve for Route<P> {
                 let settled = self.is_settled(&standing);
                 CredentialStatus::of(standing, settled)
             }),
+            sentinels: self.upstream.sentinels.as_ref().map(SentinelsStatus::from),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
+    }
+
+    fn relayed(&self) -> Totals {
+        let metrics = &self.metrics;
+        Totals { to_upstream: metrics.to_upstream.get(), to_client: metrics.to_client.get() }
     }
 
     fn is_ready(&self) -> bool {

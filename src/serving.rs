@@ -19,6 +19,7 @@ use crate::registry::{self, Kind};
 use crate::route::Serve;
 use crate::secret::{Keys, Mount, Source, Watcher};
 use crate::session::{Errands, Ids, RouteParts};
+use crate::trace::Traces;
 use crate::worker::Worker;
 
 /// What all routes share.
@@ -27,6 +28,7 @@ pub struct Common {
     pub metrics: Arc<Metrics>,
     pub resolver: Resolver,
     pub ids: Arc<Ids>,
+    pub traces: Traces,
 }
 
 /// The routes that are served.
@@ -43,6 +45,7 @@ struct Running {
     errands: Arc<Errands>,
     orders: Orders,
     credential: Option<Followed>,
+    _of_sentinels: Option<Followed>,
     sockets: Vec<Socket>,
     /// Ended with the set.
     _background: JoinSet<()>,
@@ -58,7 +61,6 @@ struct Socket {
 
 /// A credential that is being followed.
 struct Followed {
-    config: CredentialSource,
     source: Source,
     _watcher: Aborting,
 }
@@ -121,7 +123,7 @@ impl Serving {
         }
         for gone in retired {
             tokio::spawn(gone.orders.retire(config.drain));
-            self.common.metrics.forget(&gone.config.name, &endpoints(&gone.config));
+            self.common.forget(&gone.config);
             changes.removed.push(gone.config.name);
         }
         Ok(changes)
@@ -147,26 +149,36 @@ fn take(running: &mut Vec<Running>, name: &str) -> Option<Running> {
 }
 
 impl Common {
-    /// Builds a route that is not served by anyone yet. The watcher, where there is one, has to run for the
-    /// credential to be followed.
-    pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Option<Watcher>) {
+    /// Builds a route that is not served by anyone yet. The watchers have to run for its credentials to be followed.
+    pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Vec<Watcher>) {
         let (source, watcher) = open_credential(config).unzip();
-        (self.assemble(config, source, Arc::default(), Orders::default()), watcher)
+        let (of_sentinels, other_watcher) = open_that_of_sentinels(config).unzip();
+        let route = self.assemble(config, [source, of_sentinels], Arc::default(), Orders::default());
+        (route, watcher.into_iter().chain(other_watcher).collect())
+    }
+
+    /// Takes out what was counted of a route that is gone or about to be replaced.
+    fn forget(&self, config: &domain::Route) {
+        let sentinels = config.upstream.sentinel.iter().flat_map(|sentinel| &sentinel.endpoints);
+        let sentinels: Vec<_> = sentinels.map(ToString::to_string).collect();
+        self.metrics.forget(&config.name, &endpoints(config), &sentinels);
     }
 
     fn assemble(
         &self,
         config: &domain::Route,
-        source: Option<Source>,
+        [source, of_sentinels]: [Option<Source>; 2],
         errands: Arc<Errands>,
         orders: Orders,
     ) -> Arc<dyn Serve> {
         // Which places of a list are taken is found out later.
-        let known = if config.upstream.srv().is_some() { Vec::new() } else { endpoints(config) };
+        let known = if config.upstream.list().is_some() { Vec::new() } else { endpoints(config) };
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
-        let (resolver, ids) = (self.resolver.clone(), Arc::clone(&self.ids));
-        protocol(&config.protocol)
-            .build(config, RouteParts { source, resolver, metrics, ids, errands, orders })
+        let (resolver, ids, traces) = (self.resolver.clone(), Arc::clone(&self.ids), self.traces.clone());
+        protocol(&config.protocol).build(
+            config,
+            RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders },
+        )
     }
 
     /// Starts to serve a route, with what it takes over from the one that it replaces.
@@ -178,13 +190,16 @@ impl Common {
         workers: &[Worker],
     ) -> Running {
         if let Some(old) = &old {
-            self.metrics.forget(&old.config.name, &endpoints(&old.config));
+            self.forget(&old.config);
         }
         let old = old.map(|old| (old.errands, old.orders, old.credential));
         let (errands, orders, credential) = old.unwrap_or_default();
-        let credential = credential.or_else(|| Followed::open(config));
-        let source = credential.as_ref().map(|followed| followed.source.clone());
-        let route = self.assemble(config, source, Arc::clone(&errands), orders.clone());
+        let follow = |(source, watcher)| Followed::new(source, watcher);
+        let credential = credential.or_else(|| open_credential(config).map(follow));
+        let of_sentinels = open_that_of_sentinels(config).map(follow);
+        let source = |followed: &Option<Followed>| followed.as_ref().map(|it| it.source.clone());
+        let sources = [source(&credential), source(&of_sentinels)];
+        let route = self.assemble(config, sources, Arc::clone(&errands), orders.clone());
         let mut background = JoinSet::new();
         for task in route.background() {
             background.spawn(task);
@@ -200,6 +215,7 @@ impl Common {
             errands,
             orders,
             credential,
+            _of_sentinels: of_sentinels,
             sockets,
             _background: background,
         }
@@ -212,8 +228,7 @@ impl Running {
         if concerns_sessions(&self.config, new) {
             tokio::spawn(std::mem::take(&mut self.orders).retire(policy));
         }
-        self.credential =
-            self.credential.filter(|followed| new.credential.as_ref() == Some(&followed.config));
+        self.credential = self.credential.filter(|_| new.credential == self.config.credential);
         self
     }
 }
@@ -224,7 +239,18 @@ fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
         name: _,
         protocol,
         listen: _,
-        upstream: Upstream { endpoints, zones: _, role, tls, connect_timeout: _, wait: _, probe_interval: _ },
+        upstream:
+            Upstream {
+                endpoints,
+                zones: _,
+                // Its name for the servers is part of the endpoints'.
+                sentinel: _,
+                role,
+                tls,
+                connect_timeout: _,
+                wait: _,
+                probe_interval: _,
+            },
         credential,
         on_rotation: _,
         database,
@@ -267,25 +293,32 @@ impl Socket {
 }
 
 impl Followed {
-    fn open(config: &domain::Route) -> Option<Self> {
-        let (source, watcher) = open_credential(config)?;
-        let watcher = Aborting(tokio::spawn(watcher.run()).abort_handle());
-        Some(Self { config: config.credential.clone()?, source, _watcher: watcher })
+    fn new(source: Source, watcher: Watcher) -> Self {
+        Self { source, _watcher: Aborting(tokio::spawn(watcher.run()).abort_handle()) }
     }
 }
 
 /// Reads the credential of a route for the first time, if it has one.
 fn open_credential(config: &domain::Route) -> Option<(Source, Watcher)> {
-    let source = config.credential.as_ref()?;
+    let needs_user = protocol(&config.protocol).facts.needs_user;
+    Some(open(&config.name, config.credential.as_ref()?, needs_user))
+}
+
+/// The same for the one that its Sentinels ask for. Log lines name it apart.
+fn open_that_of_sentinels(config: &domain::Route) -> Option<(Source, Watcher)> {
+    let source = config.upstream.sentinel.as_ref()?.credential.as_ref()?;
+    Some(open(&format!("{}/sentinel", config.name), source, false))
+}
+
+fn open(name: &str, source: &CredentialSource, needs_user: bool) -> (Source, Watcher) {
     let keys = Keys {
         username: source.keys.username.clone(),
         password: source.keys.password.clone(),
         certificate: source.keys.certificate.clone(),
         private_key: source.keys.private_key.clone(),
     };
-    let needs_user = protocol(&config.protocol).facts.needs_user;
     let mount = Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user };
-    Some(Source::open(&config.name, mount))
+    Source::open(name, mount)
 }
 
 fn endpoints(config: &domain::Route) -> Vec<String> {

@@ -4,21 +4,30 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use attache_wire::ServerRole;
+use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::secret::{Standing, Warning};
-use crate::upstream::Seen;
+use crate::events::Event;
+use crate::pulse::{Rate, Totals};
+use crate::secret::{Standing, State, Warning};
+pub use crate::upstream::approximately;
+use crate::upstream::{Seen, SentinelSeen, Sentinels};
 
 /// The whole process.
 #[derive(Debug, Serialize)]
 pub struct Status {
     pub version: &'static str,
+    pub uptime_seconds: u64,
     pub draining: bool,
     pub ready: bool,
     /// What readiness still waits for.
     pub waiting_for: Vec<String>,
     pub workers: usize,
+    /// Whether the configuration that was read last is the one that runs.
+    pub last_reload_successful: bool,
     pub routes: Vec<RouteStatus>,
+    /// What happened lately, the newest first.
+    pub events: Vec<EventStatus>,
 }
 
 #[derive(Debug, Serialize)]
@@ -26,14 +35,85 @@ pub struct RouteStatus {
     pub name: String,
     pub protocol: &'static str,
     pub ready: bool,
+    /// Where it listens, as the configuration says.
+    pub listen: Vec<String>,
     pub sessions: i64,
+    /// Those that have ended, by result: `ok` or the cause.
+    pub sessions_ended: BTreeMap<&'static str, u64>,
+    pub relayed: Relayed,
     /// Connections to servers, by the generation that they logged in with.
     pub links_by_generation: BTreeMap<u64, i64>,
     /// Those that wait for a session, where the route keeps any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_links_by_generation: Option<BTreeMap<u64, i64>>,
     pub credential: Option<CredentialStatus>,
+    /// Those who name the servers, where the route has any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sentinels: Option<SentinelsStatus>,
     pub endpoints: Vec<EndpointStatus>,
+}
+
+/// What a route has copied, and how fast of late.
+#[derive(Debug, Serialize)]
+pub struct Relayed {
+    pub to_upstream_bytes: u64,
+    pub to_client_bytes: u64,
+    /// Over the last seconds; `None` right after the start.
+    pub to_upstream_bytes_per_second: Option<f64>,
+    pub to_client_bytes_per_second: Option<f64>,
+    /// Over the last minutes, the newest last: for a picture.
+    #[serde(skip)]
+    pub history: Vec<Rate>,
+}
+
+impl Relayed {
+    /// Adds how fast it was.
+    pub fn rates(&mut self, rates: Vec<Rate>) {
+        self.to_upstream_bytes_per_second = rates.last().map(|rate| rate.to_upstream.round());
+        self.to_client_bytes_per_second = rates.last().map(|rate| rate.to_client.round());
+        self.history = rates;
+    }
+}
+
+impl From<Totals> for Relayed {
+    fn from(totals: Totals) -> Self {
+        Self {
+            to_upstream_bytes: totals.to_upstream,
+            to_client_bytes: totals.to_client,
+            to_upstream_bytes_per_second: None,
+            to_client_bytes_per_second: None,
+            history: Vec::new(),
+        }
+    }
+}
+
+/// A line of the log.
+#[derive(Debug, Serialize)]
+pub struct EventStatus {
+    /// When it happened, or happened last.
+    pub at: Timestamp,
+    pub age_seconds: u64,
+    pub level: &'static str,
+    /// The log's message.
+    pub name: String,
+    pub route: Option<String>,
+    pub times: u64,
+    /// The line's other fields.
+    pub facts: BTreeMap<&'static str, String>,
+}
+
+impl From<Event> for EventStatus {
+    fn from(event: Event) -> Self {
+        Self {
+            at: Timestamp::try_from(event.at).unwrap_or_default(),
+            age_seconds: age(event.at),
+            level: event.level,
+            name: event.name,
+            route: event.route,
+            times: event.times,
+            facts: event.facts.into_iter().collect(),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -73,10 +153,38 @@ impl Named {
     }
 }
 
+/// The Sentinels of a route.
+#[derive(Debug, Serialize)]
+pub struct SentinelsStatus {
+    /// Under which name they know the servers.
+    pub master: String,
+    /// What Attaché logs in to them with.
+    pub credential: Option<CredentialStatus>,
+    /// The primary by the report that counts, and how new that is.
+    pub primary: Option<String>,
+    pub epoch: Option<u64>,
+    pub endpoints: Vec<SentinelStatus>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct SentinelStatus {
+    pub endpoint: String,
+    /// Whether its last answer was a report; `None` until the first.
+    pub up: Option<bool>,
+    pub primary: Option<String>,
+    pub epoch: Option<u64>,
+    /// Whether it will tell of a failover unasked.
+    pub announces: Option<bool>,
+    /// Why it has no report, or one that does not count.
+    pub cause: Option<&'static str>,
+    pub detail: Option<String>,
+    pub advice: Option<&'static str>,
+}
+
 #[derive(Debug, Serialize)]
 pub struct EndpointStatus {
     pub endpoint: String,
-    /// The server that has this place in a list of SRV records now.
+    /// The server that has this place in a list now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// `None` until the first probe.
@@ -119,6 +227,40 @@ impl CredentialStatus {
     }
 }
 
+impl From<&Sentinels> for SentinelsStatus {
+    fn from(sentinels: &Sentinels) -> Self {
+        let (seen, counts) = sentinels.seen();
+        Self {
+            master: sentinels.settings.master.clone(),
+            credential: sentinels.source.as_ref().map(|source| {
+                let standing = source.standing();
+                // What is asked of a Sentinel goes on with the login that it began with.
+                let settled = standing.state == State::Ok;
+                CredentialStatus::of(standing, settled)
+            }),
+            primary: counts.as_ref().map(|report| report.primary.to_string()),
+            epoch: counts.map(|report| report.epoch),
+            endpoints: seen.into_iter().map(SentinelStatus::from).collect(),
+        }
+    }
+}
+
+impl From<SentinelSeen> for SentinelStatus {
+    fn from(seen: SentinelSeen) -> Self {
+        let SentinelSeen { endpoint, up, report, failure } = seen;
+        Self {
+            endpoint: endpoint.to_string(),
+            up,
+            primary: report.as_ref().map(|report| report.primary.to_string()),
+            epoch: report.as_ref().map(|report| report.epoch),
+            announces: report.map(|report| report.announces),
+            cause: failure.as_ref().map(|(cause, _)| cause.name()),
+            advice: failure.as_ref().map(|(cause, _)| cause.advice()),
+            detail: failure.map(|(_, detail)| detail).filter(|detail| !detail.is_empty()),
+        }
+    }
+}
+
 impl From<Seen> for EndpointStatus {
     fn from(seen: Seen) -> Self {
         let probe = seen.last_probe.as_ref();
@@ -141,7 +283,8 @@ impl From<Seen> for EndpointStatus {
     }
 }
 
-fn age(time: SystemTime) -> u64 {
+/// Seconds from a moment until now.
+pub fn age(time: SystemTime) -> u64 {
     time.elapsed().unwrap_or_default().as_secs()
 }
 

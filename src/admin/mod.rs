@@ -4,26 +4,44 @@
 //! others can reach it; control acts, so it listens on loopback or a Unix socket alone.
 
 mod control;
+mod guard;
 mod health;
-mod server;
+mod page;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+use guard::Token;
+
 use crate::config::domain::{Config, ListenAddress};
 use crate::failure::StartError;
 use crate::house::House;
+use crate::http::{self, Limits, Service};
 use crate::net::listen::{Acceptor, Listener};
 use crate::worker::Worker;
+
+/// One request, one answer: nobody who asks now and then needs to keep a connection. Far more of them than kubelets,
+/// scrapers and operators need at once; a request without a body fits a packet.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    head_time: Duration::from_secs(5),
+    head_size: 16 * 1024,
+    connection_time: Duration::from_secs(15),
+    keep_alive: false,
+    last_answers: Duration::from_millis(500),
+};
 
 /// The two servers, as far as the configuration asks for them.
 pub struct Admin {
     house: Arc<House>,
     health: Option<Server>,
     control: Option<Server>,
+    /// What an order from the page has to bring.
+    token: Token,
 }
 
 /// One server that runs.
@@ -41,7 +59,7 @@ pub struct Prepared {
 
 impl Admin {
     pub fn new(house: Arc<House>) -> Self {
-        Self { house, health: None, control: None }
+        Self { house, health: None, control: None, token: Token::new() }
     }
 
     pub fn workers(&self) -> &[Worker] {
@@ -62,7 +80,7 @@ impl Admin {
     pub fn serve(&mut self, prepared: Prepared, config: &Config) {
         let router = health::router(Arc::clone(&self.house));
         replace(&mut self.health, prepared.health, health_address(config), router);
-        let router = control::router(Arc::clone(&self.house));
+        let router = control::router(Arc::clone(&self.house), &self.token);
         replace(&mut self.control, prepared.control, config.control.clone(), router);
     }
 
@@ -105,7 +123,8 @@ fn replace(
     }
     if let Some((acceptor, address)) = acceptor.zip(wanted) {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(server::serve(acceptor, router, stopped));
+        let service = Service { router, tls: None, limits: LIMITS };
+        let task = tokio::spawn(http::serve(acceptor, service, stopped));
         *server = Some(Server { address, stop, task });
     }
 }

@@ -9,7 +9,7 @@ use super::files::Files;
 use super::report::Report;
 use super::{Failed, Outcome, block_on, print};
 use crate::app;
-use crate::config::domain::{Config, Route, TlsMode};
+use crate::config::domain::{Config, CredentialSource, Route, TlsMode};
 use crate::failure::Cause;
 use crate::metrics::Metrics;
 use crate::net::tls;
@@ -59,10 +59,12 @@ async fn walk(config: &Config, offline: bool) -> Report {
     let mut report = Report::default();
     report.add(None, passed("configuration", count(config.routes.len())));
     for route in &config.routes {
-        let (built, watcher) = common.build(route);
-        watcher.map(|watcher| tokio::spawn(watcher.run()));
+        let (built, watchers) = common.build(route);
+        for watcher in watchers {
+            tokio::spawn(watcher.run());
+        }
         settle(built.as_ref()).await;
-        let files = credential(route, built.as_ref()).into_iter().chain(authorities(route));
+        let files = credentials(route, built.as_ref()).into_iter().chain(authorities(route));
         files.for_each(|step| report.add(Some(&route.name), step));
         if !offline {
             built.check().await.into_iter().for_each(|step| report.add(Some(&route.name), step));
@@ -74,9 +76,12 @@ async fn walk(config: &Config, offline: bool) -> Report {
 /// Files that were written this very moment are read once they have come to rest.
 async fn settle(route: &dyn Serve) {
     let deadline = Instant::now() + SETTLING;
-    while route.status().credential.is_some_and(|standing| is_unsettled(&standing))
-        && Instant::now() < deadline
-    {
+    let is_unsettled = || {
+        let status = route.status();
+        let of_sentinels = status.sentinels.and_then(|sentinels| sentinels.credential);
+        status.credential.iter().chain(&of_sentinels).any(is_unsettled)
+    };
+    while is_unsettled() && Instant::now() < deadline {
         sleep(PAUSE).await;
     }
 }
@@ -92,17 +97,24 @@ fn count(routes: usize) -> String {
     }
 }
 
-fn credential(route: &Route, built: &dyn Serve) -> Vec<Step> {
-    let Some((source, standing)) = route.credential.as_ref().zip(built.status().credential) else {
-        return vec![];
-    };
+/// The route's own, and that for its Sentinels.
+fn credentials(route: &Route, built: &dyn Serve) -> Vec<Step> {
+    let status = built.status();
+    let own = route.credential.as_ref().zip(status.credential);
+    let sentinel = route.upstream.sentinel.as_ref().and_then(|sentinel| sentinel.credential.as_ref());
+    let of_sentinels = sentinel.zip(status.sentinels.and_then(|sentinels| sentinels.credential));
+    let both = own.into_iter().chain(of_sentinels);
+    both.flat_map(|(source, standing)| credential(source, &standing)).collect()
+}
+
+fn credential(source: &CredentialSource, standing: &CredentialStatus) -> Vec<Step> {
     let path = source.path.display();
     let main = match &standing.problem {
         Some(problem) => failed("credential", Cause::CredentialMissing, format!("{path}: {}", problem.text)),
-        None if is_unsettled(&standing) => {
+        None if is_unsettled(standing) => {
             failed("credential", Cause::CredentialMissing, format!("{path}: the files keep changing"))
         }
-        None => passed("credential", format!("{path}: {}", read(&standing))),
+        None => passed("credential", format!("{path}: {}", read(standing))),
     };
     let warnings = standing.warnings.iter().map(|warning| Step {
         verdict: Verdict::Warned(warning.name),

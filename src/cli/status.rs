@@ -12,6 +12,12 @@ use super::table::Table;
 use super::{Failed, Outcome, block_on, print};
 use crate::upstream::approximately;
 
+/// As many events as the table tells; `--json` has the others.
+const EVENTS_SHOWN: usize = 10;
+/// What is told of one, in this order.
+const EVENT_FACTS: [&str; 9] =
+    ["generation", "state", "endpoint", "address", "warning", "problem", "cause", "result", "detail"];
+
 /// Show how a running process stands: routes, credentials, endpoints.
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -38,7 +44,9 @@ impl Status {
 }
 
 fn summary(status: &Value) -> String {
-    format!("{}\n\n{}\n{}", headline(status), routes(status), endpoints(status))
+    let tables = [routes(status), sentinels(status).unwrap_or_default(), endpoints(status), events(status)];
+    let tables = tables.iter().filter(|table| !table.is_empty()).cloned().collect::<Vec<_>>();
+    format!("{}\n\n{}", headline(status), tables.join("\n"))
 }
 
 fn headline(status: &Value) -> String {
@@ -86,10 +94,46 @@ fn credential(credential: &Value) -> String {
         Some(generation) => format!("generation {generation}, read {} ago", ago(&credential["age_seconds"])),
         None => "missing".to_owned(),
     };
-    let rejected = if credential["rejected"] == true { ", REJECTED by the server" } else { "" };
+    let rejected = match (&credential["rejected"], credential["generation_in_use"].as_u64()) {
+        (Value::Bool(true), Some(older)) if credential["generation"] != older => {
+            format!(", REJECTED by the server: sessions use generation {older}")
+        }
+        (Value::Bool(true), _) => ", REJECTED by the server".to_owned(),
+        _ => String::new(),
+    };
     let problem =
         credential["problem"]["text"].as_str().map(|problem| format!(", {problem}")).unwrap_or_default();
     format!("{generation}{rejected}{problem}")
+}
+
+/// Nothing where no route has any.
+fn sentinels(status: &Value) -> Option<String> {
+    let mut table = Table::default();
+    table.row(["ROUTE", "SENTINEL", "STATE", "CREDENTIAL", "PRIMARY"]);
+    let routes = list(&status["routes"]).iter().filter(|route| !route["sentinels"].is_null());
+    let mut rows = 0;
+    for (route, all) in routes.map(|route| (route, &route["sentinels"])) {
+        for sentinel in list(&all["endpoints"]) {
+            table.row([
+                text(&route["name"]),
+                text(&sentinel["endpoint"]),
+                state(sentinel),
+                credential(&all["credential"]),
+                reported(sentinel),
+            ]);
+            rows += 1;
+        }
+    }
+    (rows > 0).then(|| table.text())
+}
+
+/// Which primary it reports, or why it does not, or not that of the others.
+fn reported(sentinel: &Value) -> String {
+    let primary = sentinel["primary"].as_str();
+    let primary = primary.map(|primary| format!("{primary}, epoch {}", text(&sentinel["epoch"])));
+    let failure = ["cause", "detail"].map(|key| sentinel[key].as_str().map(str::to_owned));
+    let told: Vec<_> = [primary].into_iter().chain(failure).flatten().collect();
+    if told.is_empty() { "-".to_owned() } else { told.join(": ") }
 }
 
 fn endpoints(status: &Value) -> String {
@@ -108,6 +152,30 @@ fn endpoints(status: &Value) -> String {
         }
     }
     table.text()
+}
+
+/// The last of them, the newest first.
+fn events(status: &Value) -> String {
+    let mut table = Table::default();
+    table.row(["SINCE", "LEVEL", "EVENT", "ROUTE", "WHAT"]);
+    for event in list(&status["events"]).iter().take(EVENTS_SHOWN) {
+        let facts = EVENT_FACTS.iter().filter_map(|name| event["facts"][*name].as_str());
+        table.row([
+            ago(&event["age_seconds"]),
+            text(&event["level"]),
+            name_and_times(event),
+            event["route"].as_str().unwrap_or("-").to_owned(),
+            facts.collect::<Vec<_>>().join(": "),
+        ]);
+    }
+    table.text()
+}
+
+fn name_and_times(event: &Value) -> String {
+    match event["times"].as_u64() {
+        Some(times) if times > 1 => format!("{} ({times} times)", text(&event["name"])),
+        _ => text(&event["name"]),
+    }
 }
 
 /// Of a place in a list of servers also which server has it now.

@@ -94,9 +94,13 @@ pub(super) fn service() -> Kind<Vec<Endpoint>> {
             let hint = "write for example _postgresql._tcp.orders.example.com";
             return Err(Wrong::new(format!("{} is no name of SRV records", quote(text)), hint));
         }
-        let member = |position| Endpoint::Member { srv: name.to_owned(), position };
-        Ok((0..MOST_MEMBERS).map(member).collect())
+        Ok(members(name, MOST_MEMBERS))
     })
+}
+
+/// The places of a list.
+pub(super) fn members(list: &str, most: usize) -> Vec<Endpoint> {
+    (0..most).map(|position| Endpoint::Member { list: list.to_owned(), position }).collect()
 }
 
 /// Whether only this machine reaches the address.
@@ -142,7 +146,7 @@ fn unix_path(path: &str) -> Result<PathBuf, Wrong> {
     Ok(PathBuf::from(path))
 }
 
-fn host_and_port(text: &str, default_port: Option<u16>) -> Result<Endpoint, Wrong> {
+pub(super) fn host_and_port(text: &str, default_port: Option<u16>) -> Result<Endpoint, Wrong> {
     let wrong = || Wrong::new(format!("{} is no address of a server", quote(text)), ENDPOINT_HINT);
     if text.parse::<Ipv6Addr>().is_ok() {
         return Err(Wrong::new(

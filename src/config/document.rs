@@ -76,7 +76,10 @@ fn absence(note: &Note) -> String {
     match note.presence {
         Presence::Required | Presence::Named => "required".to_owned(),
         Presence::Default(default) => format!("`{default}`"),
-        Presence::RequiredUnless(other) => format!("required, or `{other}`"),
+        Presence::RequiredUnless(others) => {
+            let others = others.iter().map(|other| format!("`{other}`")).collect::<Vec<_>>();
+            format!("required, or {}", others.join(", or "))
+        }
         Presence::Optional | Presence::Section | Presence::OptionalSection | Presence::ShortSection(_) => {
             String::new()
         }

@@ -17,6 +17,7 @@ pub struct Config {
     pub control: Option<ListenAddress>,
     pub drain: Drain,
     pub log: Log,
+    pub telemetry: Telemetry,
     /// How many worker threads; `None` means as many as the container is allowed cores.
     pub workers: Option<usize>,
     pub routes: Vec<Route>,
@@ -35,6 +36,51 @@ pub struct Drain {
 pub struct Log {
     pub format: LogFormat,
     pub level: Level,
+}
+
+/// What is told to collectors.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Telemetry {
+    /// `None` switches them off.
+    pub traces: Option<Traces>,
+}
+
+/// Traces of sessions.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Traces {
+    pub collector: Collector,
+    /// A PEM file of certificate authorities; `None` means those of the system.
+    pub ca: Option<PathBuf>,
+    /// What the collector wants to hear beside the traces.
+    pub headers_file: Option<PathBuf>,
+    /// Which share of the sessions is told, from 0 to 1.
+    pub sample: f64,
+    /// What the collector calls us.
+    pub service: String,
+}
+
+/// Where a collector listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    pub tls: bool,
+    pub host: String,
+    pub port: u16,
+    pub path: String,
+}
+
+impl Collector {
+    /// Whether what is sent to it never leaves the machine.
+    pub fn is_beside_us(&self) -> bool {
+        let address = self.host.parse::<std::net::IpAddr>();
+        self.host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+    }
+}
+
+impl fmt::Display for Collector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoint = Endpoint::Tcp { host: self.host.clone(), port: self.port };
+        write!(f, "{}://{endpoint}{}", if self.tls { "https" } else { "http" }, self.path)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +146,8 @@ pub struct Upstream {
     pub endpoints: Vec<Endpoint>,
     /// In which zone each of them is, where that is told.
     pub zones: Vec<Option<String>>,
+    /// Those who name the servers, where the configuration does not.
+    pub sentinel: Option<Sentinel>,
     pub role: Role,
     pub tls: Tls,
     /// One attempt: resolving, connecting, TLS and login together.
@@ -108,6 +156,19 @@ pub struct Upstream {
     pub wait: Duration,
     /// How often every endpoint is probed; zero switches probing off.
     pub probe_interval: Duration,
+}
+
+/// Processes beside the servers that agree on which of them is the primary.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sentinel {
+    pub endpoints: Vec<Endpoint>,
+    /// Under which name they know the servers.
+    pub master: String,
+    /// What Attaché logs in to them with; `None` means that it does not.
+    pub credential: Option<CredentialSource>,
+    pub tls: Tls,
+    /// How often each of them is asked even if it has announced nothing.
+    pub poll: Duration,
 }
 
 /// Which of the servers a session may use.
@@ -132,8 +193,8 @@ impl Role {
     }
 }
 
-/// So many servers of a list of SRV records are used. Each is probed and has metrics of its own, whose labels are
-/// fixed at the start; a database has a primary and a handful of replicas.
+/// So many servers of a list are used. Each is probed and has metrics of its own, whose labels are fixed at the start; a
+/// database has a primary and a handful of replicas.
 pub const MOST_MEMBERS: usize = 8;
 
 /// One address of the database.
@@ -144,9 +205,10 @@ pub enum Endpoint {
         port: u16,
     },
     Unix(PathBuf),
-    /// The server that has this position in a list of SRV records, while there is one.
+    /// The server that has this position in a list, while there is one.
     Member {
-        srv: String,
+        /// The name of the SRV records, or that under which Sentinels know the servers.
+        list: String,
         position: usize,
     },
 }
@@ -159,12 +221,17 @@ impl Upstream {
         (self.endpoints, self.zones) = all.into_iter().unzip();
     }
 
-    /// The name of the SRV records that list the servers, where they do.
-    pub fn srv(&self) -> Option<&str> {
+    /// The name of the list that the servers are on, where the configuration does not name them.
+    pub fn list(&self) -> Option<&str> {
         match self.endpoints.first()? {
-            Endpoint::Member { srv, .. } => Some(srv),
+            Endpoint::Member { list, .. } => Some(list),
             Endpoint::Tcp { .. } | Endpoint::Unix(_) => None,
         }
+    }
+
+    /// The name of the SRV records that list the servers, where they do.
+    pub fn srv(&self) -> Option<&str> {
+        self.list().filter(|_| self.sentinel.is_none())
     }
 }
 
@@ -174,7 +241,7 @@ impl fmt::Display for Endpoint {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
-            Self::Member { srv, position } => write!(f, "{srv}#{}", position + 1),
+            Self::Member { list, position } => write!(f, "{list}#{}", position + 1),
         }
     }
 }
@@ -200,6 +267,25 @@ pub enum TlsMode {
     /// Nothing is verified: whoever answers gets the credential.
     InsecureNoVerify,
     Off,
+}
+
+impl TlsMode {
+    pub const ALL: [Self; 4] = [Self::VerifyFull, Self::VerifyCa, Self::InsecureNoVerify, Self::Off];
+
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::VerifyFull => "verify-full",
+            Self::VerifyCa => "verify-ca",
+            Self::InsecureNoVerify => "insecure-no-verify",
+            Self::Off => "off",
+        }
+    }
+
+    /// Whether anything is verified, so that authorities matter.
+    pub fn verifies(self) -> bool {
+        matches!(self, Self::VerifyFull | Self::VerifyCa)
+    }
 }
 
 /// Where a credential is mounted.
@@ -270,4 +356,25 @@ pub enum Ready {
     Started,
     /// Only while its last probe succeeded.
     Upstream,
+}
+
+/// What a project file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    pub databases: Vec<ProjectDatabase>,
+}
+
+/// One database of a project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectDatabase {
+    pub name: String,
+    pub url: String,
+    pub password_file: Option<PathBuf>,
+    pub read_only: bool,
+    pub listen: Option<ListenAddress>,
+    /// What is verified of the server, where that is not left to the URL.
+    pub tls: Option<TlsMode>,
+    pub ca: Option<PathBuf>,
+    pub server_name: Option<String>,
+    pub allow_cleartext: bool,
 }

@@ -12,6 +12,7 @@ use super::domain::{Config, Drain, Level, ListenAddress, Log, LogFormat, Route};
 use super::kind::{Kind, choice, count, duration};
 use super::reader::Section;
 use super::route;
+use super::telemetry;
 
 /// Nobody wants to wait longer, and a slip of the unit is found.
 pub(super) const UP_TO_A_DAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
@@ -26,6 +27,7 @@ pub(super) fn read(top: &Section<'_, '_>, protocols: &[ProtocolFacts]) -> Config
         control: control(top),
         drain: drain(top),
         log: log(top),
+        telemetry: telemetry::read(top),
         workers: workers(top),
         routes: routes(top, protocols),
     };

@@ -8,7 +8,8 @@
 //! | --- | --- |
 //! | `parse` | text of a file to values and their lines |
 //! | `layer` | files, environment and flags, laid over each other |
-//! | `keys`, `route`, `pool` | declare every key where they read it |
+//! | `keys`, `route`, `tls`, `pool`, `sentinel`, `telemetry` | declare every key where they read it |
+//! | `project` | declares the keys of a project file, for `attache dev` |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
 //! | `note`, `schema`, `document` | schema and documentation from the same declarations |
@@ -31,12 +32,18 @@ mod layer;
 mod note;
 mod parse;
 mod pool;
+mod project;
 mod reader;
 mod route;
 mod schema;
+mod sentinel;
+mod telemetry;
+mod tls;
 
 pub use complaint::{Complaint, Complaints};
 pub use domain::*;
+pub use project::CheckUrl;
+pub use route::is_name;
 
 use layer::Layers;
 use note::Note;
@@ -63,6 +70,9 @@ pub struct Elsewhere<'a> {
     /// YAML, or the JSON that is YAML too.
     pub text: &'a str,
 }
+
+/// The key under which Sentinels stand in the place of endpoints.
+const SENTINEL: &str = "sentinel";
 /// The environment variable that says in which zone the process runs.
 const ZONE: &str = "ATTACHE_ZONE";
 
@@ -80,6 +90,8 @@ pub struct ProtocolFacts {
     pub has_roles: bool,
     /// What may be done with links beside the session that they were opened for.
     pub keeps: Keeps,
+    /// The port of a Sentinel whose address names none; `None` where there are no Sentinels.
+    pub sentinel_port: Option<u16>,
     /// Whether the protocol accepts these options; the text says what it does not accept, and holds no values.
     pub check_options: fn(&Value) -> Result<(), String>,
     pub options_schema: fn() -> schemars::Schema,
@@ -118,6 +130,24 @@ fn read(layers: Layers, protocols: &[ProtocolFacts]) -> Result<Config, Complaint
     let config = reader.read(merged, |top| keys::read(top, protocols));
     unreadable.extend(reader.into_complaints());
     if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
+}
+
+/// Reads and checks a project file.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_project(file: &Path, check: CheckUrl) -> Result<Project, Complaints> {
+    let sources = Sources { files: vec![file.to_owned()], ..Sources::default() };
+    let Layers { layers, merged, mut unreadable } = Layers::of(&sources);
+    let reader = Reader::new(&layers, !unreadable.is_empty()).hint_at_secrets(project::NO_SECRETS);
+    let project = reader.read(merged, |top| project::read(top, check));
+    unreadable.extend(reader.into_complaints());
+    if unreadable.is_empty() { Ok(project) } else { Err(Complaints(unreadable)) }
+}
+
+/// The JSON Schema of a project file.
+pub fn project_schema() -> Value {
+    schema::of_project(&Reader::describe(|top| drop(project::read(top, |_| Ok(())))))
 }
 
 /// The JSON Schema of a configuration file.

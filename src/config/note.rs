@@ -20,8 +20,8 @@ pub(super) struct Note {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Presence {
     Required,
-    /// Required while this other key is absent, and not allowed beside it.
-    RequiredUnless(&'static str),
+    /// Required while these other keys are absent, and not allowed beside one of them.
+    RequiredUnless(&'static [&'static str]),
     Optional,
     Default(&'static str),
     /// A section of keys, which is there even when nothing is said about it.

@@ -28,6 +28,8 @@ pub(super) struct Reader<'a> {
     describing: bool,
     /// Whether a source could not be read: what is missing may stand there.
     incomplete: bool,
+    /// What to do instead of writing a secret down.
+    no_secrets: &'static str,
     complaints: RefCell<Vec<(usize, Complaint)>>,
     notes: RefCell<Vec<Note>>,
 }
@@ -38,9 +40,15 @@ impl<'a> Reader<'a> {
             layers,
             describing: false,
             incomplete,
+            no_secrets: NO_SECRETS,
             complaints: RefCell::default(),
             notes: RefCell::default(),
         }
+    }
+
+    /// Says this to whoever writes a secret down.
+    pub(super) fn hint_at_secrets(self, no_secrets: &'static str) -> Self {
+        Self { no_secrets, ..self }
     }
 
     /// Runs the declarations over nothing at all.
@@ -218,6 +226,15 @@ impl<'r, 'a> Section<'r, 'a> {
         }
     }
 
+    /// Complains about a key that is there, beside one of those, declared before it, that it cannot be used with.
+    pub(super) fn complain_of_company(&self, name: &str, others: &[&str]) {
+        let is_there =
+            |other: &&&str| self.has(other) && self.seen.borrow().iter().any(|seen| seen == **other);
+        if let Some(other) = others.iter().find(is_there).filter(|_| self.has(name)) {
+            self.complain(name, format!("cannot be used together with {other}"), "remove one of them");
+        }
+    }
+
     /// The path as seen from the folder of the file in which `name` says it.
     pub(super) fn resolve(&self, name: &str, path: &Path) -> PathBuf {
         let place = self.reader.place(&self.join(name));
@@ -260,7 +277,8 @@ impl<'r, 'a> Section<'r, 'a> {
         let seen = self.seen.borrow();
         for name in self.values.keys().filter(|name| !seen.contains(name)) {
             let (reason, hint) = if is_secret_name(name) {
-                ("a secret does not belong into the configuration".to_owned(), Some(NO_SECRETS.to_owned()))
+                let hint = self.reader.no_secrets.to_owned();
+                ("a secret does not belong into the configuration".to_owned(), Some(hint))
             } else {
                 let known = seen.iter().map(String::as_str);
                 let hint = did_you_mean(name, known.clone());
@@ -311,19 +329,20 @@ impl Key<'_, '_, '_> {
         self.section.complain_of_absence("", reason, hint.unwrap_or_default());
     }
 
-    /// The value of this key or of `other`: one of them must be there, and not both. The one that is declared first
-    /// is missed, the one that is declared second is too much.
-    pub(super) fn required_unless<T: 'static>(self, other: &'static str, kind: &Kind<T>) -> Option<T> {
-        let is_second = self.section.seen.borrow().iter().any(|name| name == other);
-        match (self.section.has(self.name), self.section.has(other), is_second) {
-            (false, false, false) => self.complain_that_it_is_missing(),
-            (true, true, true) => {
-                let reason = format!("cannot be used together with {other}");
-                self.section.complain(self.name, reason, "remove one of them");
-            }
-            _ => {}
+    /// The value of this key: it or one of `others` must be there, and no two of them. The one that is declared first is
+    /// missed, those that are declared later are too much.
+    pub(super) fn required_unless<T: 'static>(
+        self,
+        others: &'static [&'static str],
+        kind: &Kind<T>,
+    ) -> Option<T> {
+        let section = self.section;
+        let is_first = !section.seen.borrow().iter().any(|name| others.contains(&name.as_str()));
+        section.complain_of_company(self.name, others);
+        if is_first && !section.has(self.name) && !others.iter().any(|other| section.has(other)) {
+            self.complain_that_it_is_missing();
         }
-        self.declare(kind, Presence::RequiredUnless(other))
+        self.declare(kind, Presence::RequiredUnless(others))
     }
 
     /// The value, where there is one.

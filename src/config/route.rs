@@ -8,13 +8,13 @@ use super::address::{self, is_local};
 use super::complaint::quote;
 use super::domain::{
     Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Live, OnRotation, Ready, Role, Route,
-    Tls, TlsMode, Upstream,
+    Upstream,
 };
 use super::file_text::{read_files, skip_files};
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, count, duration, flag, path, text};
 use super::reader::{NO_SECRETS, Section, is_secret_name};
-use super::{ProtocolFacts, pool};
+use super::{ProtocolFacts, SENTINEL, pool, sentinel, tls};
 
 /// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
 const NAME_LIMIT: usize = 63;
@@ -23,7 +23,8 @@ const MOST_SESSIONS: u64 = 1_000_000;
 /// Less than a millisecond is no time to connect to anything.
 const SOME_TIME: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
 /// More often than once a second is a burden, less than once an hour is no safety net.
-const NOW_AND_THEN: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
+pub(super) const NOW_AND_THEN: std::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// One route, if what must be there is there. It counts only if there are no complaints.
 pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFacts]) -> Option<Route> {
@@ -71,11 +72,16 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
 }
 
 fn check_name(name: &str, route: &Section<'_, '_>) {
-    let is_letter =
-        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
-    if name.is_empty() || name.len() > NAME_LIMIT || !name.chars().all(is_letter) {
+    if !is_name(name) {
         route.complain("", "a route's name has 1 to 63 small letters, digits, - and _", "");
     }
+}
+
+/// Whether a route, or a database of a project, may be called so.
+pub fn is_name(name: &str) -> bool {
+    let is_letter =
+        |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
+    !name.is_empty() && name.len() <= NAME_LIMIT && name.chars().all(is_letter)
 }
 
 fn protocol<'p>(route: &Section<'_, '_>, protocols: &'p [ProtocolFacts]) -> Option<&'p ProtocolFacts> {
@@ -116,7 +122,7 @@ fn upstream(
         .key("endpoints", "The database's addresses, in the order in which they are tried. Without a port, that of the protocol is meant. Those \
              whose zone is that of the environment variable ATTACHE_ZONE come first.")
         .example("[\"orders-1.db.example.com:5432\", \"orders-2.db.example.com\"]")
-        .required_unless("srv", &address::endpoint_in_zone(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
+        .required_unless(&["srv", SENTINEL], &address::endpoint_in_zone(protocol.and_then(|protocol| protocol.default_port)).one_or_more());
     let members = upstream
         .key(
             "srv",
@@ -124,14 +130,18 @@ fn upstream(
              them are used. Without `tls.server_name`, a server has to be in the domain of the name.",
         )
         .example("_postgresql._tcp.orders.example.com")
-        .required_unless("endpoints", &address::service());
-    let role = role(upstream, protocol);
+        .required_unless(&["endpoints", SENTINEL], &address::service());
+    let sentinel = sentinel::read(upstream, protocol);
+    let role = role(upstream, protocol, sentinel.is_some());
+    let members = members.or_else(|| sentinel.as_ref().map(|sentinel| sentinel.places(role)));
     let members = members.map(|members| members.into_iter().map(|member| (member, None)).collect());
     let (endpoints, zones): (Vec<_>, Vec<_>) = endpoints.or(members).unwrap_or_default().into_iter().unzip();
     check_twice(upstream, &endpoints);
+    let tls = tls::read(upstream, possible, &endpoints);
     let upstream = Upstream {
+        sentinel: sentinel.map(|sentinel| sentinel.finish(upstream, &tls)),
         role,
-        tls: tls(upstream, possible, &endpoints),
+        tls,
         connect_timeout: upstream
             .key(
                 "connect_timeout",
@@ -154,86 +164,37 @@ fn upstream(
     (!upstream.endpoints.is_empty()).then_some(upstream)
 }
 
-fn role(upstream: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Role {
+fn role(upstream: &Section<'_, '_>, protocol: Option<&ProtocolFacts>, by_sentinel: bool) -> Role {
     let names =
         [Role::Any, Role::Primary, Role::Replica, Role::PreferReplica].map(|role| (role.name(), role));
     let role = upstream
         .key(
             "role",
             "What a server has to be for a session to use it. `prefer-replica` takes the primary while no replica can be \
-             reached.",
+             reached. With `sentinel` the default is `primary`.",
         )
         .or("any", &choice(&names));
     if let Some(protocol) = protocol.filter(|protocol| !protocol.has_roles && role != Role::Any) {
         let reason = format!("{} cannot tell a primary from a replica", protocol.name);
         upstream.complain("role", reason, "remove it");
     }
-    role
+    match role {
+        Role::Any if by_sentinel => {
+            if upstream.has("role") {
+                let reason = "Sentinels tell a primary and its replicas: no session is for any of them";
+                upstream.complain("role", reason, "remove it for the primary, or write prefer-replica");
+            }
+            Role::Primary
+        }
+        Role::Any | Role::Primary | Role::Replica | Role::PreferReplica => role,
+    }
 }
 
-fn check_twice(upstream: &Section<'_, '_>, endpoints: &[Endpoint]) {
+pub(super) fn check_twice(upstream: &Section<'_, '_>, endpoints: &[Endpoint]) {
     for (index, endpoint) in endpoints.iter().enumerate() {
         if endpoints[..index].contains(endpoint) {
             upstream.complain(&format!("endpoints[{index}]"), format!("{endpoint} is listed twice"), "");
         }
-    }
-}
-
-fn tls(upstream: &Section<'_, '_>, possible: &[ProtocolFacts], endpoints: &[Endpoint]) -> Tls {
-    let only_unix =
-        !endpoints.is_empty() && endpoints.iter().all(|endpoint| matches!(endpoint, Endpoint::Unix(_)));
-    upstream.short_section("tls", "mode", "How the link is encrypted and whom it trusts. A Unix socket has no TLS.", |tls| {
-        let mode = tls.key("mode", "What is verified of the server: chain and name, the chain alone, nothing; or no TLS at all.").or(
-            "verify-full",
-            &choice(&[
-                ("verify-full", TlsMode::VerifyFull),
-                ("verify-ca", TlsMode::VerifyCa),
-                ("insecure-no-verify", TlsMode::InsecureNoVerify),
-                ("off", TlsMode::Off),
-            ]),
-        );
-        let ca = tls
-            .key("ca", "A PEM file of the certificate authorities to trust, instead of those of the system.")
-            .example("/etc/attache/ca.pem")
-            .optional(&path())
-            .map(|path| tls.resolve("ca", &path));
-        let server_name = tls
-            .key("server_name", "The name in the server's certificate, where it is not the host of the endpoint.")
-            .example("orders.db.example.com")
-            .optional(&text());
-        let direct = negotiation(tls, possible);
-        check_tls(tls, mode, only_unix);
-        Tls { mode: if only_unix { TlsMode::Off } else { mode }, ca, server_name, direct }
-    })
-}
-
-/// Whether TLS starts at once.
-fn negotiation(tls: &Section<'_, '_>, possible: &[ProtocolFacts]) -> bool {
-    let negotiating = possible.iter().filter(|protocol| protocol.negotiates_tls);
-    let words: Vec<_> =
-        negotiating.map(|protocol| (protocol.name, false)).chain([("direct", true)]).collect();
-    let negotiation = tls
-        .key(
-            "negotiation",
-            "How TLS begins: `direct` at once, or asked for in the protocol, under the protocol's name. The default is \
-             the protocol's own way, where it has one.",
-        )
-        .example("direct")
-        .optional(&choice(&words));
-    // The first word is the protocol's own way where it has one.
-    negotiation.unwrap_or(words[0].1)
-}
-
-fn check_tls(tls: &Section<'_, '_>, mode: TlsMode, only_unix: bool) {
-    if mode == TlsMode::Off {
-        for key in ["ca", "server_name", "negotiation"].into_iter().filter(|key| tls.has(key)) {
-            tls.complain(key, "has no effect: tls.mode is off", "remove it, or set tls.mode: verify-full");
-        }
-    } else if only_unix && tls.has("mode") {
-        tls.complain("mode", "has no effect: a Unix socket has no TLS", "remove it");
-    }
-    if mode == TlsMode::InsecureNoVerify && tls.has("ca") {
-        tls.complain("ca", "has no effect: insecure-no-verify verifies nothing", "set tls.mode: verify-full");
     }
 }
 
@@ -251,18 +212,24 @@ fn credential(
         );
     }
     route.optional_section("credential", means, |credential| {
-        let path = credential
-            .key("path", "The folder in which the Secret is mounted; a relative one is relative to the configuration file.")
-            .example("/var/run/secrets/attache/orders")
-            .required(&path())
-            .map(|path| credential.resolve("path", &path));
-        let keys = credential.section("keys", "Names of the keys, that is of the files in the folder.", keys);
-        let poll = credential
-            .key("poll", "How often the folder is read even if no change was noticed.")
-            .or("30s", &duration(NOW_AND_THEN));
+        let source = folder(credential);
         let on_rotation = on_rotation(credential);
-        path.map(|path| (CredentialSource { path, keys, poll }, on_rotation))
+        source.map(|source| (source, on_rotation))
     })?
+}
+
+/// Where a credential is mounted.
+pub(super) fn folder(credential: &Section<'_, '_>) -> Option<CredentialSource> {
+    let path = credential
+        .key("path", "The folder in which the Secret is mounted; a relative one is relative to the configuration file.")
+        .example("/var/run/secrets/attache/orders")
+        .required(&path())
+        .map(|path| credential.resolve("path", &path));
+    let keys = credential.section("keys", "Names of the keys, that is of the files in the folder.", keys);
+    let poll = credential
+        .key("poll", "How often the folder is read even if no change was noticed.")
+        .or("30s", &duration(NOW_AND_THEN));
+    Some(CredentialSource { path: path?, keys, poll })
 }
 
 fn keys(keys: &Section<'_, '_>) -> CredentialKeys {

@@ -12,13 +12,7 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 const NAME_PATTERN: &str = "^[-_a-z0-9]{1,63}$";
 
 pub(super) fn of(notes: &[Note], protocols: &[ProtocolFacts]) -> Value {
-    let mut root = section("What Attaché does.");
-    root["type"] = json!("object");
-    root["$schema"] = json!(DIALECT);
-    root["title"] = json!("Configuration of Attaché");
-    for note in notes {
-        place(&mut root, note, notes);
-    }
+    let mut root = whole("Configuration of Attaché", "What Attaché does.", notes);
     for note in notes.iter().rev() {
         if let Presence::ShortSection(short) = note.presence {
             shorten(at(&mut root, &note.path), short);
@@ -26,6 +20,22 @@ pub(super) fn of(notes: &[Note], protocols: &[ProtocolFacts]) -> Value {
     }
     let route = at(&mut root, &format!("routes.{ANY_NAME}"));
     route["allOf"] = protocols.iter().map(options).collect();
+    root
+}
+
+/// That of a project file.
+pub(super) fn of_project(notes: &[Note]) -> Value {
+    whole("Project file of `attache dev`", "The databases that a project needs.", notes)
+}
+
+fn whole(title: &str, means: &str, notes: &[Note]) -> Value {
+    let mut root = section(means);
+    root["type"] = json!("object");
+    root["$schema"] = json!(DIALECT);
+    root["title"] = json!(title);
+    for note in notes {
+        place(&mut root, note, notes);
+    }
     root
 }
 
@@ -53,8 +63,9 @@ fn place(root: &mut Value, note: &Note, notes: &[Note]) {
     if matches!(note.presence, Presence::Required | Presence::Named) {
         require(root, parent, name, notes);
     }
-    if let Presence::RequiredUnless(other) = note.presence {
-        at(root, parent)["oneOf"] = json!([{"required": [other]}, {"required": [name]}]);
+    if let Presence::RequiredUnless(others) = note.presence {
+        let one_of = others.iter().copied().chain([name]).map(|key| json!({"required": [key]}));
+        at(root, parent)["oneOf"] = one_of.collect();
         require_section(root, parent, notes);
     }
 }

@@ -35,6 +35,7 @@ pub(super) struct Needs {
 /// A Secret, and where the configuration looks for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Credential {
+    /// Whose it is: a route, or the Sentinels of a route, which are called `ROUTE.sentinel`.
     pub(super) route: String,
     pub(super) path: PathBuf,
     pub(super) secret: String,
@@ -114,8 +115,8 @@ fn health(config: &Config, wrong: &mut Vec<String>) -> (u16, bool) {
 /// One for each folder: routes may share a Secret, and it is enough to name it for one of them.
 fn credentials(config: &Config, asked: &Parameters, wrong: &mut Vec<String>) -> Vec<Credential> {
     let mut found: Vec<Credential> = Vec::new();
-    let read = |route: &Route| Some((route.name.clone(), route.credential.as_ref()?.path.clone()));
-    for (route, path) in config.routes.iter().filter_map(read) {
+    let all: Vec<(String, PathBuf)> = config.routes.iter().flat_map(folders).collect();
+    for (route, path) in all.iter().cloned() {
         let Some(secret) = asked.secrets.get(&route).cloned() else { continue };
         match found.iter().find(|known| known.path == path) {
             None => found.push(Credential { route, path, secret }),
@@ -128,8 +129,7 @@ fn credentials(config: &Config, asked: &Parameters, wrong: &mut Vec<String>) -> 
             )),
         }
     }
-    let all = config.routes.iter().filter_map(read);
-    let nameless = all.filter(|(_, path)| found.iter().all(|it| it.path != *path));
+    let nameless = all.iter().filter(|(_, path)| found.iter().all(|it| it.path != *path));
     wrong.extend(nameless.map(|(route, path)| {
         format!(
             "route {route}: no Secret is named for {}: say --secret {route}=NAME, or the annotation \
@@ -137,15 +137,20 @@ fn credentials(config: &Config, asked: &Parameters, wrong: &mut Vec<String>) -> 
             path.display()
         )
     }));
-    let strangers = asked
-        .secrets
-        .keys()
-        .filter(|name| !config.routes.iter().any(|route| route.name == **name && route.credential.is_some()));
+    let strangers = asked.secrets.keys().filter(|name| !all.iter().any(|(route, _)| route == *name));
     wrong.extend(strangers.map(|name| {
         format!("a Secret is named for the route {name}, and the configuration has no such route with a credential")
     }));
     check_places(&found, wrong);
     found
+}
+
+/// The folders that a route reads, each with the name by which its Secret is named.
+fn folders(route: &Route) -> Vec<(String, PathBuf)> {
+    let own = route.credential.as_ref().map(|source| (route.name.clone(), source.path.clone()));
+    let sentinel = route.upstream.sentinel.as_ref().and_then(|sentinel| sentinel.credential.as_ref());
+    let of_sentinels = sentinel.map(|source| (format!("{}.sentinel", route.name), source.path.clone()));
+    own.into_iter().chain(of_sentinels).collect()
 }
 
 /// A folder is mounted as it is, and nothing can be mounted within another's.
@@ -180,10 +185,12 @@ fn is_plain(path: &Path) -> bool {
 
 /// A file that nothing mounts would only be missed once the pod runs.
 fn check_authorities(route: &Route, wrong: &mut Vec<String>) {
-    let Some(ca) = &route.upstream.tls.ca else { return };
-    let credential = route.credential.as_ref().map(|source| source.path.as_path());
-    let folders = [Some(Path::new(FOLDER)), credential];
-    if !folders.iter().flatten().any(|folder| ca.starts_with(folder)) {
+    let of_sentinels = route.upstream.sentinel.as_ref().and_then(|sentinel| sentinel.tls.ca.as_ref());
+    let mounted: Vec<_> = folders(route).into_iter().map(|(_, folder)| folder).collect();
+    let is_mounted =
+        |ca: &&PathBuf| ca.starts_with(FOLDER) || mounted.iter().any(|folder| ca.starts_with(folder));
+    let named: BTreeSet<_> = route.upstream.tls.ca.as_ref().into_iter().chain(of_sentinels).collect();
+    for ca in named.into_iter().filter(|ca| !is_mounted(ca)) {
         wrong.push(format!(
             "route {}: nothing mounts {}: put the authority into {FOLDER}/ca.pem, or beside the credential",
             route.name,

@@ -52,6 +52,7 @@ fn labels() -> &'static str {
 | `generation` | counts the accepted versions of a credential, from 1 |
 | `state` | `active`: a session uses the link |
 | `direction` | `to_upstream`, `to_client` |
+| `outcome` | `sent`, `dropped` |
 "
 }
 

@@ -103,6 +103,7 @@ pub async fn race(places: Places) -> Result<(Stream, Place), Failure> {
             running.push(async move { connect(&place).await });
         }
         let raced = tokio::select! {
+            biased;
             raced = first(&mut running, !waiting.is_empty()), if !running.is_empty() => raced,
             found = latecomers(&mut late), if late.is_some() => Raced::Found(found),
             else => return Err(last),
@@ -158,6 +159,11 @@ fn interleave(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 async fn tcp(address: SocketAddr) -> Result<(Stream, Place), Failure> {
+    #[cfg(feature = "sim")]
+    if let Some(connecting) = crate::sim::world().map(|world| world.connect(address)) {
+        let wire = connecting.await.map_err(|error| refused(&address.to_string(), &error))?;
+        return Ok((Stream::Played(wire), Place::Tcp(address)));
+    }
     let stream = TcpStream::connect(address).await.map_err(|error| refused(&address.to_string(), &error))?;
     protect(&stream).map_err(|error| refused(&address.to_string(), &error))?;
     Ok((Stream::Tcp(stream), Place::Tcp(address)))

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use attache_wire::{Fault, Passage};
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -46,6 +46,18 @@ pub(super) enum State {
     Broken(io::ErrorKind),
 }
 
+/// What becomes of bytes, and what goes in place of those that are dropped.
+pub(super) struct Judged {
+    pub(super) passage: Passage,
+    pub(super) instead: Bytes,
+}
+
+impl From<Passage> for Judged {
+    fn from(passage: Passage) -> Self {
+        Self { passage, instead: Bytes::new() }
+    }
+}
+
 /// Where a pump broke.
 pub(super) enum Broken {
     Source(io::Error),
@@ -69,10 +81,10 @@ impl Pump {
     pub(super) fn admit(
         &mut self,
         bytes: &[u8],
-        seen: impl FnOnce(&[u8]) -> Result<Passage, Fault>,
+        mut seen: impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Result<(), Broken> {
         if !bytes.is_empty() {
-            let passing = self.sort(bytes, seen)?;
+            let passing = self.sort(bytes, &mut seen)?;
             self.spill.extend_from_slice(passing);
         }
         Ok(())
@@ -96,7 +108,7 @@ impl Pump {
         cx: &mut Context<'_>,
         source: &mut Stream,
         destination: &mut Stream,
-        mut seen: impl FnMut(&[u8]) -> Result<Passage, Fault>,
+        mut seen: impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Result<(), Broken> {
         loop {
             match self.turn(cx, source, destination, &mut seen) {
@@ -118,7 +130,7 @@ impl Pump {
         cx: &mut Context<'_>,
         source: &mut Stream,
         destination: &mut Stream,
-        seen: &mut impl FnMut(&[u8]) -> Result<Passage, Fault>,
+        seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Poll<Result<bool, Broken>> {
         ready!(self.drain(cx, destination)).map_err(Broken::Destination)?;
         match self.state {
@@ -139,7 +151,7 @@ impl Pump {
         cx: &mut Context<'_>,
         source: &mut Stream,
         destination: &mut Stream,
-        seen: &mut impl FnMut(&[u8]) -> Result<Passage, Fault>,
+        seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Poll<Result<(), Broken>> {
         BUFFER.with_borrow_mut(|scratch| {
             let mut buffer = ReadBuf::new(scratch);
@@ -156,6 +168,10 @@ impl Pump {
                 return Poll::Ready(self.admit(&bytes, seen));
             }
             let passing = self.sort(bytes, seen)?;
+            if !self.spill.is_empty() {
+                self.spill.extend_from_slice(passing);
+                return Poll::Ready(Ok(()));
+            }
             if passing.is_empty() {
                 return Poll::Ready(Ok(()));
             }
@@ -170,27 +186,39 @@ impl Pump {
         })
     }
 
-    /// What of these bytes may be passed on; the rest is held.
+    /// What of these bytes may be passed on behind the spill; the rest is held.
     fn sort<'a>(
         &mut self,
-        bytes: &'a [u8],
-        seen: impl FnOnce(&[u8]) -> Result<Passage, Fault>,
+        mut bytes: &'a [u8],
+        seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Result<&'a [u8], Broken> {
-        let passing = match seen(bytes).map_err(Broken::Rule)? {
-            Passage::All => return Ok(bytes),
-            Passage::Hold(passing) => passing,
-            Passage::Until(passing) => {
-                self.state = State::Paused;
-                passing
-            }
-            Passage::Bye(passing) => {
-                self.state = State::Ending;
-                return Ok(&bytes[..passing]);
-            }
-        };
-        let (passing, held) = bytes.split_at(passing);
-        self.held.extend_from_slice(held);
-        Ok(passing)
+        loop {
+            let Judged { passage, instead } = seen(bytes).map_err(Broken::Rule)?;
+            let passing = match passage {
+                Passage::All => return Ok(bytes),
+                Passage::Hold(passing) => passing,
+                Passage::Until(passing) => {
+                    self.state = State::Paused;
+                    passing
+                }
+                Passage::Bye(passing) => {
+                    self.state = State::Ending;
+                    return Ok(&bytes[..passing]);
+                }
+                Passage::Instead { passed, dropped } => {
+                    self.spill.extend_from_slice(&bytes[..passed]);
+                    self.spill.extend_from_slice(&instead);
+                    bytes = &bytes[passed + dropped..];
+                    if bytes.is_empty() {
+                        return Ok(bytes);
+                    }
+                    continue;
+                }
+            };
+            let (passing, held) = bytes.split_at(passing);
+            self.held.extend_from_slice(held);
+            return Ok(passing);
+        }
     }
 
     /// Empties the spill and whatever the writer holds.

@@ -11,12 +11,14 @@ use attache_wire::{Fault, Passage, TlsFacts, Watch};
 use prometheus_client::metrics::counter::Counter;
 
 use super::link::Link;
-use super::pump::{Broken, Pump, State};
+use super::pump::{Broken, Judged, Pump, State};
 use super::stream::Stream;
 
-/// What interrupts the copying. All but the first three end it.
+/// What interrupts the copying. All but the first four end it.
 #[derive(Debug)]
 pub enum Event {
+    /// The server may have lost its role. Said once for each sign of it.
+    RoleDoubted,
     /// The client has finished sending on a watched session. Said once.
     ClientEnded,
     /// The moment has come that was asked for.
@@ -182,6 +184,9 @@ impl<W: Watch> Copier<W> {
         if let Some(end) = self.pump(cx) {
             return Poll::Ready(end);
         }
+        if self.watch.as_mut().is_some_and(|watch| watch.role_doubted()) {
+            return Poll::Ready(Event::RoleDoubted);
+        }
         if self.up.state == State::Ending && std::mem::take(&mut self.may_keep) {
             if self.settled() && self.watch.as_ref().is_some_and(|watch| watch.reusable()) {
                 return Poll::Ready(Event::Kept);
@@ -239,12 +244,16 @@ impl<W: Watch> Copier<W> {
     }
 }
 
-fn from_client<W: Watch>(watch: &mut Option<Box<W>>, bytes: &[u8]) -> Result<Passage, Fault> {
-    watch.as_mut().map_or(Ok(Passage::All), |watch| watch.from_client(bytes))
+fn from_client<W: Watch>(watch: &mut Option<Box<W>>, bytes: &[u8]) -> Result<Judged, Fault> {
+    let Some(watch) = watch.as_mut() else { return Ok(Passage::All.into()) };
+    Ok(match watch.from_client(bytes)? {
+        passage @ Passage::Instead { .. } => Judged { passage, instead: watch.in_place() },
+        passage @ (Passage::All | Passage::Hold(_) | Passage::Until(_) | Passage::Bye(_)) => passage.into(),
+    })
 }
 
-fn from_server<W: Watch>(watch: &mut Option<Box<W>>, bytes: &[u8]) -> Result<Passage, Fault> {
-    watch.as_mut().map_or(Ok(()), |watch| watch.from_server(bytes)).map(|()| Passage::All)
+fn from_server<W: Watch>(watch: &mut Option<Box<W>>, bytes: &[u8]) -> Result<Judged, Fault> {
+    watch.as_mut().map_or(Ok(()), |watch| watch.from_server(bytes)).map(|()| Passage::All.into())
 }
 
 /// What became of the two directions, if it ends the copying.

@@ -18,6 +18,9 @@ pub enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
+    /// One that a simulation plays.
+    #[cfg(feature = "sim")]
+    Played(Box<dyn crate::sim::Wire>),
     /// Nothing: the stream was taken away, for example into a TLS handshake that failed.
     #[default]
     Gone,
@@ -52,6 +55,8 @@ impl Stream {
                 }
                 SockRef::from(&*socket).peek(&mut byte)
             }
+            #[cfg(feature = "sim")]
+            Self::Played(wire) => return wire.is_silent(),
             Self::Gone => return false,
         };
         peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
@@ -69,6 +74,8 @@ impl Stream {
                 *socket = moved(socket)?;
             }
             Self::Unix(stream) => *stream = UnixStream::from_std(duplicate(stream)?.into())?,
+            #[cfg(feature = "sim")]
+            Self::Played(_) => {}
             Self::Gone => {}
         }
         Ok(())
@@ -80,6 +87,8 @@ impl Stream {
             Self::Tcp(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
             Self::Unix(_) | Self::Gone => return,
+            #[cfg(feature = "sim")]
+            Self::Played(wire) => return wire.abort(),
         };
         // A socket that is gone already needs no reset.
         let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
@@ -100,6 +109,8 @@ macro_rules! delegate {
             Stream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
             Stream::Unix(stream) => Pin::new(stream).$method($($argument),*),
             Stream::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+            #[cfg(feature = "sim")]
+            Stream::Played(wire) => Pin::new(wire.as_mut()).$method($($argument),*),
             Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     };

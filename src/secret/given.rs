@@ -1,6 +1,6 @@
 //! A password that is given by hand instead of mounted: in one file, on standard input, or at the terminal.
 //!
-//! The user is known from elsewhere. A file is followed as a mounted folder is; everything else is read once.
+//! The user is known from elsewhere, where there is one. A file is followed as a mounted folder is; everything else is read once.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
@@ -37,8 +37,8 @@ pub enum Given {
 ///
 /// # Errors
 /// Why there is no password, for the person who gave it.
-pub fn open(route: &str, user: &str, given: &Given) -> Result<(Source, Option<Watcher>), String> {
-    let once = |secret| (Source::fixed(route, user.to_owned(), secret), None);
+pub fn open(route: &str, user: Option<&str>, given: &Given) -> Result<(Source, Option<Watcher>), String> {
+    let once = |secret| (Source::fixed(route, user.map(str::to_owned), secret), None);
     match given {
         Given::File(path) => open_file(route, user, path),
         Given::Input => {
@@ -54,7 +54,7 @@ pub fn open(route: &str, user: &str, given: &Given) -> Result<(Source, Option<Wa
     }
 }
 
-fn open_file(route: &str, user: &str, path: &Path) -> Result<(Source, Option<Watcher>), String> {
+fn open_file(route: &str, user: Option<&str>, path: &Path) -> Result<(Source, Option<Watcher>), String> {
     let wrong = |error: io::Error| format!("the password file {}: {error}", path.display());
     let found = fs::metadata(path).map_err(wrong)?;
     if found.is_dir() {
@@ -63,7 +63,7 @@ fn open_file(route: &str, user: &str, path: &Path) -> Result<(Source, Option<Wat
     if !found.is_file() {
         let line = first_line(&mut File::open(path).map_err(wrong)?).map_err(wrong)?;
         let secret = not_empty(line, &path.display().to_string())?;
-        return Ok((Source::fixed(route, user.to_owned(), Some(secret)), None));
+        return Ok((Source::fixed(route, user.map(str::to_owned), Some(secret)), None));
     }
     let (source, watcher) = Source::open(route, mount(user, path).map_err(wrong)?);
     match source.standing().problem {
@@ -73,13 +73,19 @@ fn open_file(route: &str, user: &str, path: &Path) -> Result<(Source, Option<Wat
 }
 
 /// The folder is watched, not the file: a watch on a file dies with the first replacement.
-fn mount(user: &str, path: &Path) -> io::Result<Mount> {
+fn mount(user: Option<&str>, path: &Path) -> io::Result<Mount> {
     let path = std::path::absolute(path)?;
     let name = path.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| io::Error::other("its name is not text"))?;
     let keys = Keys { password: name.to_owned(), ..Keys::default() };
     let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Mount { path: folder, keys, user: Some(user.to_owned()), poll: POLL, needs_user: true })
+    Ok(Mount {
+        path: folder,
+        keys,
+        user: Some(user.unwrap_or_default().to_owned()),
+        poll: POLL,
+        needs_user: user.is_some(),
+    })
 }
 
 fn not_empty(line: Zeroizing<Vec<u8>>, whence: &str) -> Result<Secret, String> {
@@ -214,12 +220,12 @@ mod tests {
         let file = folder.path().join("pw");
         fs::write(&file, "hunter2\n").expect("written");
         fs::write(folder.path().join("username"), "").expect("written");
-        let (source, _watcher) = open("dev", "orders", &Given::File(file)).expect("a credential");
+        let (source, _watcher) = open("dev", Some("orders"), &Given::File(file)).expect("a credential");
         // A file that was written this very moment is the watcher's first task.
         assert_eq!(source.standing().problem, None);
         for wrong in ["none", "."] {
             let path = folder.path().join(wrong);
-            assert!(open("dev", "orders", &Given::File(path)).is_err(), "{wrong}");
+            assert!(open("dev", Some("orders"), &Given::File(path)).is_err(), "{wrong}");
         }
     }
 }

@@ -13,12 +13,14 @@
 //! | `watch` | notices changes: the background task |
 //! | `mount` | says what is wrong with the way the folder is mounted |
 //! | `problem` | the closed lists of what can be wrong |
+//! | `headers` | what a collector of traces wants to hear |
 //! | `given` | a password from one file, standard input or the terminal, for `dev` |
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 pub mod given;
+pub mod headers;
 mod lockout;
 mod material;
 mod mount;
@@ -44,7 +46,7 @@ pub struct Mount {
     /// The folder.
     pub path: PathBuf,
     pub keys: Keys,
-    /// A user that is known otherwise: of the folder, the password alone is read.
+    /// A user that is known otherwise, empty where there is none: of the folder, the password alone is read.
     pub user: Option<String>,
     /// How often the folder is read even if nothing was noticed.
     pub poll: Duration,

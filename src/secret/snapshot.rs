@@ -150,7 +150,8 @@ fn read_keys(folder: &Path, mount: &Mount) -> Result<Contents, Problem> {
 fn read_password(folder: &Path, key: &str, user: &str) -> Result<Contents, Problem> {
     let password = read_key(folder, key, SECRET_LIMIT)?.ok_or(Problem::Missing { key: key.to_owned() })?;
     let secret = Some(Secret::new(password.bytes));
-    Ok(Contents { user: Some(user.to_owned()), secret, identity: None, file_time: password.modified })
+    let user = Some(user.to_owned()).filter(|user| !user.is_empty());
+    Ok(Contents { user, secret, identity: None, file_time: password.modified })
 }
 
 /// One file's content, without the line end that editors and `echo` leave behind.

@@ -86,10 +86,10 @@ impl Source {
     }
 
     /// A credential that was given once and never changes.
-    pub(super) fn fixed(route: &str, user: String, secret: Option<Secret>) -> Self {
+    pub(super) fn fixed(route: &str, user: Option<String>, secret: Option<Secret>) -> Self {
         // Without a watcher at the other end, nobody who asks for a reading waits for one.
         let (source, _) = Self::empty(route);
-        let contents = Contents { user: Some(user), secret, identity: None, file_time: None };
+        let contents = Contents { user, secret, identity: None, file_time: None };
         source.found(Ok(contents), Vec::new());
         source
     }
@@ -172,9 +172,14 @@ impl Source {
         known.lockout.take(Instant::now(), is_current).map(|()| Leave::Counted)
     }
 
-    /// How long a login with a current generation that was rejected is not sent.
+    /// How long a login with the current generation is not sent: no time, unless it was rejected.
     pub fn locked_out_for(&self) -> Duration {
-        self.known().lockout.wait_for_current(Instant::now())
+        let known = self.known();
+        let current = known.versions.current().map(|material| material.generation());
+        match current.is_some_and(|generation| known.versions.is_rejected(generation)) {
+            true => known.lockout.wait_for_current(Instant::now()),
+            false => Duration::ZERO,
+        }
     }
 
     /// The server accepted a login with this generation.

@@ -11,6 +11,7 @@ use attache_wire::{Fault, Moment, Protocol, Rejection, RejectionKind, Relay, Wat
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
+use super::interlude::After;
 use super::refusal::notice;
 use super::{Established, Record, Route, interlude, renewal};
 use crate::drain::Drain;
@@ -86,17 +87,17 @@ async fn carry<P: Protocol>(
     }
     let mut ears = route.upstream.orders.follow(drain, books.facts());
     let (end, said) = loop {
-        let asked = match copy(&mut copier, &mut ears).await {
+        let asked = match copy(&mut copier, &mut ears, || route.upstream.doubt_role()).await {
             Stop::End(end) => break (end, number(&copier)),
             Stop::Asked => true,
             Stop::Renewal => false,
         };
         if asked {
-            // From now on the link is not what its key says.
-            lease = None;
-            let done = Box::pin(interlude::run(route, &mut copier, &mut books, record)).await;
-            if let Err(failure) = done {
-                break (End::Failed(failure), None);
+            match Box::pin(interlude::run(route, &mut copier, &mut books, record)).await {
+                Ok(After::Same) => {}
+                // From now on the link is not what its key says.
+                Ok(After::LoggedIn) => lease = None,
+                Err(failure) => break (End::Failed(failure), None),
             }
         } else {
             let done = Box::pin(renewal::run(route, &mut copier, &mut books, &mut ears, record)).await;
@@ -186,7 +187,7 @@ enum Stop {
 }
 
 /// Copies to the end, or to a pause before it.
-async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Stop {
+async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears, doubt_role: impl Fn()) -> Stop {
     let mut client_ended = false;
     Stop::End(loop {
         copier.make_room(ears.order() == Order::MakeRoom);
@@ -211,6 +212,7 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears) -> Stop {
             }
         };
         match event {
+            Event::RoleDoubted => doubt_role(),
             Event::ClientEnded => client_ended = true,
             Event::Moment => match ears.order() {
                 Order::WhenFree(cause) | Order::WhenQuiet(cause) | Order::Now(cause) => {

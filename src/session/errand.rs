@@ -66,6 +66,13 @@ impl Ticket {
         self.remove().is_none_or(|addressee| addressee.coming == 0 && !addressee.doubtful)
     }
 
+    /// The session goes on with a link on which the server knows it by another ticket.
+    pub(super) fn leads_to(&self, real: Vec<u8>, way: Way) {
+        if let Some(addressee) = lock(&self.tickets).get_mut(&self.key) {
+            (addressee.real, addressee.way) = (Some(real.into()), way);
+        }
+    }
+
     fn remove(&self) -> Option<Addressee> {
         let mut tickets = lock(&self.tickets);
         let (key, _) = tickets.get_key_value(&self.key)?;
@@ -81,7 +88,7 @@ impl Drop for Ticket {
 }
 
 /// An errand on its way. Unless it has [arrived](Self::arrived), it leaves its addressee in doubt.
-struct Coming {
+pub(super) struct Coming {
     key: Arc<[u8]>,
     tickets: Tickets,
     way: Way,
@@ -91,12 +98,17 @@ struct Coming {
 }
 
 impl Coming {
+    /// The server's own ticket, where the session has one of ours.
+    pub(super) fn real(&self) -> Option<&[u8]> {
+        self.real.as_deref()
+    }
+
     /// Whether its session still lives.
     fn is_expected(&self) -> bool {
         self.addressee(|_| ()).is_some()
     }
 
-    fn arrived(mut self) {
+    pub(super) fn arrived(mut self) {
         self.arrived = true;
     }
 
@@ -148,7 +160,7 @@ impl Errands {
     }
 
     /// Sets an errand on its way: from now on its session does not end unnoticed by it, nor it by the session.
-    fn set_out(&self, ticket: &[u8]) -> Option<Coming> {
+    pub(super) fn set_out(&self, ticket: &[u8]) -> Option<Coming> {
         let mut tickets = lock(&self.tickets);
         let (key, _) = tickets.get_key_value(ticket)?;
         let key = Arc::clone(key);
@@ -242,6 +254,15 @@ mod tests {
         let ticket = issue(&errands, b"a");
         drop(errands.set_out(b"a"));
         assert!(!ticket.end());
+    }
+
+    #[test]
+    fn a_ticket_of_ours_follows_its_session_to_another_link() {
+        let errands = Errands::default();
+        let ticket = issue(&errands, b"a");
+        ticket.leads_to(b"other".to_vec(), way());
+        let coming = errands.set_out(b"a").expect("the session lives");
+        assert_eq!(coming.real(), Some(&b"other"[..]));
     }
 
     #[test]

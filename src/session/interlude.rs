@@ -9,6 +9,7 @@ use std::time::Duration;
 use attache_wire::{Moment, Protocol, Verdict};
 use tokio::time::timeout;
 
+use super::errand::Coming;
 use super::{Books, Come, Record, Route, ending, unless_gone};
 use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
@@ -24,6 +25,16 @@ struct Pause<'a, P: Protocol> {
     watch: &'a mut P::Watch,
     books: &'a mut Books,
     server: Link,
+    /// That of the next frame to the client.
+    number: u8,
+}
+
+/// What a pause leaves behind.
+pub(super) enum After {
+    /// The session as it was.
+    Same,
+    /// A new login: the link is not what it was logged in for any more.
+    LoggedIn,
 }
 
 /// Serves one pause.
@@ -35,18 +46,18 @@ pub(super) async fn run<P: Protocol>(
     copier: &mut Copier<P::Watch>,
     books: &mut Books,
     record: &Record,
-) -> Result<(), Failure> {
+) -> Result<After, Failure> {
     let number = copier.next_number();
     let (mut client, server, watch) = copier.pause();
     let watch = watch.expect("only a watch pauses a relay");
     let mut come = Come::Opening;
-    let mut pause = Pause { route, watch, books, server };
+    let mut pause = Pause { route, watch, books, server, number };
     let done = pause.serve(&mut client, &mut come).await;
-    let server = pause.server;
+    let Pause { server, number, .. } = pause;
     match done {
-        Ok(()) => {
+        Ok(after) => {
             copier.resume(client, server);
-            Ok(())
+            Ok(after)
         }
         Err(failure) => {
             let moment = match &come {
@@ -60,8 +71,13 @@ pub(super) async fn run<P: Protocol>(
 }
 
 impl<P: Protocol> Pause<'_, P> {
-    async fn serve(&mut self, client: &mut Link, come: &mut Come<P::Intent>) -> Result<(), Failure> {
+    async fn serve(&mut self, client: &mut Link, come: &mut Come<P::Intent>) -> Result<After, Failure> {
         let intent = self.ask(client).await?;
+        if let Some(ticket) = self.route.protocol.aim(&intent) {
+            let (intent, answer) = self.pass_on(intent, &ticket).await?;
+            self.answer(client, &intent, answer).await?;
+            return Ok(After::Same);
+        }
         let greeting = match self.log_in_again(client, &intent).await {
             Err(failure) if self.may_replace(&intent, failure.cause()) => self.replace(&intent).await,
             other => other,
@@ -73,16 +89,46 @@ impl<P: Protocol> Pause<'_, P> {
                 return Err(failure);
             }
         };
-        self.route.protocol.rewelcome(self.watch, &intent, greeting, &mut client.output);
+        self.answer(client, &intent, greeting).await?;
+        Ok(After::LoggedIn)
+    }
+
+    async fn answer(
+        &mut self,
+        client: &mut Link,
+        intent: &P::Intent,
+        greeting: P::Greeting,
+    ) -> Result<(), Failure> {
+        self.route.protocol.rewelcome(self.watch, intent, greeting, &mut client.output);
         let flushed = within(self.route.login_timeout, async { Ok(client.flush().await?) }).await;
         flushed.map_err(|trouble| Failure::new(Stage::Welcome, Side::Client, trouble))
+    }
+
+    /// What the client wants is about another session: the server hears it with the ticket by which it knows that one. Of a
+    /// session that is over it hears the ticket that it never gave. Until the server has answered, the other session's
+    /// link serves nobody else.
+    async fn pass_on(
+        &mut self,
+        intent: P::Intent,
+        ticket: &[u8],
+    ) -> Result<(P::Intent, P::Greeting), Failure> {
+        let route = self.route;
+        let coming = route.errands.set_out(ticket);
+        let intent = match coming.as_ref().and_then(Coming::real) {
+            Some(real) => route.protocol.aimed(intent, real),
+            None => intent,
+        };
+        let answer = self.drive(&intent, None).await?;
+        coming.into_iter().for_each(Coming::arrived);
+        Ok((intent, answer))
     }
 
     /// What the client wants.
     async fn ask(&mut self, client: &mut Link) -> Result<P::Intent, Failure> {
         let machine = self.route.protocol.reopen(self.watch, chance::bytes());
-        let machine = machine.expect("a protocol whose watch pauses reads what was said");
-        let asked = within(self.route.login_timeout, client.drive(machine, None)).await;
+        let mut machine = machine.expect("a protocol whose watch pauses reads what was said");
+        let asked = within(self.route.login_timeout, client.drive(&mut machine, None)).await;
+        self.number = machine.next_number().unwrap_or(self.number);
         asked.map_err(|trouble| Failure::new(Stage::Accept, Side::Client, trouble))
     }
 
@@ -144,7 +190,7 @@ impl<P: Protocol> Pause<'_, P> {
         let (route, upstream) = (self.route, &self.route.upstream);
         let machine =
             route.protocol.relogin(self.watch, intent, upstream.terms_within(material, &self.server));
-        let machine = machine.expect("a protocol whose watch pauses logs in again");
+        let machine = machine.expect("a protocol whose watch pauses acts in its midst");
         let greeting = within(upstream.settings.connect_timeout, self.server.drive(machine, None)).await;
         greeting.map_err(|trouble| Failure::new(Stage::Login, Side::Upstream, trouble))
     }
@@ -159,8 +205,9 @@ impl<P: Protocol> Pause<'_, P> {
         let opened = self.route.upstream.open(intent, None, &mut Trail::default()).await?;
         let Opened { link, greeting, way, count, .. } = opened;
         self.books.at = Spot::of(&way.place);
-        self.books.ticket =
-            self.route.protocol.ticket(&greeting).map(|key| self.route.errands.issue(key, way));
+        if let (Some(ticket), Some(real)) = (&self.books.ticket, self.route.protocol.ticket(&greeting)) {
+            ticket.leads_to(real, way);
+        }
         self.books.link = count;
         self.server = link;
         Ok(greeting)

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use attache_wire::{Protocol, Relay, Watch};
+use attache_wire::{Protocol, Relay, Shared, Watch};
 
 use super::errand::Ticket;
 use super::{Books, Route};
@@ -40,22 +40,36 @@ pub(super) async fn open<P: Protocol>(
     met: Option<Met<P>>,
     trail: &mut Trail,
 ) -> Result<Opened<P>, Failure> {
-    if met.is_none()
-        && let Some(opened) = route.upstream.take_warm(intent, trail).await
-    {
+    if let Some(opened) = route.upstream.take_warm(intent, trail).await {
+        if let Some(met) = met {
+            let upstream = Arc::clone(&route.upstream);
+            tokio::spawn(async move { upstream.dismiss(met).await });
+        }
         return Ok(opened);
     }
+    // A link that may serve others is logged in for what they have in common.
+    let shared = if reuses(route) { route.protocol.shared(intent) } else { None };
+    let intent = shared.as_ref().map_or(intent, |shared| &shared.intent);
     route.upstream.open(intent, met, trail).await
 }
 
-/// Issues the session's ticket, and keeps what is needed to give the link back.
+fn reuses<P: Protocol>(route: &Route<P>) -> bool {
+    route.upstream.pool.as_ref().is_some_and(|pool| pool.reuses())
+}
+
+/// Issues the session's ticket, and keeps what is needed to give the link back. `told` is the ticket of ours that the
+/// client was greeted with, where servers speak first.
 pub(super) fn hold<P: Protocol>(
     route: &Route<P>,
     intent: &P::Intent,
     greeting: P::Greeting,
     way: Way,
     origin: Origin,
+    told: Option<Vec<u8>>,
 ) -> Held<P> {
+    if P::FEATURES.server_first {
+        return hold_told(route, intent, greeting, way, origin, told);
+    }
     match reusable(route, intent, &greeting, &way) {
         Some((key, disguised, ticket)) => {
             let lease = Some(Box::new(Lease { key, greeting, way, origin }));
@@ -68,6 +82,28 @@ pub(super) fn hold<P: Protocol>(
     }
 }
 
+/// The same where the client has been told its ticket before there was a link.
+fn hold_told<P: Protocol>(
+    route: &Route<P>,
+    intent: &P::Intent,
+    greeting: P::Greeting,
+    way: Way,
+    origin: Origin,
+    told: Option<Vec<u8>>,
+) -> Held<P> {
+    let tickets = told.zip(route.protocol.ticket(&greeting));
+    let ticket = tickets.and_then(|(ours, real)| route.errands.issue_for(ours, real, way.clone()));
+    let shared = if ticket.is_some() && reuses(route) { route.protocol.shared(intent) } else { None };
+    let disguised = shared
+        .and_then(|Shared { key, .. }| Some((key, route.protocol.disguise(&greeting, &chance::bytes())?)));
+    match disguised {
+        Some((key, disguised)) => {
+            Held { greeting: disguised, ticket, lease: Some(Box::new(Lease { key, greeting, way, origin })) }
+        }
+        None => Held { greeting, ticket, lease: None },
+    }
+}
+
 /// The key, the greeting for the client and its ticket, where the link may serve another session.
 fn reusable<P: Protocol>(
     route: &Route<P>,
@@ -75,8 +111,7 @@ fn reusable<P: Protocol>(
     greeting: &P::Greeting,
     way: &Way,
 ) -> Option<(Vec<u8>, P::Greeting, Option<Ticket>)> {
-    route.upstream.pool.as_ref().filter(|pool| pool.reuses())?;
-    let key = route.protocol.shared(intent)?.key;
+    let key = if reuses(route) { route.protocol.shared(intent)?.key } else { return None };
     loop {
         let disguised = route.protocol.disguise(greeting, &chance::bytes())?;
         let tickets = route.protocol.ticket(greeting).zip(route.protocol.ticket(&disguised));

@@ -6,6 +6,7 @@
 
 mod ending;
 mod errand;
+mod greet;
 mod interlude;
 mod lease;
 mod record;
@@ -22,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use errand::Errands;
 use errand::Ticket;
+use greet::Words;
 use lease::{Held, Lease};
 pub use record::{Ids, Record};
 pub use route::{Route, RouteParts};
@@ -40,7 +42,7 @@ const SENT_AHEAD: usize = 64 * 1024;
 /// Serves one client from its first byte to its last.
 pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: Drain) {
     let _present = drain.enter();
-    let mut record = Record::new(&route.ids);
+    let mut record = Record::new(&route.ids, route.traces.begin(P::FEATURES.name));
     // Everything before the relay is boxed: an idle session should not carry a handshake's state.
     let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
         Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
@@ -135,30 +137,31 @@ async fn established<P: Protocol>(
 ) -> Result<Option<Ready<P>>, Failure> {
     admit(route, uid)?;
     let mut place = Place::default();
-    let mut met = None;
+    let mut words = Words::default();
     if P::FEATURES.server_first {
         place.take(route)?;
-        met = Some(unless_gone::<P, _>(client, route.upstream.meet(&mut record.trail)).await?);
+        words = unless_gone::<P, _>(client, Words::find(route, record)).await?;
         *come = Come::Opening;
     }
-    let intent = match accept(route, client, met.as_ref(), record).await {
+    let intent = match accept(route, client, words.hello(), record).await {
         Ok(Opening::Session(intent)) => intent,
         Ok(Opening::Errand(errand)) => {
             record.errand = true;
             return route.errands.run(route, errand, record).await.map(|()| None);
         }
         Err(failure) => {
-            dismiss(route, met, place);
+            dismiss(route, words.met, place);
             return Err(failure);
         }
     };
     *come = Come::Waiting(intent);
     let Come::Waiting(intent) = come else { unreachable!("it was just set") };
     place.take(route)?;
+    let (met, told) = words.into_parts();
     let opened = unless_gone::<P, _>(client, lease::open(route, intent, met, &mut record.trail)).await?;
     let Opened { link, greeting, way, origin, count } = opened;
     let at = Spot::of(&way.place);
-    let Held { greeting, ticket, lease } = lease::hold(route, intent, greeting, way, origin);
+    let Held { greeting, ticket, lease } = lease::hold(route, intent, greeting, way, origin, told);
     let mut relay = route.protocol.relay(intent, &greeting);
     let lease = Lease::prepare(lease, &mut relay);
     welcome(route, client, intent, greeting, record).await?;
@@ -178,18 +181,19 @@ fn admit<P: Protocol>(route: &Route<P>, uid: Option<u32>) -> Result<(), Failure>
 async fn accept<P: Protocol>(
     route: &Route<P>,
     client: &mut Link,
-    met: Option<&Met<P>>,
+    hello: Option<&P::Hello>,
     record: &mut Record,
 ) -> Result<Opening<P::Intent, P::Errand>, Failure> {
     let start = Instant::now();
     record.reach(Stage::Accept);
-    let machine = route.protocol.accept(met.and_then(|met| met.hello.as_ref()), chance::bytes());
+    let machine = route.protocol.accept(hello, chance::bytes());
     let accepted = tokio::time::timeout(route.login_timeout, client.drive(machine, None)).await;
     let accepted =
         accepted.unwrap_or_else(|_| Err(Trouble::new(Cause::TimedOut, "the client said nothing usable")));
     let opening =
         accepted.map_err(|trouble| Failure::new(Stage::Accept, Side::Client, of_client(trouble)))?;
     route.metrics.stage(Stage::Accept, start.elapsed());
+    record.leave();
     Ok(opening)
 }
 
@@ -207,6 +211,7 @@ async fn unless_gone<P: Protocol, T>(
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     tokio::select! {
+        biased;
         done = work => done,
         () = client.gone(SENT_AHEAD), if !P::FEATURES.half_open_clients => {
             Err(Failure::new(Stage::Login, Side::Client, Cause::ClientLeft))

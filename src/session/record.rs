@@ -3,12 +3,14 @@
 //! Nothing is ever decided from a record.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::metrics::RouteMetrics;
+use crate::trace::{Journey, Told};
 use crate::upstream::Trail;
 
 /// One session, as its log line will tell it.
@@ -30,13 +32,13 @@ pub struct Record {
 }
 
 impl Record {
-    pub fn new(ids: &Ids) -> Self {
+    pub fn new(ids: &Ids, journey: Option<Box<Journey>>) -> Self {
         Self {
             id: ids.next(),
             started: Instant::now(),
             stage: Stage::Accept,
             errand: false,
-            trail: Trail::default(),
+            trail: Trail { journey, ..Trail::default() },
             renewals: 0,
             to_upstream: 0,
             to_client: 0,
@@ -46,10 +48,20 @@ impl Record {
 
     pub fn reach(&mut self, stage: Stage) {
         self.stage = stage;
+        if let Some(journey) = &mut self.trail.journey {
+            journey.enter(stage);
+        }
+    }
+
+    /// The stage is over, and the next one is not the client's.
+    pub fn leave(&mut self) {
+        if let Some(journey) = &mut self.trail.journey {
+            journey.leave();
+        }
     }
 
     /// The one line, and the count of results.
-    pub fn write(self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
+    pub fn write(mut self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
         let failure = outcome.err();
         // A failure knows better than the record, which does not look into the opening of the upstream.
         let stage = failure.as_ref().map_or(self.stage, |failure| failure.stage);
@@ -62,6 +74,7 @@ impl Record {
         }
         let ended_by = failure.as_ref().map_or(self.ended_by, |failure| failure.side).name();
         let detail = failure.as_ref().map(|failure| failure.trouble.detail.as_str());
+        self.tell(metrics, stage, ended_by, failure.as_ref().map(Failure::cause));
         let kind = if self.errand { "errand" } else { "session" };
         macro_rules! line {
             ($level:ident) => {
@@ -74,7 +87,7 @@ impl Record {
                     result,
                     detail,
                     endpoint = self.trail.endpoint.as_deref(),
-                    generation = self.trail.generation,
+                    generation = self.trail.generation.map(NonZeroU64::get),
                     retries = self.trail.retries,
                     renewals = (self.renewals > 0).then_some(self.renewals),
                     to_upstream = self.to_upstream,
@@ -103,6 +116,27 @@ impl Record {
     }
 }
 
+impl Record {
+    /// Hands the times of a session over to those who tell a collector. An errand has none worth telling.
+    fn tell(&mut self, metrics: &RouteMetrics, stage: Stage, ended_by: &'static str, cause: Option<Cause>) {
+        let Some(journey) = self.trail.journey.take().filter(|_| !self.errand) else { return };
+        journey.end(Told {
+            route: metrics.route().to_owned(),
+            session: self.id.to_string(),
+            cause,
+            stage,
+            ended_by,
+            endpoint: self.trail.endpoint.clone(),
+            generation: self.trail.generation.map(NonZeroU64::get),
+            retries: self.trail.retries,
+            renewals: self.renewals,
+            warm: self.trail.warm,
+            to_upstream: self.to_upstream,
+            to_client: self.to_client,
+        });
+    }
+}
+
 /// Milliseconds, to the microsecond.
 fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
@@ -119,6 +153,13 @@ pub struct Id {
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}-{:08x}", self.process, self.session)
+    }
+}
+
+impl Id {
+    /// Which session of this process it is.
+    pub(super) fn number(self) -> u32 {
+        self.session
     }
 }
 

@@ -25,6 +25,12 @@ fn words(cause: Cause) -> Option<(Refusal, &'static str, &'static str)> {
         | Cause::ConnectRefused
         | Cause::ConnectTimedOut
         | Cause::Unreachable => (Refusal::Unavailable, "the database cannot be reached", OPERATOR),
+        Cause::SentinelUnreachable
+        | Cause::SentinelLoginRejected
+        | Cause::SentinelMasterUnknown
+        | Cause::SentinelOutdated => {
+            (Refusal::Unavailable, "where the database is cannot be found out", OPERATOR)
+        }
         Cause::Reset | Cause::Closed => (Refusal::Unavailable, "the database closed the connection", SOON),
         Cause::TimedOut => (Refusal::TimedOut, "the login took too long", SOON),
         Cause::ServerNotReady => (Refusal::Unavailable, "the database is not ready", SOON),

@@ -4,6 +4,7 @@
 //! the session as it was. Only a link on which the answer is missing is no good any more.
 
 use std::future::{Future, poll_fn};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ pub(super) async fn run<P: Protocol>(
     match said {
         Ok(()) => {
             books.link = upstream.count(Some(&material));
-            record.trail.generation = Some(generation);
+            record.trail.generation = NonZeroU64::new(generation);
             record.renewals += 1;
             Ok(())
         }

@@ -12,11 +12,14 @@ use crate::metrics::RouteMetrics;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::secret::Source;
+use crate::trace::Traces;
 use crate::upstream::Upstream;
 
 /// A route of a known protocol.
 pub struct Route<P: Protocol> {
     pub name: String,
+    /// As the configuration names them.
+    pub listen: Vec<String>,
     pub protocol: Arc<P>,
     pub upstream: Arc<Upstream<P>>,
     pub errands: Arc<Errands>,
@@ -25,18 +28,27 @@ pub struct Route<P: Protocol> {
     pub allow_uids: Option<Vec<u32>>,
     pub ids: Arc<Ids>,
     pub metrics: Arc<RouteMetrics>,
+    pub traces: Traces,
     pub ready: domain::Ready,
     pub on_rotation: domain::OnRotation,
 }
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, resolver, metrics, ids, errands, orders } = shared;
+        let RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders } = shared;
         let protocol = Arc::new(protocol);
-        let upstream =
-            Upstream::new(Arc::clone(&protocol), config, source, resolver, Arc::clone(&metrics), orders);
+        let upstream = Upstream::new(
+            Arc::clone(&protocol),
+            config,
+            source,
+            of_sentinels,
+            resolver,
+            Arc::clone(&metrics),
+            orders,
+        );
         Self {
             name: config.name.clone(),
+            listen: config.listen.iter().map(ToString::to_string).collect(),
             protocol,
             upstream: Arc::new(upstream),
             sessions: Arc::new(Semaphore::new(config.client.max_sessions)),
@@ -45,6 +57,7 @@ impl<P: Protocol> Route<P> {
             ids,
             errands,
             metrics,
+            traces,
             ready: config.ready,
             on_rotation: config.on_rotation,
         }
@@ -59,9 +72,12 @@ impl<P: Protocol> Route<P> {
 /// What a route is given by the house.
 pub struct RouteParts {
     pub source: Option<Source>,
+    /// That of the credential for its Sentinels.
+    pub of_sentinels: Option<Source>,
     pub resolver: Resolver,
     pub metrics: Arc<RouteMetrics>,
     pub ids: Arc<Ids>,
+    pub traces: Traces,
     /// Where the sessions of this route leave their tickets, also those of an older version of it.
     pub errands: Arc<Errands>,
     /// Where they hear when to end.

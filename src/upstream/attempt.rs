@@ -1,6 +1,7 @@
 //! One attempt: one endpoint, one generation, one deadline.
 
 use std::future::Future;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,6 +50,7 @@ impl<P: Protocol> Upstream<P> {
         let met = met.take_if(|met| met.index == index);
         let result = self.log_in(index, &target, material, intent, met, &mut progress).await;
         let cause = result.as_ref().err().map(Failure::cause);
+        progress.attempted(cause);
         self.metrics.login_attempt(cause.map_or("ok", Cause::name));
         self.heard(material, leave, cause.map_or(Ok(()), Err));
         if self.target(index) == target {
@@ -67,6 +69,7 @@ impl<P: Protocol> Upstream<P> {
     fn tell_role(&self, index: usize, opened: Option<&Opened<P>>) {
         if let Some(opened) = opened
             && let Some(role) = self.health.counts_as(index)
+            && self.takes_place(&opened.origin, &opened.way.place)
         {
             self.orders.heard_role(&opened.way.place, self.settings.role, role);
         }
@@ -80,8 +83,11 @@ impl<P: Protocol> Upstream<P> {
         trail: &'a mut Trail,
     ) -> Progress<'a> {
         trail.endpoint = Some(Arc::clone(&self.names[index]));
-        trail.generation = material.map(Material::generation);
+        trail.generation = material.map(Material::generation).and_then(NonZeroU64::new);
         trail.stage = None;
+        if let Some(journey) = &mut trail.journey {
+            journey.attempt(&self.names[index], trail.generation.map(NonZeroU64::get));
+        }
         if let Some(course) = &mut trail.course {
             **course = Course::default();
         }
@@ -164,6 +170,9 @@ impl<P: Protocol> Upstream<P> {
     pub(super) fn passed(&self, progress: &mut Progress<'_>, stage: Stage, took: Duration, ok: bool) {
         progress.trail.stage = Some(stage);
         progress.note(|course| course.took.push((stage, took)));
+        if let Some(journey) = &mut progress.trail.journey {
+            journey.passed(stage, took, !ok);
+        }
         if ok {
             self.metrics.stage(stage, took);
         }
@@ -218,10 +227,7 @@ impl<P: Protocol> Upstream<P> {
         if self.settings.tls.mode == TlsMode::Off {
             return Ok(None);
         }
-        let name = self.certificate_name(host)?.trim_end_matches('.').to_owned();
-        let name = ServerName::try_from(name.clone()).map_err(|_| {
-            Trouble::new(Cause::TlsSetup, format!("{name} cannot be the name in a certificate"))
-        })?;
+        let name = server_name(self.certificate_name(host)?)?;
         Ok(Some(TlsClient { config: self.tls_config(material)?, name }))
     }
 
@@ -260,6 +266,13 @@ impl<P: Protocol> Upstream<P> {
     }
 }
 
+/// A host as its certificate has it.
+pub(super) fn server_name(host: &str) -> Result<ServerName<'static>, Trouble> {
+    let name = host.trim_end_matches('.').to_owned();
+    ServerName::try_from(name.clone())
+        .map_err(|_| Trouble::new(Cause::TlsSetup, format!("{name} cannot be the name in a certificate")))
+}
+
 /// How far an attempt has come, and until when it may go on.
 pub(super) struct Progress<'a> {
     pub(super) deadline: Instant,
@@ -267,6 +280,13 @@ pub(super) struct Progress<'a> {
 }
 
 impl Progress<'_> {
+    /// The attempt is over.
+    pub(super) fn attempted(&mut self, cause: Option<Cause>) {
+        if let Some(journey) = &mut self.trail.journey {
+            journey.attempted(cause);
+        }
+    }
+
     pub(super) fn note(&mut self, write: impl FnOnce(&mut Course)) {
         if let Some(course) = &mut self.trail.course {
             write(course);

@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use attache_wire::{Protocol, ServerRole};
 use tokio::time::{Instant, timeout};
 
+use super::check_sentinels::no_report;
 use super::{Course, Opened, Trail, Upstream};
 use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage};
@@ -44,10 +45,13 @@ const ROLE: &str = "role";
 impl<P: Protocol> Upstream<P> {
     /// Goes to every endpoint, logs in and takes leave.
     pub async fn check(&self) -> Vec<Step> {
-        let (mut steps, mut roles) = (Vec::new(), Vec::new());
+        let (mut steps, mut roles) = (self.check_sentinels().await, Vec::new());
         let present = match self.present().await {
             Ok(present) => present,
-            Err(failure) => return self.nothing_listed(&failure),
+            Err(failure) => {
+                steps.extend(self.nothing_listed(&failure));
+                return steps;
+            }
         };
         for index in present {
             let (walked, role) = self.check_one(index).await;
@@ -60,8 +64,11 @@ impl<P: Protocol> Upstream<P> {
 
     /// Without a list there is no way to go further.
     fn nothing_listed(&self, failure: &Failure) -> Vec<Step> {
+        if self.sentinels.is_some() {
+            return vec![no_report(failure)];
+        }
         let (endpoint, course) = (&self.settings.endpoints[0], &Course::default());
-        let name = self.settings.srv().unwrap_or_default().to_owned();
+        let name = self.settings.list().unwrap_or_default().to_owned();
         Found { upstream: self, endpoint, name, course }.steps(Some(failure), None).collect()
     }
 
@@ -229,7 +236,7 @@ impl<P: Protocol> Found<'_, P> {
 
     fn places(&self) -> String {
         let places = self.course.places.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        match (self.upstream.settings.srv(), self.endpoint) {
+        match (self.upstream.settings.list(), self.endpoint) {
             (Some(_), Endpoint::Tcp { host, port }) => {
                 format!("{}:{port}: {places}", host.trim_end_matches('.'))
             }

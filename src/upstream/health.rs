@@ -18,6 +18,8 @@ pub struct Health {
     role: Role,
     /// Whether someone finds out when an endpoint is back.
     probed: bool,
+    /// Whether Sentinels say which of two primaries is the one, and not what was seen of them.
+    by_sentinels: bool,
     /// Rung when something happened that the probes should look into.
     alarm: watch::Sender<()>,
 }
@@ -26,7 +28,7 @@ pub struct Health {
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub endpoint: String,
-    /// Where it is a place in a list of SRV records, the server that has it now.
+    /// Where it is a place in a list, the server that has it now.
     pub member: Option<String>,
     /// Whether there is such a server: places in a list may be empty.
     pub(super) present: bool,
@@ -86,14 +88,15 @@ pub struct Probe {
 
 impl Health {
     pub fn new(upstream: &domain::Upstream) -> Self {
-        let is_place = upstream.srv().is_some();
+        let is_place = upstream.list().is_some();
         let seen = upstream
             .endpoints
             .iter()
             .map(|endpoint| Seen { present: !is_place, ..Seen::new(endpoint.to_string()) });
         let endpoints = Mutex::new(seen.collect());
         let probed = !upstream.probe_interval.is_zero();
-        Self { endpoints, role: upstream.role, probed, alarm: watch::Sender::default() }
+        let by_sentinels = upstream.sentinel.is_some();
+        Self { endpoints, role: upstream.role, probed, by_sentinels, alarm: watch::Sender::default() }
     }
 
     /// Something happened that the probes should look into at once.
@@ -182,7 +185,7 @@ impl Health {
             seen.role = role.or(was);
             seen.reachable = reachable;
             let promoted = (was, role) == (Some(ServerRole::Replica), Some(ServerRole::Primary));
-            if promoted {
+            if promoted && !self.by_sentinels {
                 seen.promoted = promotions + 1;
             }
             supersede(all);
@@ -243,6 +246,7 @@ mod tests {
             endpoints: Mutex::new(seen),
             role: Role::Primary,
             probed: true,
+            by_sentinels: false,
             alarm: watch::Sender::default(),
         }
     }

@@ -1,4 +1,5 @@
-//! The servers that SRV records list: which there are now, and in which order a session tries them (RFC 2782).
+//! The servers that a list has: which there are now, and in which order a session tries them. SRV records are such a list
+//! (RFC 2782); what Sentinels report is one too, in which the primary comes before the replicas.
 //!
 //! Each of a fixed number of endpoints is a place in the sorted list. What is known of a place is forgotten when
 //! another server takes it.
@@ -14,6 +15,7 @@ use super::{Trail, Upstream};
 use crate::chance;
 use crate::config::domain::{Endpoint, MOST_MEMBERS};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
+use crate::net::dial::Place;
 use crate::net::resolve::Member;
 
 /// How long a session that could use the list of before waits for a new one.
@@ -21,33 +23,43 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// A name server that did not answer is asked again this often at most, while there is the list of before.
 const ASK_AGAIN: Duration = Duration::from_secs(2);
 
-/// What is known of a service. On a route without one it stays empty.
+/// What is known of a list. On a route without one it stays empty.
 #[derive(Default)]
 pub(super) struct Members(Mutex<Known>);
 
 #[derive(Default)]
-struct Known {
+pub(super) struct Known {
     /// The last list, sorted; it is used while no other is to be had.
-    list: Arc<[Member]>,
+    pub(super) list: Arc<[Member]>,
     /// What went wrong last time, so that it is told once.
     trouble: Option<Cause>,
     ask_at: Option<Instant>,
+    /// Where the primary that Sentinels name was logged in to.
+    pub(super) primary_at: Vec<Place>,
 }
 
 impl<P: Protocol> Upstream<P> {
     /// In which order a session tries the endpoints, as far as only the configuration and the name server have a say.
     pub(super) async fn order(&self, trail: &mut Trail) -> Result<Vec<usize>, Failure> {
-        let Some(srv) = self.settings.srv() else {
+        let Some(name) = self.settings.list() else {
             return Ok((0..self.settings.endpoints.len()).collect());
         };
-        match self.listed(srv).await {
+        match self.list(name).await {
             Ok(members) => Ok(draw(&members, chance::up_to)),
             Err(trouble) => {
                 trail.stage = Some(Stage::Resolve);
-                trail.endpoint = Some(srv.into());
+                trail.endpoint = Some(name.into());
                 self.metrics.login_attempt(trouble.cause.name());
                 Err(Failure::new(Stage::Resolve, Side::Upstream, trouble))
             }
+        }
+    }
+
+    /// The servers that the list has now, at least one.
+    async fn list(&self, name: &str) -> Result<Arc<[Member]>, Trouble> {
+        match &self.sentinels {
+            Some(sentinels) => self.reported(sentinels).await,
+            None => self.listed(name).await,
         }
     }
 
@@ -59,7 +71,8 @@ impl<P: Protocol> Upstream<P> {
             Endpoint::Member { position, .. } => match self.members.lock().list.get(*position) {
                 // With a dot at its end it stands for itself.
                 Some(Member { host, port, .. }) => {
-                    Cow::Owned(Endpoint::Tcp { host: format!("{host}."), port: *port })
+                    let host = if self.sentinels.is_some() { host.clone() } else { format!("{host}.") };
+                    Cow::Owned(Endpoint::Tcp { host, port: *port })
                 }
                 None => Cow::Borrowed(endpoint),
             },
@@ -69,7 +82,7 @@ impl<P: Protocol> Upstream<P> {
     /// The order for a session that would rather have this endpoint, as far as configuration or list leave a choice.
     pub(super) fn order_favouring(&self, index: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.settings.endpoints.len()).collect();
-        if self.settings.srv().is_some() {
+        if self.settings.list().is_some() {
             let list = Arc::clone(&self.members.lock().list);
             order.truncate(list.len());
             order.sort_by_key(|other| (list[*other].priority, *other != index));
@@ -79,9 +92,9 @@ impl<P: Protocol> Upstream<P> {
 
     /// The endpoints that are there now, in the order of the configuration or the list.
     pub(super) async fn present(&self) -> Result<Vec<usize>, Failure> {
-        if let Some(srv) = self.settings.srv() {
-            let listed = self.listed(srv).await;
-            listed.map_err(|trouble| Failure::new(Stage::Resolve, Side::Upstream, trouble))?;
+        if let Some(name) = self.settings.list() {
+            let list = self.list(name).await;
+            list.map_err(|trouble| Failure::new(Stage::Resolve, Side::Upstream, trouble))?;
         }
         let all = 0..self.settings.endpoints.len();
         Ok(all.filter(|index| self.health.is_present(*index)).collect())
@@ -143,8 +156,15 @@ impl<P: Protocol> Upstream<P> {
         if *known.list == *list && !recovers {
             return Arc::clone(&known.list);
         }
+        self.replace(&mut known, list);
+        self.tell_list(srv, &known.list, ignored);
+        Arc::clone(&known.list)
+    }
+
+    /// Puts other servers in the places of the list.
+    pub(super) fn replace(&self, known: &mut Known, list: Vec<Member>) {
         let before = std::mem::replace(&mut known.list, list.into());
-        for index in 0..MOST_MEMBERS {
+        for index in 0..self.settings.endpoints.len() {
             let (old, new) = (before.get(index), known.list.get(index));
             let place = |member: Option<&Member>| member.map(ToString::to_string);
             if place(old) != place(new) {
@@ -152,8 +172,6 @@ impl<P: Protocol> Upstream<P> {
                 self.metrics.endpoint_gone(&self.names[index]);
             }
         }
-        self.tell_list(srv, &known.list, ignored);
-        Arc::clone(&known.list)
     }
 
     fn tell_list(&self, srv: &str, list: &[Member], ignored: usize) {
@@ -177,7 +195,11 @@ impl<P: Protocol> Upstream<P> {
 }
 
 impl Members {
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+    pub(super) fn list(&self) -> Arc<[Member]> {
+        Arc::clone(&self.lock().list)
+    }
+
+    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,15 +6,21 @@
 
 mod attempt;
 mod check;
+mod check_sentinels;
+mod council;
 mod health;
 mod members;
+mod named;
 mod pool;
 mod probe;
 mod reach;
+mod remedy;
 mod role;
 mod rotation;
+mod sentinels;
 mod trial;
 
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,12 +34,14 @@ pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
+use remedy::{Remedy, remedy, worse};
 pub use rotation::Attempts;
+pub use sentinels::{SentinelSeen, Sentinels, attend};
 pub use trial::trial;
 
 use crate::chance;
-use crate::config::domain::{self, Endpoint};
-use crate::failure::{Cause, Failure, Stage};
+use crate::config::domain::{self, Endpoint, Live};
+use crate::failure::{Cause, Failure, Side, Stage};
 use crate::metrics::RouteMetrics;
 use crate::net::dial::Place;
 use crate::net::link::Link;
@@ -41,6 +49,7 @@ use crate::net::resolve::Resolver;
 use crate::net::tls::{Certificate, TlsClient};
 use crate::orders::Orders;
 use crate::secret::Source;
+use crate::trace::Journey;
 
 /// The first pause after all endpoints have failed; it doubles up to the second.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -51,6 +60,8 @@ pub struct Upstream<P: Protocol> {
     pub protocol: Arc<P>,
     pub settings: domain::Upstream,
     pub allow_cleartext: bool,
+    /// What becomes of links whose credential is not the newest that works.
+    live: Live,
     /// `None` on a route without a credential.
     pub source: Option<Source>,
     pub resolver: Resolver,
@@ -60,6 +71,8 @@ pub struct Upstream<P: Protocol> {
     pub orders: Orders,
     /// Links that wait for sessions; `None` on a route that keeps none.
     pub pool: Option<Pool<P>>,
+    /// Those who name the servers, on a route that has any.
+    pub sentinels: Option<Sentinels>,
     /// The endpoints' names, for whoever takes note of them.
     names: Vec<Arc<str>>,
     tls: attempt::TlsCache,
@@ -99,13 +112,15 @@ impl Origin {
 pub struct Trail {
     pub stage: Option<Stage>,
     pub endpoint: Option<Arc<str>>,
-    pub generation: Option<u64>,
+    pub generation: Option<NonZeroU64>,
     /// Attempts beyond the first.
     pub retries: u32,
     /// From the first attempt to the server's success.
     pub login: Option<Duration>,
     /// Whether the link was logged in before the session came.
     pub warm: bool,
+    /// The session's times, where they are told to a collector.
+    pub journey: Option<Box<Journey>>,
     /// The last attempt in detail, for whoever asks for it by putting one here.
     pub course: Option<Box<Course>>,
 }
@@ -144,6 +159,7 @@ impl<P: Protocol> Upstream<P> {
         protocol: Arc<P>,
         route: &domain::Route,
         source: Option<Source>,
+        of_sentinels: Option<Source>,
         resolver: Resolver,
         metrics: Arc<RouteMetrics>,
         orders: Orders,
@@ -151,12 +167,15 @@ impl<P: Protocol> Upstream<P> {
         let health = Arc::new(Health::new(&route.upstream));
         let names = route.upstream.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect();
         let pool = Pool::of(route.pool, &metrics);
+        let sentinels = route.upstream.sentinel.as_ref().map(|it| Sentinels::new(it, of_sentinels));
         Self {
             protocol,
             pool,
+            sentinels,
             names,
             settings: route.upstream.clone(),
             allow_cleartext: route.allow_cleartext,
+            live: route.on_rotation.live,
             source,
             resolver,
             metrics,
@@ -206,7 +225,11 @@ impl<P: Protocol> Upstream<P> {
         let again = match remedy(failure.cause()) {
             Remedy::None => false,
             Remedy::Time => {
-                sleep_until((Instant::now() + chance::about(patience.pause)).min(deadline)).await;
+                let end = (Instant::now() + chance::about(patience.pause)).min(deadline);
+                tokio::select! {
+                    () = sleep_until(end) => {}
+                    () = self.other_list() => {}
+                }
                 patience.pause = (patience.pause * 2).min(LONGEST_PAUSE);
                 Instant::now() < deadline
             }
@@ -232,7 +255,7 @@ impl<P: Protocol> Upstream<P> {
         let mut last = None;
         let mut failed = Vec::new();
         let order = self.order(trail).await?;
-        let mut candidates = self.health.candidates(&order);
+        let mut candidates = self.candidates(&order);
         // What was met for this session comes first.
         candidates.sort_by_key(|candidate| met.as_ref().is_none_or(|met| met.index != candidate.index));
         for candidate in candidates {
@@ -252,71 +275,13 @@ impl<P: Protocol> Upstream<P> {
                 }
             }
         }
-        Err(last.expect("a checked configuration has an endpoint"))
+        Err(last.unwrap_or_else(nobody))
     }
 }
 
-/// Of two endpoints' failures the one that time can heal is told, for it decides whether to try again; and that
-/// one has the wrong role rather than that another is down, for the one says what is missing.
-fn worse(one: Option<Failure>, other: Failure) -> Failure {
-    match one {
-        Some(one) if one.cause() == Cause::WrongRole => one,
-        Some(one) if remedy(one.cause()) == Remedy::Time && remedy(other.cause()) == Remedy::None => one,
-        _ => other,
-    }
-}
-
-/// What may make the next attempt succeed where the last one did not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remedy {
-    None,
-    Time,
-    /// Another generation of the credential.
-    Credential,
-}
-
-fn remedy(cause: Cause) -> Remedy {
-    match cause {
-        Cause::NameNotFound
-        | Cause::NameServerFailed
-        | Cause::NameServerSilent
-        | Cause::ConnectRefused
-        | Cause::ConnectTimedOut
-        | Cause::Unreachable
-        | Cause::Reset
-        | Cause::Closed
-        | Cause::TimedOut
-        | Cause::ServerNotReady
-        | Cause::WrongRole => Remedy::Time,
-        Cause::CredentialRejected => Remedy::Credential,
-        Cause::TlsDeclined
-        | Cause::TlsFailed
-        | Cause::TlsAlert
-        | Cause::CertificateUnknownAuthority
-        | Cause::CertificateWrongName
-        | Cause::CertificateExpired
-        | Cause::CertificateNotYetValid
-        | Cause::CertificateInvalid
-        | Cause::TlsSetup
-        | Cause::EarlyData
-        | Cause::CleartextRefused
-        | Cause::ChannelBindingMissing
-        | Cause::ServerSignatureWrong
-        | Cause::CredentialMissing
-        | Cause::CredentialIncomplete
-        | Cause::ServerRefused
-        | Cause::Malformed
-        | Cause::TooLong
-        | Cause::Unsupported
-        | Cause::TooManySessions
-        | Cause::NotAllowed
-        | Cause::UnknownErrand
-        | Cause::ClientLeft
-        | Cause::ShuttingDown
-        | Cause::CredentialRotated
-        | Cause::RouteChanged
-        | Cause::ServerDemoted => Remedy::None,
-    }
+/// The list has become another while it was looked at.
+fn nobody() -> Failure {
+    Failure::new(Stage::Resolve, Side::Upstream, Cause::WrongRole)
 }
 
 /// What a link is there for.

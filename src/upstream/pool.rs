@@ -7,6 +7,7 @@
 mod keeper;
 mod stock;
 
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
@@ -22,9 +23,10 @@ use stock::{Found, Key, Stock, Verdict};
 use super::probe::FAREWELL;
 use super::{LinkCount, LinkState, Opened, Origin, Trail, Upstream, Way};
 use crate::chance;
-use crate::config::domain;
+use crate::config::domain::{self, Live};
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
+use crate::secret::Source;
 
 /// How long a session waits for a link that is being reset: some round trips. A login takes as long.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -39,6 +41,8 @@ pub struct Pool<P: Protocol> {
     asked: Notify,
     /// Wakes sessions that wait for a link which is being reset.
     returned: Notify,
+    /// What a server said first, where servers do, and which one that was.
+    words: Mutex<Option<(usize, P::Hello)>>,
     hits: Counter,
     misses: Counter,
 }
@@ -73,6 +77,7 @@ impl<P: Protocol> Pool<P> {
             stock: Mutex::new(Stock::new(rules)),
             asked: Notify::new(),
             returned: Notify::new(),
+            words: Mutex::default(),
             hits: metrics.pool_takes("hit"),
             misses: metrics.pool_takes("miss"),
         })
@@ -89,6 +94,21 @@ impl<P: Protocol> Pool<P> {
         self.asked.notify_one();
     }
 
+    /// A server has said its first words.
+    pub(super) fn heard(&self, index: usize, hello: &P::Hello) {
+        *self.words() = Some((index, hello.clone()));
+    }
+
+    fn words(&self) -> MutexGuard<'_, Option<(usize, P::Hello)>> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a session that comes now may find a link.
+    fn is_promising(&self) -> bool {
+        let stock = self.stock();
+        !stock.is_closed() && (self.reuses() || stock.has_links())
+    }
+
     fn stock(&self) -> MutexGuard<'_, Stock<P::Intent, Warm<P>>> {
         self.stock.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -102,7 +122,7 @@ impl<P: Protocol> Pool<P> {
             let returned = self.returned.notified();
             tokio::pin!(returned);
             returned.as_mut().enable();
-            let fits = |warm: &mut Warm<P>| upstream.may_use(warm);
+            let fits = |warm: &mut Warm<P>| upstream.may_use(warm) && !upstream.is_retired(warm);
             let found = self.stock().take(&key, || intent.take(), Instant::now(), fits);
             match found {
                 Found::Link(warm) => return warm.moved_here(),
@@ -130,10 +150,20 @@ impl<P: Protocol> Upstream<P> {
         pool.hits.inc();
         opened.count.as_mut().into_iter().for_each(|count| count.turn(LinkState::Active));
         trail.endpoint = Some(Arc::clone(&opened.way.endpoint));
-        trail.generation = opened.origin.generation;
+        trail.generation = opened.origin.generation.and_then(NonZeroU64::new);
         trail.login = Some(start.elapsed());
         trail.warm = true;
         Some(opened)
+    }
+
+    /// What the server of the links that wait says first: for a client that is greeted before it is known which one it
+    /// will have. `None` where a server had better be met.
+    pub fn words_ahead(&self) -> Option<P::Hello> {
+        let pool = self.pool.as_ref().filter(|pool| pool.is_promising())?;
+        let (index, hello) = pool.words().clone()?;
+        let order = self.order_favouring(index);
+        let first = self.health.candidates(&order).into_iter().next()?;
+        (first.index == index).then_some(hello)
     }
 
     /// Whether a session that comes now may have this link.
@@ -141,14 +171,26 @@ impl<P: Protocol> Upstream<P> {
         let origin = &warm.opened.origin;
         *self.target(origin.index) == origin.target
             && self.is_first_choice(origin.index, &warm.opened.greeting)
+            && !self.is_cut(origin)
             && warm.opened.link.is_idle()
+    }
+
+    /// Whether its password has leaked: nothing that it logged in is used once the server accepts another.
+    fn is_cut(&self, origin: &Origin) -> bool {
+        let proven = self.source.as_ref().and_then(Source::proven);
+        self.live == Live::Cut && origin.generation < proven
+    }
+
+    /// Whether a session on this link would be told to end as soon as it begins.
+    fn is_retired(&self, warm: &Warm<P>) -> bool {
+        warm.opened.origin.generation.is_some_and(|generation| self.orders.retires(generation))
     }
 
     /// Whether a session that comes now would try this endpoint first, for all that is known, and take a server that
     /// greets like this.
     fn is_first_choice(&self, index: usize, greeting: &P::Greeting) -> bool {
         let order = self.order_favouring(index);
-        let first = self.health.candidates(&order).into_iter().next();
+        let first = self.candidates(&order).into_iter().next();
         first.is_some_and(|first| {
             first.index == index
                 && first.wanted.admits(self.protocol.role(greeting))

@@ -49,10 +49,11 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
 
 /// Waits for the next probe, or for a reason to look sooner. Such a reason is heeded once in a while only: sessions
 /// that wait for a server bring one with each of their attempts.
-async fn rest(pause: Duration, alarms: &mut watch::Receiver<()>) {
+pub(super) async fn rest(pause: Duration, alarms: &mut watch::Receiver<()>) {
     let (end, soonest) = (Instant::now() + pause, pause.min(chance::about(SOONEST)));
     sleep(soonest).await;
     tokio::select! {
+        biased;
         () = sleep_until(end) => {}
         // The sender lives as long as the upstream.
         _ = alarms.changed() => {}

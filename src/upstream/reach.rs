@@ -8,8 +8,9 @@ use attache_wire::{Protocol, TlsStart};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Progress;
+use super::remedy::worse;
 use super::role::{Candidate, Wanted};
-use super::{Trail, Upstream, Way, worse};
+use super::{Trail, Upstream, Way, nobody};
 use crate::config::domain::Endpoint;
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::net::dial;
@@ -45,7 +46,7 @@ impl<P: Protocol> Upstream<P> {
     async fn meet_any(&self, trail: &mut Trail) -> Result<Met<P>, Failure> {
         let mut last = None;
         let order = self.order(trail).await?;
-        for candidate in self.health.candidates(&order) {
+        for candidate in self.candidates(&order) {
             match self.meet_one(candidate, trail).await {
                 Ok(met) => return Ok(met),
                 Err(failure) => {
@@ -54,7 +55,7 @@ impl<P: Protocol> Upstream<P> {
                 }
             }
         }
-        Err(last.expect("a checked configuration has an endpoint"))
+        Err(last.unwrap_or_else(nobody))
     }
 
     async fn meet_one(
@@ -70,6 +71,7 @@ impl<P: Protocol> Upstream<P> {
         let mut progress = self.progress(index, material.as_deref(), trail);
         let met = self.reach(index, &target, material.as_ref(), &mut progress).await;
         if let Err(failure) = &met {
+            progress.attempted(Some(failure.cause()));
             self.metrics.login_attempt(failure.cause().name());
             self.health.note(index, Err(failure));
         }
@@ -100,6 +102,9 @@ impl<P: Protocol> Upstream<P> {
         let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
         let mut link = Link::new(stream);
         let hello = self.listen(&mut link, &way, progress).await?;
+        if let (Some(pool), Some(hello)) = (&self.pool, &hello) {
+            pool.heard(index, hello);
+        }
         Ok(Met { index, link, way, hello })
     }
 

@@ -109,14 +109,29 @@ impl<P: Protocol> Upstream<P> {
         let opened = self.any_generation(index, intent, met, trail).await?;
         let role = self.protocol.role(&opened.greeting);
         let is_old = role == Some(ServerRole::Primary) && self.health.counts_as(index) != role;
-        if wanted.admits(role) && !(is_old && wanted == Wanted::Only(ServerRole::Primary)) {
+        let has_moved = self.has_lost_place(&opened.origin);
+        if wanted.admits(role) && !has_moved && !(is_old && wanted == Wanted::Only(ServerRole::Primary)) {
             return Ok(opened);
         }
-        self.health.left(index);
+        if !has_moved {
+            self.health.left(index);
+        }
         // The session goes on looking while the goodbye is on its way.
         let protocol = Arc::clone(&self.protocol);
         tokio::spawn(async move { opened.leave(&protocol).await });
-        Err(self.wrong_role(index, role))
+        Err(if has_moved { self.not_named_any_more(index) } else { self.wrong_role(index, role) })
+    }
+
+    fn not_named_any_more(&self, index: usize) -> Failure {
+        let detail = format!("{}: the Sentinels have named another server meanwhile", self.names[index]);
+        Failure::new(Stage::Login, Side::Upstream, Trouble::new(Cause::WrongRole, detail))
+    }
+
+    /// A session has a sign that its server takes no writes. Where it was to take them, the probes look into that.
+    pub fn doubt_role(&self) {
+        if self.settings.role == Role::Primary {
+            self.health.alarm();
+        }
     }
 
     /// Asking an endpoint again and again whether it still has the wrong role helps nobody.

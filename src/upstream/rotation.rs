@@ -17,30 +17,48 @@ use crate::secret::{Leave, Material, REJECTED_A_MINUTE, Source};
 const TURN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What waiting sessions share: when the next one may try.
-pub(super) struct Turns(Mutex<Instant>);
+pub(super) struct Turns(Mutex<Turn>);
+
+struct Turn {
+    next: Instant,
+    /// The current generation, as the last one to look knew it.
+    generation: u64,
+}
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Mutex::new(Instant::now()))
+        Self(Mutex::new(Turn { next: Instant::now(), generation: 0 }))
     }
 }
 
 impl Turns {
-    /// Waits for this session's turn to try, which does not come while the account could be locked for it.
+    /// Waits for this session's turn to try, which does not come while the account could be locked for it. A new
+    /// generation is tried at once, but by one: its verdict is the others' too.
     async fn next(&self, source: &Source) {
+        let mut news = source.subscribe();
         loop {
-            let free_at = {
-                let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Instant::now();
-                let free_at = (*next).max(now + source.locked_out_for());
-                if free_at <= now {
-                    *next = now + TURN_INTERVAL;
-                    return;
-                }
-                free_at
-            };
-            sleep_until(free_at).await;
+            let Err(free_at) = self.take(*news.borrow_and_update(), source.locked_out_for()) else { return };
+            tokio::select! {
+                biased;
+                _ = news.changed() => {}
+                () = sleep_until(free_at) => {}
+            }
         }
+    }
+
+    /// Takes the turn, or tells when there may be one.
+    fn take(&self, generation: u64, locked_out_for: Duration) -> Result<(), Instant> {
+        let mut turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        if turn.generation != generation {
+            *turn = Turn { next: now, generation };
+        }
+        let free_at = turn.next.max(now + locked_out_for);
+        if free_at > now {
+            return Err(free_at);
+        }
+        turn.next = now + TURN_INTERVAL;
+        Ok(())
     }
 }
 
@@ -164,16 +182,16 @@ impl<P: Protocol> Upstream<P> {
     }
 
     /// Every generation was rejected. If the credential has worked before, a rotation is under way whose other half
-    /// has not reached us: waits for it. `false` where waiting is pointless or over.
+    /// has not reached us: waits for its success with anybody, or for this session's turn to try. `false` where waiting
+    /// is pointless or over.
     pub(super) async fn other_credential(&self, deadline: Instant) -> bool {
         let Some(source) = self.source.as_ref().filter(|source| source.ever_worked()) else {
             return false;
         };
         tracing::debug!(route = self.metrics.route(), "waiting for the credential");
-        let mut generation = source.subscribe();
         let mut accepted = source.acceptances();
         tokio::select! {
-            _ = generation.changed() => true,
+            biased;
             _ = accepted.changed() => true,
             () = self.turns.next(source) => true,
             () = sleep_until(deadline) => false,

@@ -62,6 +62,7 @@ pub async fn trial<P: Protocol>(upstream: Arc<Upstream<P>>) {
             }
             None => {
                 tokio::select! {
+                    biased;
                     _ = generation.changed() => {}
                     _ = verdicts.changed() => {}
                 }
@@ -85,6 +86,7 @@ async fn pause_or_news(
     tokio::pin!(pause);
     loop {
         tokio::select! {
+            biased;
             _ = generation.changed() => return true,
             _ = verdicts.changed() => {
                 // The verdict on this trial itself is no reason for another.
@@ -102,7 +104,7 @@ impl<P: Protocol> Upstream<P> {
     async fn try_out(&self, material: &Arc<Material>) -> Outcome {
         let Ok(order) = self.order(&mut Trail::default()).await else { return Outcome::Unheard };
         let intent = self.protocol.probe_intent();
-        for candidate in self.health.candidates(&order) {
+        for candidate in self.candidates(&order) {
             let (index, mut trail) = (candidate.index, Trail::default());
             match self.attempt(index, Some(material), &intent, &mut None, &mut trail).await {
                 Ok(opened) => {

@@ -46,6 +46,30 @@ fn load_text(text: &str) -> Config {
 }
 
 #[test]
+fn a_collector_is_an_url_and_what_it_wants_to_hear_is_not_sent_in_clear_text() {
+    let with = |traces: &str| format!("{SMALL}telemetry: {{ traces: {{ {traces} }} }}\n");
+    let traces =
+        load_text(&with("endpoint: https://otlp.example.com, sample: 0.25")).telemetry.traces.unwrap();
+    assert_eq!(traces.collector.to_string(), "https://otlp.example.com:443/v1/traces");
+    assert_eq!((traces.sample, traces.service.as_str()), (0.25, "attache"));
+    let beside = load_text(&with("endpoint: 'http://[::1]:4318/v1/traces/', headers_file: headers"));
+    let beside = beside.telemetry.traces.unwrap();
+    assert_eq!(beside.collector.to_string(), "http://[::1]:4318/v1/traces");
+    assert!(beside.headers_file.unwrap().is_absolute(), "as seen from the file");
+    let mistakes = [
+        ("endpoint: otel:4318", "is no URL of a collector"),
+        ("endpoint: 'http://me:hunter2@otel'", "holds more than a host, a port and a path"),
+        ("endpoint: http://otel:4318, headers_file: h", "would be sent in clear text over the network"),
+        ("endpoint: http://otel:4318, sample: 2", "must be a number from 0 to 1"),
+        ("sample: 1", "endpoint is missing"),
+    ];
+    for (traces, complaint) in mistakes {
+        let told = Files::new().complaints("attache.yaml", &with(traces));
+        assert!(told.contains(complaint) && !told.contains("hunter2"), "{traces}: {told}");
+    }
+}
+
+#[test]
 fn the_example_of_the_contract_is_understood() {
     let config = load_text(EXAMPLE);
     assert_eq!(config.health, Some("0.0.0.0:9900".parse().unwrap()));

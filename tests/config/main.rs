@@ -5,5 +5,6 @@ mod examples;
 mod load;
 mod pages;
 mod schema;
+mod sentinel;
 #[path = "../snapshots/mod.rs"]
 mod snapshots;

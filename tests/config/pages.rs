@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use attache::config::{self, Sources};
 use attache::registry::facts;
 
-use crate::schema::accepts;
+use crate::schema::{accepts, accepts_as_project};
 
 /// Every page that people read, with its text.
 fn pages() -> Vec<(PathBuf, String)> {
@@ -35,9 +35,17 @@ fn every_example_on_a_page_is_a_configuration_that_loads_and_that_the_schema_acc
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("attache.yaml");
             fs::write(&path, example).unwrap();
-            let sources = Sources { files: vec![path], ..Sources::default() };
-            config::load(&sources, &facts()).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
-            accepts(example).unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+            let accepted = if example.contains("\ndatabases:") || example.starts_with("databases:") {
+                config::load_project(&path, |_| Ok(()))
+                    .unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+                accepts_as_project(example)
+            } else {
+                let sources = Sources { files: vec![path], ..Sources::default() };
+                config::load(&sources, &facts())
+                    .unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
+                accepts(example)
+            };
+            accepted.unwrap_or_else(|wrong| panic!("{}: {wrong}", file.display()));
             seen += 1;
         }
     }

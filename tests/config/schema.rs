@@ -16,6 +16,27 @@ pub(crate) fn accepts(text: &str) -> Result<(), String> {
     validate(&yaml(text), &schema, &schema, "")
 }
 
+pub(crate) fn accepts_as_project(text: &str) -> Result<(), String> {
+    let schema = config::project_schema();
+    validate(&yaml(text), &schema, &schema, "")
+}
+
+#[test]
+fn the_schema_of_a_project_rejects_what_is_wrong() {
+    const RIGHT: &str = "databases: { orders: { url: 'postgres://app@db/orders', tls: verify-ca } }";
+    accepts_as_project(RIGHT).unwrap();
+    for (from, to) in [
+        ("url:", "ulr:"),
+        ("postgres://", ""),
+        ("verify-ca", "verify_ca"),
+        ("databases", "database"),
+        ("orders:", "Orders:"),
+    ] {
+        let text = RIGHT.replacen(from, to, 1);
+        assert!(accepts_as_project(&text).is_err(), "{text}");
+    }
+}
+
 #[test]
 fn the_schema_accepts_what_is_right() {
     accepts(EXAMPLE).unwrap();
@@ -168,6 +189,7 @@ fn is_a(value: &Value, name: &str) -> bool {
         "string" => value.is_string(),
         "boolean" => value.is_boolean(),
         "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
         "null" => value.is_null(),
         unknown => panic!("no type {unknown}"),
     }
@@ -180,13 +202,22 @@ fn matches(pattern: &str, text: &str) -> bool {
     };
     match pattern {
         "^[-_a-z0-9]{1,63}$" => is_of(text, "-_", 63),
+        "^[-._a-zA-Z0-9]{1,100}$" => is_of(&text.to_lowercase(), "-._", 100),
         "^[-._a-zA-Z0-9]{1,253}$" => is_of(&text.to_lowercase(), "-._", 253),
         "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$|^0$" => {
             text == "0" || text.parse::<jiff::SignedDuration>().is_ok()
         }
+        "^https?://[^@?#]+$" => {
+            let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+            rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['@', '?', '#']))
+        }
         "^_[^.]+\\._[^.]+\\.[^_]" => {
             let labels: Vec<_> = text.split('.').collect();
             matches!(labels[..], [one, two, three, ..] if [one, two].iter().all(|label| label.starts_with('_') && label.len() > 1) && !three.is_empty() && !three.starts_with('_'))
+        }
+        "^[a-z]+://" => {
+            let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+            !scheme.is_empty() && scheme.chars().all(|letter| letter.is_ascii_lowercase())
         }
         unknown => panic!("this test does not understand the pattern {unknown}"),
     }

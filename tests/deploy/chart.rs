@@ -19,6 +19,7 @@ fn both_helms_lint_both_charts_without_a_warning() {
             &["attache"][..],
             &["attache", "--values", "attache/ci/standalone-values.yaml"],
             &["attache", "--values", "attache/ci/cluster-values.yaml"],
+            &["attache", "--values", "attache/ci/injector-values.yaml"],
             &["example"],
         ] {
             let Some(said) = available(lint(helm, arguments)) else { return };
@@ -37,6 +38,9 @@ fn values_that_make_no_sense_are_refused_with_their_name() {
         (&["standalone.ports.orders=99999"], "orders"),
         (&["sidecars.kind=native"], "sidecars"),
         (&["image.digest=sha256:abc"], "digest"),
+        (&["injector.enabled=true", "injector.certificate.certManager.enabled=false"], "has no certificate"),
+        (&["injector.failurePolicy=Maybe"], "failurePolicy"),
+        (&["injector.profiles.orders.route=x"], "routes"),
     ] {
         for helm in HELMS {
             let Some(ran) = available(charts.template(helm, "attache", None, 30, settings)) else { return };
@@ -86,4 +90,14 @@ fn a_changed_configuration_replaces_the_pods() {
     let one = sum("attache.config.routes.orders.upstream.wait=1s");
     assert_eq!(one, sum("attache.config.routes.orders.upstream.wait=1s"));
     assert!(one.is_none() || one != sum("attache.config.routes.orders.upstream.wait=2s"));
+}
+
+#[test]
+fn a_network_policy_lets_out_what_its_values_say() {
+    let Some(charts) = charts() else { return };
+    let Some(ran) = available(charts.template(4, "attache", Some("standalone"), 34, &[])) else { return };
+    let manifests = Rendered { from: String::new(), yaml: ran.ok() }.manifests();
+    let egress = &manifests.named("NetworkPolicy", "shop-attache")["spec"]["egress"];
+    let ports: Vec<_> = egress.as_array().unwrap().iter().map(|rule| &rule["ports"][0]["port"]).collect();
+    assert_eq!(ports, [53, 5432, 4318], "names, databases, the collector");
 }

@@ -40,6 +40,9 @@ fn images_and_charts_have_the_version_of_the_program() {
             assert!(fs::read_to_string(deploy().join(&path)).unwrap().contains(&image), "{path}");
         }
     }
+    for path in ["kustomize/components/check/workload.yaml", "webhook/deployment.yaml"] {
+        assert!(fs::read_to_string(deploy().join(path)).unwrap().contains(&image), "{path}");
+    }
     let chart = fs::read_to_string(deploy().join("helm/attache/Chart.yaml")).unwrap();
     assert!(chart.contains(&format!("\nversion: {version}\nappVersion: {version}\n")), "{chart}");
     let template = fs::read_to_string(deploy().join("helm/attache/templates/_sidecar.tpl")).unwrap();

@@ -1,5 +1,6 @@
 """Second opinions on manifests, read as JSON from standard input; the answer is JSON too.
 
+json:    {schema, documents} -> what is wrong with each by that JSON Schema, null for nothing
 schemas: [{version, object}] -> what the strict schemas of that Kubernetes say of each, null for nothing
 policy:  {policy, objects}   -> the message of the first rule of the admission policy that denies each, null for none
 
@@ -23,6 +24,18 @@ def schemas(questions):
         return None
 
     return [judge(question["version"], question["object"]) for question in questions]
+
+
+def by_schema(question):
+    import jsonschema
+
+    validator = jsonschema.Draft7Validator(question["schema"])
+
+    def judge(document):
+        wrong = next(iter(validator.iter_errors(document)), None)
+        return wrong and f"{'.'.join(map(str, wrong.path))}: {wrong.message}"
+
+    return [judge(document) for document in question["documents"]]
 
 
 def policy(question):
@@ -56,5 +69,5 @@ def policy(question):
 
 
 if __name__ == "__main__":
-    answers = {"schemas": schemas, "policy": policy}[sys.argv[1]](json.load(sys.stdin))
+    answers = {"json": by_schema, "schemas": schemas, "policy": policy}[sys.argv[1]](json.load(sys.stdin))
     json.dump(answers, sys.stdout)

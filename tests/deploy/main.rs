@@ -8,7 +8,10 @@
 mod alerts;
 mod bill;
 mod chart;
+mod compose;
 mod copies;
+mod delivery;
+mod injector;
 mod pods;
 mod policy;
 mod render;

@@ -73,6 +73,22 @@ fn another_container_gets_at_the_secret_in_no_way() {
             changed(
                 &pod,
                 "/spec/ephemeralContainers",
+                json!([{"name": "attache-check", "image": "x", "volumeMounts": mount("attache-credential")}]),
+            ),
+        ),
+        (
+            "mount",
+            changed(
+                &pod,
+                "/spec/containers/-",
+                json!({"name": "attache-check", "image": "x", "volumeMounts": mount("attache-credential")}),
+            ),
+        ),
+        (
+            "mount",
+            changed(
+                &pod,
+                "/spec/ephemeralContainers",
                 json!([{"name": "debug", "image": "x", "volumeMounts": mount("attache-credential")}]),
             ),
         ),
@@ -109,12 +125,12 @@ fn pods_without_attache_and_other_secrets_are_none_of_its_business() {
 #[test]
 fn every_pod_of_the_examples_is_admitted() {
     let mut pods = Vec::new();
-    for name in ["example/blue", "example/green", "example/classic"] {
+    for name in ["example/blue", "example/green", "example/classic", "example/checked"] {
         let Some(yaml) = available(kustomize(name)) else { return };
         let rendered = Rendered { from: name.to_owned(), yaml };
         pods.extend(rendered.manifests().iter().filter_map(|object| pod_of(object).cloned()));
     }
-    assert_eq!(pods.len(), 7, "three for each of blue and green, one for classic");
+    assert_eq!(pods.len(), 10, "three for each of blue, green and checked, one for classic");
     let Some(verdicts) = available(verdicts(&pods)) else { return };
     assert!(verdicts.iter().all(Option::is_none), "{verdicts:?}");
 }

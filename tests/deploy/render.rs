@@ -47,8 +47,14 @@ pub fn everything(minor: u32) -> Result<Vec<Rendered>, Missing> {
 
 fn kustomizations(minor: u32) -> Result<Vec<Rendered>, Missing> {
     static BUILT: OnceLock<Result<Vec<Rendered>, Missing>> = OnceLock::new();
-    const NAMES: [&str; 5] =
-        ["example/blue", "example/green", "example/plain", "example/classic", "admission-policy"];
+    const NAMES: [&str; 6] = [
+        "example/blue",
+        "example/green",
+        "example/plain",
+        "example/classic",
+        "example/checked",
+        "admission-policy",
+    ];
     let build = |name: &str| Ok(Rendered { from: name.to_owned(), yaml: kustomize(name)? });
     let built = BUILT.get_or_init(|| NAMES.into_iter().map(build).collect());
     // Which of them suit a cluster is for its operator to know.
@@ -92,7 +98,8 @@ impl Charts {
     }
 
     fn rendered(&self, minor: u32) -> Result<Vec<Rendered>, Missing> {
-        let mut wanted = vec![("attache", Some("standalone")), ("example", None)];
+        let mut wanted =
+            vec![("attache", Some("standalone")), ("attache", Some("injector")), ("example", None)];
         if minor >= POLICIES_SINCE {
             wanted.push(("attache", Some("cluster")));
         }

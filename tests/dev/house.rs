@@ -8,7 +8,10 @@ use std::thread;
 use std::time::Duration;
 
 use attache_kit::tools::Ran;
-use attache_kit::{Encryption, Launch, Pki, Postgres, Script, Setup, Version, available, eventually, tools};
+use attache_kit::{
+    Encryption, Flavour, Launch, Mysql, Pki, Postgres, Process, Redis, Require, Script, Setup, Version,
+    available, eventually, tools,
+};
 
 pub(crate) const SECRET: &str = "s3cret-that-nobody-sees";
 pub(crate) const SOON: Duration = Duration::from_secs(30);
@@ -47,6 +50,56 @@ impl Server {
         std::fs::write(&file, format!("{password}\n")).unwrap();
         file.to_str().unwrap().to_owned()
     }
+}
+
+/// A Redis with TLS and the user `app`, or `None` where it is not installed, which has been said.
+pub(crate) struct Cache {
+    pub(crate) redis: Redis,
+    pub(crate) pki: Pki,
+}
+
+impl Cache {
+    pub(crate) fn own() -> Option<Cache> {
+        let pki = Pki::new();
+        let redis = available(Redis::start(&pki))?;
+        redis.user("app", SECRET);
+        Some(Cache { redis, pki })
+    }
+
+    pub(crate) fn shared() -> Option<&'static Cache> {
+        static CACHE: LazyLock<Option<Cache>> = LazyLock::new(Cache::own);
+        CACHE.as_ref()
+    }
+
+    /// With TLS.
+    pub(crate) fn url(&self, user: &str, database: u32) -> String {
+        let ca = self.pki.ca().display();
+        format!("rediss://{user}localhost:{}/{database}?ssl_ca_certs={ca}", self.redis.tls_port())
+    }
+}
+
+/// A server of this flavour with TLS and the user `app`, or `None` where it is not installed, which has been said.
+pub(crate) fn mysql(flavour: Flavour) -> Option<&'static (Mysql, Pki)> {
+    static MARIADB: LazyLock<Option<(Mysql, Pki)>> = LazyLock::new(|| own_mysql(Flavour::MariaDb));
+    static MYSQL: LazyLock<Option<(Mysql, Pki)>> = LazyLock::new(|| own_mysql(Flavour::MySql));
+    match flavour {
+        Flavour::MariaDb => MARIADB.as_ref(),
+        Flavour::MySql => MYSQL.as_ref(),
+    }
+}
+
+fn own_mysql(flavour: Flavour) -> Option<(Mysql, Pki)> {
+    let pki = Pki::new();
+    let setup = attache_kit::mysql::Setup::new().tls(&pki.server());
+    let server = available(Mysql::start(flavour, setup))?;
+    server.user("app", SECRET, flavour.plugin(), Require::Nothing);
+    server.database("app", "app");
+    Some((server, pki))
+}
+
+/// `attache dev` with these arguments, which goes on.
+pub(crate) fn serve(arguments: &[&str]) -> Process {
+    [&["dev"], arguments].concat().into_iter().fold(launch(), |launch, argument| launch.arg(argument)).start()
 }
 
 pub(crate) fn launch() -> Launch {

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use attache_kit::{Encryption, eventually, tools};
 
-use crate::house::{SECRET, SOON, Terminal, code, dev, launch, psql, server};
+use crate::house::{Cache, SECRET, SOON, Terminal, code, dev, launch, psql, server};
 
 const WHO: &str = "select current_user";
 
@@ -80,6 +80,24 @@ fn at_a_terminal_the_password_is_asked_for_and_not_shown() {
     terminal.press(&format!("{SECRET}x\x7f\r"));
     assert_eq!(terminal.wait_exit(), Some(0), "{}", terminal.shown());
     eventually("the answer", SOON, || terminal.shown().contains("app\r\n").then_some(()));
+    assert!(!terminal.shown().contains(SECRET), "{}", terminal.shown());
+}
+
+#[test]
+fn several_passwords_are_asked_for_one_after_the_other() {
+    let (Some(server), Some(cache)) = (server(), Cache::shared()) else { return };
+    let attache = env!("CARGO_BIN_EXE_attache");
+    let urls = format!("orders='{}' '{}'", server.url("app"), cache.url("app@", 0));
+    let line =
+        format!("{attache} dev {urls} -- sh -c 'redis-cli -u $REDIS_URL acl whoami | cat; echo $PGUSER'");
+    let mut terminal = Terminal::run(&line, Path::new("/"));
+    for (name, secret) in [("orders", SECRET), ("redis", SECRET)] {
+        let question = format!("{name}: Password of app at localhost");
+        eventually("the question", SOON, || terminal.shown().contains(&question).then_some(()));
+        terminal.press(&format!("{secret}\r"));
+    }
+    assert_eq!(terminal.wait_exit(), Some(0), "{}", terminal.shown());
+    eventually("the answers", SOON, || (terminal.shown().matches("app\r\n").count() == 2).then_some(()));
     assert!(!terminal.shown().contains(SECRET), "{}", terminal.shown());
 }
 

@@ -129,6 +129,28 @@ fn nothing_starts_behind_a_sidecar_without_a_credential() {
     });
 }
 
+#[test]
+fn a_pod_that_is_checked_first_starts_or_says_which_step_failed() {
+    played("pods::a_pod_that_is_checked_first_starts_or_says_which_step_failed", |node| {
+        let database = database_at("10.20.0.5")?;
+        node.dns().address("orders.checked.db.example.com", "10.20.0.5");
+        let yaml = kustomize("checked")?;
+        let space = namespace(node, "checked", &yaml, &database);
+        let pod = space.run("Job", "orders-reindex");
+        assert_eq!(pod.events()[..2], [started("attache-check"), started("attache")]);
+        let steps: Value = serde_json::from_str(&pod.logs("attache-check")).unwrap();
+        assert_eq!(steps.as_array().unwrap().last().unwrap()["step"], "round_trip", "{steps}");
+        drop(pod);
+
+        space.secret("attache", &[("username", "orders"), ("password", "wrong horse")]);
+        let outcome = panic::catch_unwind(AssertUnwindSafe(|| drop(space.run("Deployment", "orders"))));
+        let told = outcome.expect_err("the pod has started").downcast::<String>().unwrap();
+        assert!(told.contains("the init container failed") && told.contains("credential_rejected"), "{told}");
+        assert!(!told.contains("horse"), "{told}");
+        Ok(())
+    });
+}
+
 /// The application writes a row when it is told to stop.
 fn with_a_last_wish(mut object: Value) -> Value {
     if object["kind"] == "Deployment" {

@@ -196,6 +196,36 @@ fn a_configuration_that_no_pod_could_use_is_refused() {
 }
 
 #[test]
+fn the_secret_for_sentinels_has_a_name_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("attache.yaml");
+    let config = |ca: &str| {
+        format!(
+            "routes: {{ a: {{ protocol: redis, listen: 127.0.0.1:6379, credential: {{ path: /run/a }}, upstream: {{ tls: {{ ca: \
+             /etc/attache/ca.pem }}, sentinel: {{ endpoints: s, master: orders, credential: {{ path: /run/s }}, tls: {{ ca: \
+             {ca} }} }} }} }} }}\n"
+        )
+    };
+    let flags = |more: &'static str| ["-c", file.to_str().unwrap(), "--secret", "a=one", "--secret", more];
+    std::fs::write(&file, config("/run/s/ca.pem")).unwrap();
+    let said = refused(&pod(&json!({})), &flags("a=one"));
+    assert!(
+        said.contains("route a.sentinel: no Secret is named for /run/s: say --secret a.sentinel=NAME"),
+        "{said}"
+    );
+    let pod_with = inject(&pod(&json!({})), &flags("a.sentinel=two"));
+    let pod_with: serde_json::Value = serde_json::from_str(&pod_with).unwrap();
+    let volumes = pod_with["spec"]["volumes"].as_array().unwrap();
+    let secrets: Vec<_> =
+        volumes.iter().filter_map(|volume| volume["secret"]["secretName"].as_str()).collect();
+    assert_eq!(secrets, ["one", "two"]);
+    assert!(pod_with.to_string().contains("\"mountPath\":\"/run/s\""), "{pod_with}");
+    std::fs::write(&file, config("/opt/ca.pem")).unwrap();
+    let said = refused(&pod(&json!({})), &flags("a.sentinel=two"));
+    assert!(said.contains("nothing mounts /opt/ca.pem"), "{said}");
+}
+
+#[test]
 fn arguments_that_go_nowhere_are_2() {
     for wrong in [&["--secret", "orders"][..], &["--embed"], &["--env", "=x"], &["-c", "/nonexistent"]] {
         let ran = run(&manifest("job.yaml"), wrong);

@@ -131,6 +131,19 @@ fn every_crate_is_linted_as_the_workspace_says_and_none_is_unsafe() {
 }
 
 #[test]
+fn no_release_has_what_plays_the_world() {
+    let house = members().find(|package| text(package, "name") == "attache").expect("attache");
+    assert_eq!(house["features"], serde_json::json!({ "sim": [] }), "the feature is on by nobody's default");
+    for package in members() {
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let is_on = dependency["features"].as_array().unwrap().iter().any(|feature| feature == "sim");
+            let at = (text(package, "name"), text(dependency, "kind"));
+            assert!(!is_on || at == ("attache", "dev"), "{at:?} switches the feature on");
+        }
+    }
+}
+
+#[test]
 fn every_dependency_has_a_licence_that_asks_for_its_notice_only() {
     let foreign = packages().iter().filter(|package| !package["source"].is_null());
     let bad: Vec<_> = foreign

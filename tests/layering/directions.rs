@@ -7,21 +7,30 @@ use crate::sources::{Source, house};
 /// Each module, and those that it may use. What is not listed may be used by nobody but itself.
 const MAY_USE: &[(&str, &[&str])] = &[
     // Leaves.
-    ("chance", &[]),
+    ("chance", &["sim"]),
     ("config", &[]),
     ("failure", &[]),
-    ("secret", &[]),
+    ("secret", &["sim"]),
+    // What tests play in the place of the world below; no release has it.
+    ("sim", &[]),
     ("bell", &[]),
     ("drain", &["bell", "config"]),
-    ("log", &["config"]),
+    ("events", &[]),
+    ("pulse", &[]),
+    ("log", &["config", "events"]),
     ("metrics", &["failure"]),
     // The data path, from the sockets upwards.
-    ("net", &["config", "failure", "secret"]),
+    ("net", &["config", "failure", "secret", "sim"]),
+    ("trace", &["chance", "config", "failure", "metrics", "net", "secret"]),
     ("orders", &["bell", "chance", "config", "drain", "failure", "net", "secret"]),
-    ("upstream", &["chance", "config", "failure", "metrics", "net", "orders", "secret"]),
-    ("session", &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "upstream"]),
-    ("status", &["secret", "upstream"]),
-    ("route", &["config", "drain", "metrics", "net", "secret", "session", "status", "upstream"]),
+    ("upstream", &["chance", "config", "failure", "metrics", "net", "orders", "secret", "trace"]),
+    (
+        "session",
+        &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "trace", "upstream"],
+    ),
+    ("http", &["net"]),
+    ("status", &["events", "pulse", "secret", "upstream"]),
+    ("route", &["config", "drain", "metrics", "net", "pulse", "secret", "session", "status", "upstream"]),
     ("worker", &["drain", "net", "route"]),
     // What puts it together and what shows it.
     ("registry", &["config", "drain", "net", "route", "session"]),
@@ -29,24 +38,27 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "serving",
         &[
             "config", "failure", "metrics", "net", "orders", "registry", "route", "secret", "session",
-            "worker",
+            "trace", "worker",
         ],
     ),
     (
         "app",
         &[
-            "admin", "config", "drain", "failure", "house", "log", "metrics", "net", "serving", "session",
-            "worker",
+            "admin", "config", "drain", "events", "failure", "house", "log", "metrics", "net", "serving",
+            "session", "trace", "worker",
         ],
     ),
-    ("admin", &["config", "failure", "house", "net", "route", "status", "worker"]),
-    ("inject", &["config", "net", "registry", "secret"]),
-    ("house", &["config", "drain", "failure", "metrics", "route", "serving", "status", "worker"]),
+    ("admin", &["chance", "config", "failure", "house", "http", "net", "pulse", "route", "status", "worker"]),
+    ("inject", &["config", "http", "net", "registry", "secret"]),
+    (
+        "house",
+        &["config", "drain", "events", "failure", "metrics", "pulse", "route", "serving", "status", "worker"],
+    ),
     (
         "cli",
         &[
             "app", "config", "drain", "failure", "inject", "log", "metrics", "net", "orders", "registry",
-            "route", "secret", "session", "status", "upstream", "worker",
+            "route", "secret", "session", "status", "trace", "upstream", "worker",
         ],
     ),
     ("main", &[]),

@@ -22,4 +22,5 @@ mod reuse;
 mod roles;
 mod rotation;
 mod tls;
+mod traces;
 mod warm;

@@ -218,6 +218,21 @@ fn a_session_that_an_administrator_ends_is_told() {
     }
 }
 
+/// A change of user in which we have asked for another answer, and got what is none.
+#[test]
+fn an_error_within_a_change_of_user_bears_the_next_number() {
+    let Some(db) = servers::of(Flavour::MariaDb) else { return };
+    db.account("asked_twice");
+    let house = Route::to(db, "asked_twice").unprobed().start();
+    let mut client = house.raw("asked_twice");
+    client.send(0, b"\x11nobody\0\0asked_twice\0\x2d\0caching_sha2_password\0");
+    let (number, question) = client.packet().expect("a question");
+    assert_eq!((number, question[0]), (1, 0xfe), "{}", question.escape_ascii());
+    client.send(7, &[7; 32]);
+    let report = client.last_words();
+    assert_eq!((report.sequence, report.code()), (3, (1835, "HY000")), "{report:?}");
+}
+
 #[test]
 fn errors_in_a_session_are_the_servers_own() {
     for db in servers::each() {

@@ -13,6 +13,7 @@ mod servers;
 mod ways;
 
 mod auth;
+mod checker;
 mod commands;
 mod drivers;
 mod endings;
@@ -21,8 +22,10 @@ mod interrupts;
 mod logins;
 mod mysql_async;
 mod programs;
+mod reuse;
 mod roles;
 mod rotation;
 mod scripted;
 mod sqlx;
 mod tls;
+mod warm;

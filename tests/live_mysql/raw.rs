@@ -13,6 +13,7 @@ const PLUGIN_AUTH: u32 = 1 << 19;
 const MAX_PACKET: u32 = 1 << 24;
 const UTF8MB4: u8 = 45;
 
+const COM_QUIT: u8 = 1;
 const COM_QUERY: u8 = 3;
 const ERR: u8 = 0xff;
 const EOF: u8 = 0xfe;
@@ -82,11 +83,16 @@ impl Raw {
 
     /// As anybody and without a password.
     pub fn log_in(addr: SocketAddr, database: &str) -> Result<Raw, Report> {
+        Raw::log_in_as(addr, database, 0, UTF8MB4)
+    }
+
+    /// The same with these flags beside the usual ones, and with this collation.
+    pub fn log_in_as(addr: SocketAddr, database: &str, flags: u32, collation: u8) -> Result<Raw, Report> {
         let mut raw = Raw::greeted(addr)?;
-        let flags = CONNECT_WITH_DB | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH;
-        let mut answer = flags.to_le_bytes().to_vec();
+        let usual = CONNECT_WITH_DB | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH;
+        let mut answer = (usual | flags).to_le_bytes().to_vec();
         answer.extend(MAX_PACKET.to_le_bytes());
-        answer.push(UTF8MB4);
+        answer.push(collation);
         answer.extend([0; 23]);
         answer.extend(b"nobody\0\0");
         answer.extend(database.as_bytes());
@@ -159,6 +165,25 @@ impl Raw {
             }
             value.get_or_insert_with(|| first_column(&packet));
         }
+    }
+
+    /// Says goodbye, and hears the end.
+    pub fn leave(mut self) {
+        self.send(0, &[COM_QUIT]);
+        assert_eq!(self.packet(), None);
+    }
+
+    /// Whether nothing has come that was not read.
+    pub fn is_silent(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Bytes as they are.
+    pub fn send_raw(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).unwrap();
     }
 
     /// The one ERR before the end, behind whatever else is still on its way.

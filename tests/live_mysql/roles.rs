@@ -138,3 +138,28 @@ fn a_probe_notices_a_server_that_goes_and_comes_back() {
         assert_eq!(house.raw("probed").value("select 1"), "1");
     }
 }
+
+/// The probes would look after an hour: an error in a session makes them look now.
+#[test]
+fn sessions_leave_a_server_that_refuses_to_write() {
+    for flavour in Flavour::ALL {
+        let Some(pair) = Pair::start(flavour) else { continue };
+        let house = pair.house(&["role: primary", "probe_interval: 1h"]);
+        let mut session = house.raw("app");
+        assert_eq!(session.value(WHERE), port(&pair.one));
+        session.value("create table t (i int)");
+        eventually("the first probes", SOON, || {
+            let endpoints = house.status()["endpoints"].as_array().unwrap().clone();
+            endpoints.iter().all(|endpoint| !endpoint["role"].is_null()).then_some(())
+        });
+        pair.swap(&pair.other, &pair.one);
+        session.ask("insert into t values (1)");
+        assert_eq!(session.reply().unwrap_err().number, 1290, "{flavour:?}");
+        // An error does not say whether a transaction is open.
+        session.ask("select 1");
+        let report = session.last_words();
+        assert_eq!(report.code(), (1053, "08S01"), "{report:?}");
+        assert_eq!(house.ended(report.session())["result"], "server_demoted");
+        assert_eq!(house.raw("app").value(WHERE), port(&pair.other));
+    }
+}

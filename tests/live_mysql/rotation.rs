@@ -231,3 +231,60 @@ fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once() {
         }
     }
 }
+
+/// What first words of statements tell is kept: a lock, a temporary table, a variable.
+#[test]
+fn drain_spares_sessions_that_hold_what_their_clients_would_miss() {
+    for db in servers::each() {
+        let name = "rotated_holding";
+        db.account(name);
+        db.server.password(name, &password(1), db.flavour().plugin());
+        let (route, secret) = route(db, name);
+        let house = route.on_rotation("{ live: drain, within: 1s }").start();
+        let holding = |sql: &str| {
+            let mut session = house.raw(name);
+            session.value(sql);
+            session
+        };
+        let mut temporary = holding("create temporary table mine (i int)");
+        let mut variable = holding("set @mine = 'x'");
+        let mut locked = holding("select get_lock('mine', 0)");
+        let (mut idle, mut server_variable) = (house.raw(name), holding("set @@session.wait_timeout = 99"));
+        accepted(&house, 1);
+        db.server.password(name, &password(2), db.flavour().plugin());
+        assert!(secret.credential(name, &password(2)));
+        for session in [&mut idle, &mut server_variable] {
+            assert_eq!(session.last_words().code(), (1053, "08S01"));
+        }
+        // Longer than the whole window.
+        let window = std::time::Instant::now() + std::time::Duration::from_secs(2);
+        while std::time::Instant::now() < window {
+            assert!(temporary.is_silent() && variable.is_silent() && locked.is_silent());
+        }
+        assert_eq!(temporary.value("select count(*) from mine"), "0");
+        assert_eq!(variable.value("select @mine"), "x");
+        assert_eq!(locked.value("select release_lock('mine')"), "1");
+        assert_eq!(locked.last_words().code(), (1053, "08S01"), "it holds nothing any more");
+    }
+}
+
+#[test]
+fn links_that_wait_are_cut_with_the_others() {
+    let Some(db) = servers::of(Flavour::MariaDb) else { return };
+    let name = "rotated_warm";
+    db.account(name);
+    db.server.password(name, &password(1), db.flavour().plugin());
+    let (route, secret) = route(db, name);
+    let house = route.on_rotation("{ live: cut }").key("pool: { warm: 3 }").start();
+    house.raw(name).leave();
+    crate::warm::waits(&house, 3);
+    let old = "select count(*) from information_schema.processlist where user = 'rotated_warm'";
+    assert_eq!(db.server.sql(old), "3");
+    db.server.password(name, &password(2), db.flavour().plugin());
+    assert!(secret.credential(name, &password(2)));
+    eventually("them to be gone, and others in their place", SOON, || {
+        let of = |generation| crate::warm::links(&house, &[("state", "warm"), ("generation", generation)]);
+        (of("1") == 0.0 && of("2") == 3.0).then_some(())
+    });
+    assert_eq!(house.raw(name).value("select 1"), "1");
+}

@@ -1,6 +1,7 @@
 //! Attaché between a client and a server: the usual arrangement of a test.
 
 use std::net::SocketAddr;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -47,12 +48,7 @@ impl House {
 
     /// With a Secret that the test changes, or that holds something else.
     pub fn with(db: &Db, secret: &Arc<Mounted>, keys: Keys) -> House {
-        let upstream = format!(
-            "{{ endpoints: [\"localhost:{}\"], tls: {{ ca: {} }} }}",
-            db.server.tls_port(),
-            db.pki.ca().display()
-        );
-        House::on(&upstream, secret, keys)
+        House::on(&db.upstream, secret, keys)
     }
 
     /// To a server that follows a script, without TLS.
@@ -88,9 +84,19 @@ impl House {
 
     /// What `redis-cli` prints for these arguments and this input. It knows no password unless they name one.
     pub fn cli(&self, arguments: &[&str], input: &str) -> String {
-        let mut cli = tools::redis_cli().unwrap();
-        cli.args(["-h", "127.0.0.1", "-p", &self.addr().port().to_string(), "--no-auth-warning"]);
-        let ran = tools::run(cli.args(arguments), input.as_bytes(), LONG);
+        self.run(self.tool("redis-cli").arg("--no-auth-warning").args(arguments), input)
+    }
+
+    /// One of the programs that come with Redis, led to us.
+    pub fn tool(&self, name: &str) -> Command {
+        let mut tool = tools::redis_tool(name).unwrap();
+        tool.args(["-h", "127.0.0.1", "-p", &self.addr().port().to_string()]);
+        tool
+    }
+
+    /// What a program prints, which ends well.
+    pub fn run(&self, program: &mut Command, input: &str) -> String {
+        let ran = tools::run(program, input.as_bytes(), LONG);
         let Ran { stdout, stderr, .. } = &ran;
         self.heard(stdout);
         self.heard(stderr);

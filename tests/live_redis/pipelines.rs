@@ -1,43 +1,17 @@
 //! Thousands of commands at once, of which Attaché must not change, lose or swap one octet of the answers.
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::thread;
-use std::time::SystemTime;
 
+use crate::differential::difference;
 use crate::house::House;
+use crate::random::{Random, seed};
 use crate::raw::{Raw, command};
 use crate::servers::{self, SECRET, USER};
+use crate::streams::Asked;
 
-const COMMANDS: usize = 20_000;
-/// By which the same pipeline is had again.
-const SEED: &str = "ATTACHE_CHECK_SEED";
-
-/// Steele, Lea and Flood, "Fast splittable pseudorandom number generators", section 3.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    fn octets(&mut self, most: u64) -> Vec<u8> {
-        (0..self.below(most)).map(|_| self.next() as u8).collect()
-    }
-}
-
-/// Who is asked, which decides what a login in the midst has to say.
-#[derive(Debug, Clone, Copy)]
-enum Asked {
-    Directly,
-    ThroughAttache,
-}
+/// For each version of the protocol.
+const COMMANDS: usize = 100_000;
 
 impl Asked {
     fn login(self) -> [&'static str; 2] {
@@ -50,7 +24,7 @@ impl Asked {
 
 /// The same for both, but for the logins in it.
 fn pipeline(seed: u64, asked: Asked) -> Vec<Vec<u8>> {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     (0..COMMANDS).map(|_| one(&mut random, asked)).collect()
 }
 
@@ -101,7 +75,7 @@ fn answers(mut session: Raw, seed: u64, version: &str, asked: Asked) -> Vec<u8> 
     let mut said = pipeline(seed, asked).concat();
     // A transaction may be open.
     said.extend([command(&[b"DISCARD"]), command(&[b"ECHO", END])].concat());
-    let mut pieces = Random(!seed);
+    let mut pieces = Random::new(!seed);
     let mut writer = session.writer();
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -127,23 +101,11 @@ fn answers(mut session: Raw, seed: u64, version: &str, asked: Asked) -> Vec<u8> 
 fn the_answers_to_a_pipeline_are_those_of_the_server_octet_by_octet() {
     let Some(db) = servers::Db::own() else { return };
     let house = House::to(&db);
-    let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = std::env::var(SEED).map_or_else(|_| now(), |seed| seed.parse().unwrap());
-    let _ = writeln!(io::stderr(), "{SEED}={seed}");
+    let seed = seed();
     for version in ["2", "3"] {
         let directly = answers(Raw::direct(db.server.addr()), seed, version, Asked::Directly);
         let through = answers(house.raw(), seed, version, Asked::ThroughAttache);
         assert!(directly.len() > COMMANDS, "{} octets", directly.len());
-        let differ = directly.iter().zip(&through).position(|(one, other)| one != other);
-        let at = differ.unwrap_or(directly.len().min(through.len()));
-        let near =
-            |bytes: &[u8]| bytes[at.saturating_sub(80)..bytes.len().min(at + 80)].escape_ascii().to_string();
-        assert!(
-            directly == through,
-            "{SEED}={seed}, protocol {version}: the answers differ at {at} of {}:\n{}\n{}",
-            directly.len(),
-            near(&directly),
-            near(&through)
-        );
+        assert!(directly == through, "protocol {version}: {}", difference(seed, &directly, &through));
     }
 }

@@ -1,7 +1,8 @@
 //! A client by hand, for what no program shows: the octets of a reply, and messages that nobody asked for.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use crate::house::LONG;
 use crate::servers::{SECRET, USER};
@@ -24,6 +25,11 @@ impl Raw {
         let mut raw = Raw::connect(addr);
         assert_eq!(raw.ask(&["AUTH", USER, SECRET]), "+OK\r\n");
         raw
+    }
+
+    /// How long an answer may take.
+    pub fn patience(&self, time: Duration) {
+        self.stream.get_ref().set_read_timeout(Some(time)).unwrap();
     }
 
     /// A half of its own, to write while the other reads.
@@ -59,9 +65,16 @@ impl Raw {
 
     /// What comes until the server has nothing more to say.
     pub fn last_words(&mut self) -> String {
-        let mut text = String::new();
-        self.stream.read_to_string(&mut text).unwrap();
-        text
+        String::from_utf8(self.rest().unwrap()).unwrap()
+    }
+
+    /// The octets of it, or of what came before the connection broke.
+    pub fn rest(&mut self) -> Result<Vec<u8>, Broken> {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => Ok(rest),
+            Err(error) => Err(Broken { error, rest }),
+        }
     }
 
     /// Takes in one frame; gives how many are inside of it.
@@ -84,6 +97,13 @@ impl Raw {
             _ => 0,
         }
     }
+}
+
+/// A connection that did not end in order.
+#[derive(Debug)]
+pub struct Broken {
+    pub error: io::Error,
+    pub rest: Vec<u8>,
 }
 
 /// An array of bulk strings.

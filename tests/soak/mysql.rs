@@ -181,7 +181,8 @@ impl Session {
     /// Leaves the token where no other session finds it.
     async fn marked(&mut self) -> Result<Result<(), Trouble>, Error> {
         let before: Option<Option<String>> = self.conn.query_first("select @token").await?;
-        self.conn.query_drop(format!("set @token = '{}'", self.token)).await?;
+        // Not by SET: a session that is known to hold a variable would not be ended for its old password.
+        self.conn.query_drop(format!("select @token := '{}'", self.token)).await?;
         Ok(same("a fresh session", before, Some(None)))
     }
 }

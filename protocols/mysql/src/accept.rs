@@ -68,5 +68,5 @@ impl Machine for Accept {
 fn read(payload: &[u8], offer: &Offer) -> Result<(Intent, Verdict), Fault> {
     let Arrival { intent, plugin, answer } = Arrival::parse(payload, offer.capabilities)?;
     let verdict = answer::first(plugin, answer, offer.plugin, offer.plugin);
-    Ok((Intent { offered: Some(offer.plugin), ..intent }, verdict))
+    Ok((Intent { offered: Some(offer.plugin), told: offer.connection_id, ..intent }, verdict))
 }

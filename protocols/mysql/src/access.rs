@@ -94,7 +94,16 @@ pub(crate) fn directions(access: &Access<'_>) -> Result<Directions, String> {
     example.push("--loose-skip-ssl".to_owned());
     example.extend(access.user.into_iter().flat_map(|user| ["-u".to_owned(), user.to_owned()]));
     example.extend(access.database.map(str::to_owned));
-    Ok(Directions { env, clear, example })
+    Ok(Directions { env, clear, example, jdbc: jdbc(access) })
+}
+
+/// The form of Connector/J, which knows no sockets and has the user in a parameter.
+fn jdbc(access: &Access<'_>) -> Option<String> {
+    let At::Tcp { host, port } = access.at else { return None };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let database = access.database.map(encoded).unwrap_or_default();
+    let user = access.user.map(|user| format!("user={}&", encoded(user))).unwrap_or_default();
+    Some(format!("jdbc:mysql://{host}:{port}/{database}?{user}sslMode=DISABLED"))
 }
 
 fn url(access: &Access<'_>) -> String {

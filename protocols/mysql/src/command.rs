@@ -62,6 +62,35 @@ const GROUP_STREAM: u8 = 0x21;
 /// MariaDB's.
 const STMT_BULK_EXECUTE: u8 = 0xfa;
 
+/// Commands after which a reset (manual, "COM_RESET_CONNECTION") makes the session as new. Those that are not known may
+/// do anything; COM_SET_OPTION changes what the link is, and COM_REGISTER_SLAVE whom the server takes the client for.
+const UNDONE: [u8; 18] = [
+    0x00,
+    QUIT,
+    0x02,
+    QUERY,
+    FIELD_LIST,
+    0x07,
+    STATISTICS,
+    0x0a,
+    0x0c,
+    0x0d,
+    0x0e,
+    STMT_PREPARE,
+    STMT_EXECUTE,
+    STMT_SEND_LONG_DATA,
+    STMT_CLOSE,
+    STMT_RESET,
+    STMT_FETCH,
+    RESET_CONNECTION,
+];
+
+/// Whether what this command does to the link outlives a reset.
+pub(crate) fn outlives_reset(head: &[u8]) -> bool {
+    let command = head.first().unwrap_or(&0);
+    !UNDONE.contains(command) && *command != STMT_BULK_EXECUTE
+}
+
 impl Ask {
     /// Of the first octets of a command. A command without any is COM_SLEEP, which is answered with an error.
     pub(crate) fn of(head: &[u8]) -> Self {

@@ -48,6 +48,13 @@ impl Exchange {
         Ok(Step::Read)
     }
 
+    /// What an answer to the client's next packet bears.
+    pub(crate) fn next_number(&self) -> u8 {
+        match self {
+            Self::First(expected) | Self::Asked(expected, ..) => expected.wrapping_add(1),
+        }
+    }
+
     fn hear(
         &mut self,
         sequence: u8,

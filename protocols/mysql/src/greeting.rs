@@ -10,6 +10,7 @@ use crate::field::{put_length, take_length, take_text};
 use crate::plugin::Plugin;
 use crate::rejection::shows_secret;
 use crate::relogin::Link;
+use crate::start::Start;
 
 /// What MariaDB put in front of its version until 11.0, for replicas that know no version above 5.
 const COMPATIBLE: &[u8] = b"5.5.5-";
@@ -20,7 +21,7 @@ const FINGERPRINT: u8 = 1;
 const FORM: Fault = Fault::Malformed("the OK packet of a login is cut short");
 
 /// A login that went well.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Greeting {
     /// The payload of the last OK packet as the client is to have it.
     pub(crate) ok: Bytes,
@@ -35,6 +36,10 @@ pub struct Greeting {
     /// The thread that KILL names.
     pub(crate) connection_id: u32,
     pub(crate) role: Option<ServerRole>,
+    /// The database that was asked for; empty for none.
+    pub(crate) database: Vec<u8>,
+    /// What a reset has to restore, where that was to be found out and could be.
+    pub(crate) start: Option<Start>,
 }
 
 impl Greeting {

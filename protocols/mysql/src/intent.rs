@@ -4,6 +4,7 @@ use bytes::BytesMut;
 
 use crate::capabilities::Capabilities;
 use crate::field::put_text;
+use crate::kill::Kill;
 use crate::plugin::Plugin;
 
 /// The part of a client's first packet that goes to the server: everything but who it says it is.
@@ -25,6 +26,29 @@ pub struct Intent {
     pub(crate) prelude: Prelude,
     /// The authentication method that the client was greeted with; none for a probe.
     pub(crate) offered: Option<Plugin>,
+    /// The connection id that the client was greeted with.
+    pub(crate) told: u32,
+    pub(crate) wish: Wish,
+    pub(crate) upkeep: Upkeep,
+}
+
+/// What a client is after.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// A login.
+    #[default]
+    Login,
+    /// The end of another session, or of what that one does.
+    Kill(Box<Kill>),
+}
+
+/// What becomes of the link when its session is over.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Upkeep {
+    #[default]
+    Closed,
+    /// It may be reset: the login finds out what a reset will have to restore.
+    Reset,
 }
 
 /// What a client waits for before it takes an OK.

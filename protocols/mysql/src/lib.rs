@@ -1,8 +1,8 @@
 //! The MySQL client/server protocol, as MySQL and MariaDB speak it.
 //!
 //! Sections are those of "MySQL Client/Server Protocol" in MySQL's source documentation; what MariaDB does otherwise
-//! is in "MariaDB Client/Server Protocol". What this crate does not do: parse SQL, change a byte after the login, or
-//! speak the protocol of before 4.1.
+//! is in "MariaDB Client/Server Protocol". What this crate does not do: parse SQL beyond words (and those only on a
+//! read-only route), change a byte after the login where nothing is refused, or speak the protocol of before 4.1.
 //!
 //! | file | story |
 //! | --- | --- |
@@ -12,7 +12,8 @@
 //! | `welcome`, `refuse` | what it is told in the end |
 //! | `reopen` | a change of user, as the client asks for it |
 //! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
-//! | `command`, `reply`, `status`, `standing` | where the reply to a command ends, and what the session holds |
+//! | `command`, `reply`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
+//! | `restriction`, `guard`, `lex` | a session that only reads, and statements that would undo it |
 //! | `access` | what a URL says, and how the clients' environment leads them to us |
 //! | `login` | from there to its OK, with TLS asked for on the way |
 //! | `agreement` | which flags both links have |
@@ -20,7 +21,9 @@
 //! | `auth` | the authentication exchange |
 //! | `proof`, `public_key` | the hashes, signatures and encryption in it |
 //! | `relogin` | the same on a link that is logged in |
-//! | `role` | whether the server takes writes, asked on the new link |
+//! | `question`, `role` | whether the server takes writes, asked on the new link |
+//! | `shared`, `start`, `reset` | whose links are alike, and how one is made as it was after its login |
+//! | `kill` | KILL by an id of ours |
 //! | `greeting` | what the server said that the client must hear |
 //! | `rejection` | what the server said instead |
 //! | `ping` | a round trip, and the goodbye |
@@ -37,8 +40,12 @@ mod command;
 mod exchange;
 mod field;
 mod greeting;
+mod guard;
 mod hello;
+mod holdings;
 mod intent;
+mod kill;
+mod lex;
 mod login;
 mod offer;
 mod options;
@@ -47,14 +54,19 @@ mod ping;
 mod plugin;
 mod proof;
 mod public_key;
+mod question;
 mod refuse;
 mod rejection;
 mod relogin;
 mod reopen;
 mod reply;
+mod reset;
+mod restriction;
 mod role;
 mod scan;
+mod shared;
 mod standing;
+mod start;
 mod status;
 mod watch;
 mod welcome;
@@ -62,8 +74,8 @@ mod welcome;
 use std::sync::Arc;
 
 use attache_wire::{
-    Access, Boxed, Directions, Features, Moment, Never, Nonce, Notice, Ping, Protocol, Rejection, Relay,
-    ServerRole, Terms, TlsStart, UrlParameter,
+    Access, Boxed, Chance, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol,
+    Rejection, Relay, Scheme, ServerRole, Shared, Terms, TlsStart, UrlParameter,
 };
 use bytes::BytesMut;
 
@@ -71,11 +83,14 @@ pub use accept::Accept;
 pub use capabilities::Capabilities;
 pub use exchange::MAX_RESPONSE_LEN;
 pub use greeting::Greeting;
+pub use guard::MAX_CHECKED_LEN;
 pub use hello::Hello;
 pub use intent::Intent;
 pub use login::{Login, MAX_LOGIN_PACKET_LEN};
 pub use options::Options;
 pub use watch::SessionWatch;
+
+use intent::Wish;
 
 /// MySQL or MariaDB on one route.
 #[derive(Debug)]
@@ -87,17 +102,20 @@ pub struct Mysql {
 impl Protocol for Mysql {
     const FEATURES: Features = Features {
         name: "mysql",
-        schemes: &["mysql", "mariadb"],
+        schemes: &[Scheme::new("mysql"), Scheme::new("mariadb")],
         default_port: Some(3306),
         server_first: true,
         database_of_user: false,
         negotiates_tls: true,
         alpn: None,
         needs_user: true,
+        has_login: true,
         has_roles: true,
         // A client that closes its half could never send a command.
         half_open_clients: false,
     };
+
+    const KEEPS: Keeps = Keeps::Reused;
 
     type Options = Options;
     type Hello = Hello;
@@ -148,7 +166,7 @@ impl Protocol for Mysql {
     }
 
     fn relay(&self, intent: &Intent, greeting: &Greeting) -> Relay<SessionWatch> {
-        Relay::Watched(Box::new(SessionWatch::new(intent, greeting)))
+        Relay::Watched(Box::new(SessionWatch::new(intent, greeting, self.options.read_only)))
     }
 
     fn reopen(&self, watch: &SessionWatch, nonce: Nonce) -> Option<Boxed<Intent>> {
@@ -157,7 +175,44 @@ impl Protocol for Mysql {
 
     fn rewelcome(&self, watch: &mut SessionWatch, intent: &Intent, greeting: Greeting, out: &mut BytesMut) {
         welcome::welcome(intent, &greeting.ok, out);
-        watch.renew(intent, &greeting);
+        match &intent.wish {
+            Wish::Login => watch.renew(intent, &greeting),
+            Wish::Kill(_) => {}
+        }
+    }
+
+    fn aim(&self, intent: &Intent) -> Option<Vec<u8>> {
+        match &intent.wish {
+            Wish::Login => None,
+            Wish::Kill(kill) => Some(kill.ticket()),
+        }
+    }
+
+    fn aimed(&self, intent: Intent, ticket: &[u8]) -> Intent {
+        let wish = match intent.wish {
+            Wish::Login => Wish::Login,
+            Wish::Kill(kill) => Wish::Kill(Box::new(kill.aimed(ticket))),
+        };
+        Intent { wish, ..intent }
+    }
+
+    fn shared(&self, intent: &Intent) -> Option<Shared<Intent>> {
+        Some(shared::of(intent, self.database.as_deref()))
+    }
+
+    /// What the client is told of its link is in the [first words](Self::disguise_hello).
+    fn disguise(&self, greeting: &Greeting, _chance: &Chance) -> Option<Greeting> {
+        Some(greeting.clone())
+    }
+
+    fn disguise_hello(&self, hello: &Hello, number: u32) -> Option<(Hello, Vec<u8>)> {
+        let connection_id = kill::id_of(number);
+        Some((Hello { connection_id, ..hello.clone() }, kill::ticket(connection_id)))
+    }
+
+    fn reset(&self, _watch: &SessionWatch, greeting: Greeting) -> Option<Boxed<Greeting>> {
+        let start = greeting.start.clone()?;
+        Some(Box::new(reset::Reset::new(greeting, start)))
     }
 
     fn server_version(&self, greeting: &Greeting) -> Option<String> {
@@ -173,6 +228,9 @@ impl Protocol for Mysql {
     }
 
     fn relogin(&self, watch: &SessionWatch, intent: &Intent, terms: Terms) -> Option<Boxed<Greeting>> {
+        if let Wish::Kill(kill) = &intent.wish {
+            return Some(Box::new(kill::Order::new(kill.as_ref().clone(), watch.link())));
+        }
         let (database, options) = (self.database.as_deref(), Arc::clone(&self.options));
         Some(Box::new(relogin::Relogin::new(intent.clone(), database, options, terms, watch.link())))
     }
@@ -182,9 +240,9 @@ impl Protocol for Mysql {
         true
     }
 
-    /// KILL is a command, on a session of its own.
-    fn ticket(&self, _greeting: &Greeting) -> Option<Vec<u8>> {
-        None
+    /// By which KILL names it, a command on a session of its own.
+    fn ticket(&self, greeting: &Greeting) -> Option<Vec<u8>> {
+        Some(kill::ticket(greeting.connection_id))
     }
 
     fn errand_ticket(&self, errand: &Never) -> Vec<u8> {

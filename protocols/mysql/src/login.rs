@@ -13,11 +13,14 @@ use crate::auth::{Exchange, Rules, Verdict};
 use crate::capabilities::Capabilities;
 use crate::greeting::{Greeting, for_the_client};
 use crate::hello::{Flavour, Hello};
-use crate::intent::Intent;
+use crate::intent::{Intent, Upkeep};
 use crate::options::Options;
 use crate::packet::{self, Packet};
 use crate::plugin::Plugin;
-use crate::role::RoleQuery;
+use crate::question::Question;
+use crate::restriction;
+use crate::role;
+use crate::start::{self, Start};
 
 /// The longest packet of a login, in octets: a public key, an error, changes of the session.
 pub const MAX_LOGIN_PACKET_LEN: usize = 64 * 1024;
@@ -39,8 +42,10 @@ enum State {
     Encrypting(Capabilities),
     /// Who we are was said.
     Authenticating(Exchange, Capabilities),
-    /// The server has let us in, and was asked for its role.
-    Asking(RoleQuery, Greeting),
+    /// The server has let us in, and was told to let nobody write.
+    Restricting(Greeting),
+    /// The server has let us in, and was asked for its role, or for what a reset has to restore.
+    Asking(Question, Greeting),
     /// Over.
     Done,
 }
@@ -124,10 +129,14 @@ impl Login {
                     }
                 }
             }
-            State::Asking(mut query, greeting) => match query.hear(packet)? {
-                Some(role) => Ok(Some(Greeting { role, ..greeting })),
+            State::Restricting(greeting) => {
+                restriction::hear(packet, self.credential())?;
+                Ok(self.ask(greeting, turn))
+            }
+            State::Asking(mut question, greeting) => match question.hear(packet)? {
+                Some(row) => Ok(Some(self.told(greeting, &row.unwrap_or_default()))),
                 None => {
-                    self.state = State::Asking(query, greeting);
+                    self.state = State::Asking(question, greeting);
                     Ok(None)
                 }
             },
@@ -152,12 +161,38 @@ impl Login {
             version: self.hello.version.clone(),
             connection_id: self.hello.connection_id,
             role: None,
+            database: self.database.clone(),
+            start: None,
         };
-        if !self.terms.ask_role {
-            return Ok(Some(greeting));
+        if self.options.read_only {
+            restriction::ask(capabilities, turn.output);
+            self.state = State::Restricting(greeting);
+            return Ok(None);
         }
-        self.state = State::Asking(RoleQuery::ask(capabilities, turn.output), greeting);
-        Ok(None)
+        Ok(self.ask(greeting, turn))
+    }
+
+    /// The greeting, if nothing is left to be asked.
+    fn ask(&mut self, greeting: Greeting, turn: &mut Turn<'_>) -> Option<Greeting> {
+        let wording = match (self.terms.ask_role, self.intent.upkeep) {
+            (false, Upkeep::Closed) => return Some(greeting),
+            (true, Upkeep::Closed) => role::QUESTION,
+            (_, Upkeep::Reset) => start::QUESTION,
+        };
+        self.state = State::Asking(Question::ask(&wording, greeting.capabilities, turn.output), greeting);
+        None
+    }
+
+    /// The answer begins with the role in either case. A server that does not know the question has told nothing.
+    fn told(&self, greeting: Greeting, row: &[Option<Vec<u8>>]) -> Greeting {
+        let (role, rest) = row.split_at(row.len().min(role::COLUMNS));
+        let start = match self.intent.upkeep {
+            Upkeep::Closed => None,
+            Upkeep::Reset => Start::of(rest, self.hello.flavour),
+        };
+        let start = if self.options.read_only { start.map(Start::restricted) } else { start };
+        let role = if self.terms.ask_role { role::told(role) } else { None };
+        Greeting { role, start, ..greeting }
     }
 
     fn credential(&self) -> Option<&Credential> {
@@ -196,7 +231,9 @@ impl Machine for Login {
             State::Greeted => self.begin(turn),
             State::Encrypting(_) if turn.tls.is_none() => Err(Fault::Insecure(Insecure::TlsDeclined)),
             State::Encrypting(capabilities) => self.respond(capabilities, 2, turn),
-            State::Authenticating(..) | State::Asking(..) | State::Done => self.listen(turn),
+            State::Authenticating(..) | State::Restricting(_) | State::Asking(..) | State::Done => {
+                self.listen(turn)
+            }
         }
     }
 
@@ -212,6 +249,7 @@ impl fmt::Debug for Login {
             State::Greeted => "greeted",
             State::Encrypting(_) => "encrypting",
             State::Authenticating(..) => "authenticating",
+            State::Restricting(_) => "restricting",
             State::Asking(..) => "asking",
             State::Done => "done",
         };

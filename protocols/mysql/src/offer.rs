@@ -27,6 +27,7 @@ pub(crate) struct Offer {
     pub(crate) capabilities: Capabilities,
     pub(crate) plugin: Plugin,
     pub(crate) nonce: [u8; 20],
+    pub(crate) connection_id: u32,
 }
 
 impl Offer {
@@ -39,6 +40,7 @@ impl Offer {
             capabilities: hello.capabilities - hidden,
             plugin: first_plugin(hello.flavour),
             nonce: text(nonce),
+            connection_id: hello.connection_id,
         }
     }
 
@@ -47,7 +49,7 @@ impl Offer {
         let (head, tail) = self.nonce.split_at(NONCE_HEAD_LEN);
         let mut flags = BytesMut::new();
         self.put_flags(hello, &mut flags);
-        let id = hello.connection_id.to_le_bytes();
+        let id = self.connection_id.to_le_bytes();
         let name = self.plugin.name().as_bytes();
         packet::put(
             out,

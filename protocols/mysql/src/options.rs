@@ -14,6 +14,10 @@ pub struct Options {
     /// Whether clients may be asked for files (LOAD DATA LOCAL INFILE). A server that is not what it should be could
     /// ask for any file that the application can read.
     pub allow_local_infile: bool,
+    /// Whether sessions only read: each login is followed by `SET SESSION TRANSACTION READ ONLY`, and statements that would
+    /// turn it off again are refused. A seat belt against accidents, not a lock: what a user may do is for the database
+    /// to say.
+    pub read_only: bool,
     /// Whether the server's public key may be taken from an unencrypted link to send the password with
     /// (`caching_sha2_password`, `sha256_password`). Someone in between can put a key of theirs in its place.
     pub allow_public_key_retrieval: bool,

@@ -18,6 +18,7 @@ use crate::login::MAX_LOGIN_PACKET_LEN;
 use crate::options::Options;
 use crate::packet;
 use crate::plugin::Plugin;
+use crate::restriction;
 
 /// What has to be known of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,25 @@ pub(crate) struct Link {
     /// The method of the last login ([`Greeting::plugin`]).
     pub(crate) plugin: Option<Plugin>,
     pub(crate) connection_id: u32,
+}
+
+impl Link {
+    /// What the server says on it, where nothing of the link has changed.
+    pub(crate) fn greeting(&self, ok: Bytes) -> Greeting {
+        let Self { capabilities, nonce, plugin, connection_id } = *self;
+        let (version, database) = (Vec::new(), Vec::new());
+        Greeting {
+            ok,
+            capabilities,
+            nonce,
+            plugin,
+            version,
+            connection_id,
+            database,
+            role: None,
+            start: None,
+        }
+    }
 }
 
 /// Logs in once more.
@@ -44,6 +64,8 @@ enum State {
     Connected,
     /// The command was sent.
     Authenticating(Exchange),
+    /// The server has let us in, and was told to let nobody write.
+    Restricting(Greeting),
 }
 
 impl Relogin {
@@ -89,23 +111,33 @@ impl Relogin {
             let rules = self.rules(turn);
             match exchange.answer(&packet, &rules, turn.output)? {
                 Verdict::Pending => {}
-                Verdict::Accepted(ok) => return self.greeting(&ok, &exchange).map(Step::Done),
+                Verdict::Accepted(ok) => {
+                    let greeting = self.greeting(&ok, &exchange)?;
+                    if !self.options.read_only {
+                        return Ok(Step::Done(greeting));
+                    }
+                    restriction::ask(self.link.capabilities, turn.output);
+                    return self.restrict(greeting, turn);
+                }
             }
         }
         self.state = State::Authenticating(exchange);
         Ok(Step::Read)
     }
 
+    fn restrict(&mut self, greeting: Greeting, turn: &mut Turn<'_>) -> Result<Step<Greeting>, Fault> {
+        if let Some(packet) = packet::next(turn.input, MAX_LOGIN_PACKET_LEN)? {
+            restriction::hear(&packet, self.credential())?;
+            return Ok(Step::Done(greeting));
+        }
+        self.state = State::Restricting(greeting);
+        Ok(Step::Read)
+    }
+
     fn greeting(&self, ok: &Bytes, exchange: &Exchange) -> Result<Greeting, Fault> {
-        Ok(Greeting {
-            ok: for_the_client(ok, self.link.capabilities, self.credential())?,
-            capabilities: self.link.capabilities,
-            nonce: exchange.nonce(),
-            plugin: Some(exchange.plugin()),
-            version: Vec::new(),
-            connection_id: self.link.connection_id,
-            role: None,
-        })
+        let ok = for_the_client(ok, self.link.capabilities, self.credential())?;
+        let (nonce, plugin) = (exchange.nonce(), Some(exchange.plugin()));
+        Ok(Greeting { nonce, plugin, ..self.link.greeting(ok) })
     }
 
     fn credential(&self) -> Option<&Credential> {
@@ -129,6 +161,7 @@ impl Machine for Relogin {
         let exchange = match std::mem::replace(&mut self.state, State::Connected) {
             State::Connected => self.begin(turn)?,
             State::Authenticating(exchange) => exchange,
+            State::Restricting(greeting) => return self.restrict(greeting, turn),
         };
         self.listen(exchange, turn)
     }

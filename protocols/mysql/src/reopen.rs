@@ -1,4 +1,5 @@
-//! A change of user, as a client asks for it (manual, "COM_CHANGE_USER").
+//! A change of user, as a client asks for it (manual, "COM_CHANGE_USER"), or the other wish for which the relay pauses: a
+//! [KILL](crate::kill).
 //!
 //! Everything but the user is heard, and the client is asked again where its method waits for a nonce, as a server
 //! would. How it ended is said later.
@@ -11,7 +12,8 @@ use crate::arrival::{take_attributes, take_name, take_short};
 use crate::capabilities::Capabilities;
 use crate::exchange::{Exchange, MAX_RESPONSE_LEN};
 use crate::field::take_until_nul;
-use crate::intent::Intent;
+use crate::intent::{Intent, Prelude, Wish};
+use crate::kill::Kill;
 use crate::offer;
 use crate::plugin::Plugin;
 
@@ -25,13 +27,15 @@ const FORM: Fault = Fault::Malformed("the client's COM_CHANGE_USER is not formed
 pub(crate) struct Reopen {
     /// What the client wanted so far: flags, the longest packet, character set.
     before: Intent,
+    /// The flags of the link.
+    agreed: Capabilities,
     nonce: [u8; 20],
     exchange: Exchange,
 }
 
 impl Reopen {
-    pub(crate) fn new(before: Intent, nonce: Nonce) -> Self {
-        Self { before, nonce: offer::text(nonce), exchange: Exchange::First(0) }
+    pub(crate) fn new(before: Intent, agreed: Capabilities, nonce: Nonce) -> Self {
+        Self { before, agreed, nonce: offer::text(nonce), exchange: Exchange::First(0) }
     }
 }
 
@@ -39,18 +43,33 @@ impl Machine for Reopen {
     type Output = Intent;
 
     fn step(&mut self, turn: &mut Turn<'_>) -> Result<Step<Intent>, Fault> {
-        self.exchange.step(turn, &self.nonce, |payload| read(payload, &self.before).ok_or(FORM))
+        self.exchange.step(turn, &self.nonce, |payload| read(payload, &self.before, self.agreed).ok_or(FORM))
     }
 
     fn limit(&self) -> usize {
         MAX_RESPONSE_LEN
     }
+
+    fn next_number(&self) -> Option<u8> {
+        Some(self.exchange.next_number())
+    }
+}
+
+fn read(payload: &[u8], before: &Intent, agreed: Capabilities) -> Option<(Intent, Verdict)> {
+    match payload.first() {
+        Some(&CHANGE_USER) => change_of_user(payload, before),
+        Some(_) | None => {
+            let kill = Kill::parse(payload, agreed)?;
+            let intent = Intent { wish: Wish::Kill(Box::new(kill)), ..before.clone() };
+            Some((intent, Verdict::Taken(Prelude::Nothing)))
+        }
+    }
 }
 
 /// A client that uses `mysql_native_password` here takes the nonce of its greeting, and never waits for another.
-fn read(mut bytes: &[u8], before: &Intent) -> Option<(Intent, Verdict)> {
+fn change_of_user(mut bytes: &[u8], before: &Intent) -> Option<(Intent, Verdict)> {
     let bytes = &mut bytes;
-    bytes.try_get_u8().ok().filter(|command| *command == CHANGE_USER)?;
+    bytes.try_get_u8().ok()?;
     take_until_nul(bytes)?;
     let flags = before.capabilities;
     let secure = flags.has(Capabilities::SECURE_CONNECTION);

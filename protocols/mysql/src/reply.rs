@@ -90,9 +90,13 @@ impl Replies {
         self.state == State::Idle
     }
 
-    /// Whether nothing would be lost if the session ended now.
-    pub(crate) fn holds_nothing(&self) -> bool {
-        self.standing.is_nothing()
+    /// What the session holds.
+    pub(crate) fn standing(&self) -> &Standing {
+        &self.standing
+    }
+
+    pub(crate) fn standing_mut(&mut self) -> &mut Standing {
+        &mut self.standing
     }
 
     /// Whether what the client sends are commands.
@@ -138,7 +142,10 @@ impl Replies {
         }
         let ask = Ask::of(seen.head);
         match ask {
-            Ask::Answered(command) => self.expect(command, seen.sequence.wrapping_add(1)),
+            Ask::Answered(command) => {
+                self.standing.asked(command.reply, seen.head, self.agreed);
+                self.expect(command, seen.sequence.wrapping_add(1));
+            }
             Ask::CloseStatement(statement) => self.standing.close_cursor(self.meant(statement)),
             Ask::Silent | Ask::Quit => {}
         }
@@ -189,8 +196,9 @@ impl Replies {
 
     /// A payload of the server's is about to go to the client.
     pub(crate) fn answered(&mut self, seen: &Seen<'_>) -> Result<(), Fault> {
+        self.standing.heard(seen);
         let expected = std::mem::replace(&mut self.number, seen.sequence.wrapping_add(1));
-        let gone_on = if is_progress(seen.head) { Ok(()) } else { self.go_on(seen) };
+        let gone_on = if seen.is_progress() { Ok(()) } else { self.go_on(seen) };
         if gone_on.is_err() {
             // The client will not hear of this packet, but of what is said in its place.
             self.number = expected;
@@ -204,7 +212,7 @@ impl Replies {
             State::Rows | State::OutParameters => self.row(seen),
             State::Definitions(left, block) => self.definition(seen, left, block),
             State::DefinitionsEnd(block) => self.definitions_end(seen, block),
-            State::Idle if is_error(seen) => self.state = State::Parted,
+            State::Idle if seen.is_error() => self.state = State::Parted,
             State::Idle | State::Upload => self.lose(),
             State::Stream | State::Parted | State::Lost => {}
         }
@@ -272,7 +280,7 @@ impl Replies {
 
     fn definition(&mut self, seen: &Seen<'_>, left: u64, block: Block) {
         match left - 1 {
-            _ if is_error(seen) => self.failed(),
+            _ if seen.is_error() => self.failed(),
             0 => self.end_definitions(block),
             left => self.state = State::Definitions(left, block),
         }
@@ -287,7 +295,7 @@ impl Replies {
 
     fn definitions_end(&mut self, seen: &Seen<'_>, block: Block) {
         match block {
-            _ if is_error(seen) => self.failed(),
+            _ if seen.is_error() => self.failed(),
             Block::Result if self.is_end(seen) => self.columns_end(seen),
             // Where definitions are left out, their end may be left out too.
             Block::Result => {
@@ -343,7 +351,7 @@ impl Replies {
             Reply::Executed if status.cursor_exists() => self.standing.open_cursor(statement),
             Reply::Rows if status.last_row_sent() => self.standing.close_cursor(statement),
             Reply::StatementReset => self.standing.close_cursor(statement),
-            Reply::SessionReset => self.standing.close_all_cursors(),
+            Reply::SessionReset => self.standing.forget(),
             Reply::Results
             | Reply::Executed
             | Reply::Done
@@ -385,13 +393,4 @@ impl Replies {
             }
         }
     }
-}
-
-fn is_error(seen: &Seen<'_>) -> bool {
-    seen.head.first() == Some(&ERR)
-}
-
-/// MariaDB's progress reports look like errors with a number that no error has, and come in between.
-fn is_progress(head: &[u8]) -> bool {
-    head.starts_with(&[ERR, 0xff, 0xff])
 }

@@ -2,13 +2,17 @@
 //! (manual, "MySQL Packets").
 
 use crate::packet::{FULL_LEN, HEADER_LEN};
+use crate::rejection::ERR;
 
-/// How many octets of a payload are looked at: enough for the status flags of an OK behind two numbers of nine octets.
-const HEAD_LEN: usize = 24;
+/// How many octets of a server's payload are looked at: enough for the status flags of an OK behind two numbers of nine
+/// octets.
+pub(crate) const ANSWER_LEN: usize = 24;
+/// And of a client's: enough for the first words of a statement, and a short comment in front of them.
+pub(crate) const STATEMENT_LEN: usize = 72;
 
 /// Where one direction of a session stands.
 #[derive(Debug)]
-pub(crate) struct Scanner {
+pub(crate) struct Scanner<const HEAD_LEN: usize> {
     state: State,
     part: Part,
     header: [u8; HEADER_LEN],
@@ -42,14 +46,25 @@ pub(crate) struct Seen<'a> {
     pub(crate) head: &'a [u8],
 }
 
-impl Default for Scanner {
+impl Seen<'_> {
+    pub(crate) fn is_error(&self) -> bool {
+        self.head.first() == Some(&ERR)
+    }
+
+    /// MariaDB's progress reports look like errors with a number that no error has, and come in between.
+    pub(crate) fn is_progress(&self) -> bool {
+        self.head.starts_with(&[ERR, 0xff, 0xff])
+    }
+}
+
+impl<const HEAD_LEN: usize> Default for Scanner<HEAD_LEN> {
     fn default() -> Self {
         let (state, part) = (State::Header(0), Part::First);
         Self { state, part, header: [0; HEADER_LEN], head: [0; HEAD_LEN], head_len: 0 }
     }
 }
 
-impl Scanner {
+impl<const HEAD_LEN: usize> Scanner<HEAD_LEN> {
     /// Whether everything that has begun has also ended.
     pub(crate) fn at_boundary(&self) -> bool {
         self.state == State::Header(0) && self.part == Part::First
@@ -58,7 +73,7 @@ impl Scanner {
     /// Takes bytes off the front, up to the end of the next payload, which it reports.
     pub(crate) fn next<'a, 'b: 'a>(&'a mut self, bytes: &mut &'b [u8]) -> Option<Seen<'a>> {
         if self.at_boundary()
-            && let Some(seen) = whole(bytes)
+            && let Some(seen) = whole(bytes, HEAD_LEN)
         {
             return Some(seen);
         }
@@ -124,7 +139,7 @@ fn length(header: &[u8; HEADER_LEN]) -> u32 {
 }
 
 /// A payload that is all there, in one packet: most are, and nothing of them is copied.
-fn whole<'a>(bytes: &mut &'a [u8]) -> Option<Seen<'a>> {
+fn whole<'a>(bytes: &mut &'a [u8], most: usize) -> Option<Seen<'a>> {
     let header = bytes.first_chunk::<HEADER_LEN>()?;
     let len = length(header) as usize;
     if len == FULL_LEN || bytes.len() < HEADER_LEN + len {
@@ -133,5 +148,5 @@ fn whole<'a>(bytes: &mut &'a [u8]) -> Option<Seen<'a>> {
     let (packet, rest) = bytes.split_at(HEADER_LEN + len);
     *bytes = rest;
     let payload = &packet[HEADER_LEN..];
-    Some(Seen { sequence: header[3], len, head: &payload[..len.min(HEAD_LEN)] })
+    Some(Seen { sequence: header[3], len, head: &payload[..len.min(most)] })
 }

@@ -1,8 +1,11 @@
-//! What a session would lose if it ended now: a transaction, and rows that wait behind a cursor.
-//!
-//! What SQL text did to it is not seen: a session may still hold temporary tables, locks by name, variables or prepared
-//! statements. Ending it loses those, as a restart of the server would.
+//! What a session would lose if it ended now: a transaction, rows that wait behind a cursor, and what its statements seem
+//! to have made ([`Holdings`]).
 
+use crate::capabilities::Capabilities;
+use crate::command::{Reply, outlives_reset};
+use crate::holdings::{Deed, Holdings};
+use crate::rejection::ERR;
+use crate::scan::Seen;
 use crate::status::Status;
 
 /// The most cursors of one session that are told apart. Drivers open one for each result that they read in parts.
@@ -13,6 +16,25 @@ const MAX_CURSORS: usize = 64;
 pub(crate) struct Standing {
     transaction: Transaction,
     cursors: Cursors,
+    traces: Traces,
+    holdings: Holdings,
+    role: Role,
+}
+
+/// Whether the server takes writes, as far as it has shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Same,
+    Doubted,
+}
+
+/// What a reset of the link would leave of the session.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Traces {
+    #[default]
+    None,
+    Some,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +63,65 @@ impl Default for Cursors {
 impl Standing {
     pub(crate) fn is_nothing(&self) -> bool {
         self.transaction == Transaction::No && self.cursors == Cursors::Of(Vec::new())
+    }
+
+    /// Whether a reset takes away everything that the session did.
+    pub(crate) fn can_be_reset(&self) -> bool {
+        self.is_nothing() && self.traces == Traces::None
+    }
+
+    /// Whether the session holds nothing that its client would miss without noticing.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.holdings.is_nothing()
+    }
+
+    /// Whether it has, since this was asked last.
+    pub(crate) fn take_doubt(&mut self) -> bool {
+        std::mem::take(&mut self.role) == Role::Doubted
+    }
+
+    /// A command goes to the server. What a statement does, its first words say; behind attributes it is not looked for.
+    pub(crate) fn asked(&mut self, reply: Reply, head: &[u8], agreed: Capabilities) {
+        let text = head.get(1..).unwrap_or_default();
+        let deed = match reply {
+            Reply::Results if agreed.has(Capabilities::QUERY_ATTRIBUTES) => {
+                Deed::of(text.strip_prefix(&[0, 1]).unwrap_or_default())
+            }
+            Reply::Results | Reply::Prepared => Deed::of(text),
+            Reply::Executed
+            | Reply::Done
+            | Reply::StatementReset
+            | Reply::SessionReset
+            | Reply::Rows
+            | Reply::Line
+            | Reply::Stream => Deed::Nothing,
+        };
+        match reply == Reply::Prepared {
+            true => self.holdings.note_prepared(deed),
+            false => self.holdings.note(deed),
+        }
+        if deed == Deed::LeaveTraces || outlives_reset(head) {
+            self.traces = Traces::Some;
+        }
+    }
+
+    /// A payload of the server's. Of its errors some tell of a server that takes no writes: `read_only`,
+    /// `super_read_only` and a storage engine's; or of a transaction that the client has made so.
+    pub(crate) fn heard(&mut self, seen: &Seen<'_>) {
+        const OPTION_PREVENTS: u16 = 1290;
+        const IN_TRANSACTION: u16 = 1792;
+        const MODE: u16 = 1836;
+        if let Some(&[ERR, low, high]) = seen.head.first_chunk()
+            && matches!(u16::from_le_bytes([low, high]), OPTION_PREVENTS | IN_TRANSACTION | MODE)
+        {
+            self.role = Role::Doubted;
+        }
+    }
+
+    /// The session is as new.
+    pub(crate) fn forget(&mut self) {
+        self.holdings = Holdings::default();
+        self.close_all_cursors();
     }
 
     pub(crate) fn said(&mut self, status: Status) {
@@ -72,7 +153,7 @@ impl Standing {
         }
     }
 
-    pub(crate) fn close_all_cursors(&mut self) {
+    fn close_all_cursors(&mut self) {
         self.cursors = Cursors::default();
     }
 }
@@ -92,7 +173,7 @@ mod tests {
         (0..=MAX_CURSORS as u32).for_each(|statement| standing.open_cursor(statement));
         (0..=MAX_CURSORS as u32).for_each(|statement| standing.close_cursor(statement));
         assert!(!standing.is_nothing(), "it is not known any more");
-        standing.close_all_cursors();
+        standing.forget();
         assert!(standing.is_nothing());
     }
 }

@@ -84,7 +84,16 @@ pub(crate) fn directions(access: &Access<'_>) -> Result<Directions, String> {
     let mut example = ["psql", "-h", host, "-p", &port.to_string()].map(str::to_owned).to_vec();
     example.extend(access.user.into_iter().flat_map(|user| ["-U".to_owned(), user.to_owned()]));
     example.extend(access.database.into_iter().flat_map(|database| ["-d".to_owned(), database.to_owned()]));
-    Ok(Directions { env, clear: &CLEAR, example })
+    Ok(Directions { env, clear: &CLEAR, example, jdbc: jdbc(access) })
+}
+
+/// The form of pgJDBC, which knows no sockets and has the user in a parameter.
+fn jdbc(access: &Access<'_>) -> Option<String> {
+    let At::Tcp { host, port } = access.at else { return None };
+    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let database = access.database.map(encoded).unwrap_or_default();
+    let user = access.user.map(|user| format!("user={}&", encoded(user))).unwrap_or_default();
+    Some(format!("jdbc:postgresql://{host}:{port}/{database}?{user}sslmode=disable"))
 }
 
 /// Host and port as libpq understands them: of a socket it is told the folder and the port in its name.

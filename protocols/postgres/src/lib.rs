@@ -1,8 +1,8 @@
 //! The PostgreSQL frontend/backend protocol 3.0 and 3.2.
 //!
 //! Sections are those of the PostgreSQL 18 manual, chapter 54 "Frontend/Backend Protocol" (chapter 55
-//! in versions 15 to 17). What this crate does not do: parse SQL, change a byte after the login, or speak
-//! protocol 2.
+//! in versions 15 to 17). What this crate does not do: parse SQL beyond words (and those only on a read-only route),
+//! change a byte after the login there where nothing is refused, or speak protocol 2.
 //!
 //! | file | story |
 //! | --- | --- |
@@ -19,6 +19,7 @@
 //! | `access` | what a URL says, and how libpq's environment leads a client to us |
 //! | `reset` | a link is made as it was after its login, for another session |
 //! | `reported` | parameters that the server reported during a session |
+//! | `guard`, `lex` | statements that would let a read-only session write |
 //! | `watch`, `scan` | frame boundaries and the quiet point, while bytes are copied |
 
 mod accept;
@@ -27,6 +28,8 @@ mod auth;
 mod cancel;
 mod frame;
 mod greeting;
+mod guard;
+mod lex;
 mod login;
 mod options;
 mod ping;
@@ -42,13 +45,14 @@ mod watch;
 
 use attache_wire::{
     Access, Boxed, Chance, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol, Relay,
-    ServerRole, Shared, Terms, TlsStart, UrlParameter,
+    Scheme, ServerRole, Shared, Terms, TlsStart, UrlParameter,
 };
 use bytes::{BufMut, BytesMut};
 
 pub use accept::Accept;
 pub use cancel::{CancelRequest, Deliver};
 pub use greeting::{Greeting, MAX_GREETING_LEN};
+pub use guard::MAX_CHECKED_LEN;
 pub use login::{Login, MAX_LOGIN_FRAME_LEN};
 pub use options::{ChannelBinding, Options};
 pub use startup::{Intent, MAX_STARTUP_LEN};
@@ -67,13 +71,14 @@ pub struct Postgres {
 impl Protocol for Postgres {
     const FEATURES: Features = Features {
         name: "postgres",
-        schemes: &["postgres", "postgresql"],
+        schemes: &[Scheme::new("postgres"), Scheme::new("postgresql")],
         default_port: Some(5432),
         server_first: false,
         database_of_user: true,
         negotiates_tls: true,
         alpn: Some(ALPN),
         needs_user: true,
+        has_login: true,
         has_roles: true,
         // A client that closes its half before ReadyForQuery could never send a query.
         half_open_clients: false,
@@ -100,7 +105,7 @@ impl Protocol for Postgres {
     }
 
     fn login(&self, intent: &Intent, _hello: Option<Never>, terms: Terms) -> Login {
-        Login::new(intent.clone(), self.database.clone(), self.options.channel_binding, terms)
+        Login::new(intent.clone(), self.database.clone(), self.options, terms)
     }
 
     /// The route's database, or the one that every installation starts with.
@@ -121,7 +126,7 @@ impl Protocol for Postgres {
     }
 
     fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
-        Relay::Watched(Box::new(SessionWatch::default()))
+        Relay::Watched(Box::new(SessionWatch::new(self.options.read_only)))
     }
 
     fn shared(&self, intent: &Intent) -> Option<Shared<Intent>> {

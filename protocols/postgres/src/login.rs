@@ -8,7 +8,7 @@ use attache_wire::{Credential, Fault, Machine, Step, Terms, Turn};
 use crate::auth::{Exchange, Rules, Verdict};
 use crate::frame::{self, Frame};
 use crate::greeting::{Greeting, MAX_GREETING_LEN};
-use crate::options::ChannelBinding;
+use crate::options::Options;
 use crate::rejection::{rejection, shows_secret};
 use crate::role::RoleQuery;
 use crate::startup::Intent;
@@ -22,7 +22,7 @@ pub const MAX_LOGIN_FRAME_LEN: usize = 64 * 1024;
 pub struct Login {
     intent: Intent,
     database: Option<String>,
-    channel_binding: ChannelBinding,
+    options: Options,
     terms: Terms,
     state: State,
     greeting: Greeting,
@@ -43,14 +43,9 @@ enum State {
 }
 
 impl Login {
-    pub(crate) fn new(
-        intent: Intent,
-        database: Option<String>,
-        channel_binding: ChannelBinding,
-        terms: Terms,
-    ) -> Self {
+    pub(crate) fn new(intent: Intent, database: Option<String>, options: Options, terms: Terms) -> Self {
         let state = State::Upgrading(Upgrade::new(terms.tls));
-        Self { intent, database, channel_binding, terms, state, greeting: Greeting::default(), received: 0 }
+        Self { intent, database, options, terms, state, greeting: Greeting::default(), received: 0 }
     }
 
     fn credential(&self) -> Option<&Credential> {
@@ -60,7 +55,7 @@ impl Login {
     fn start(&mut self, turn: &mut Turn<'_>) -> Result<(), Fault> {
         let user = self.credential().and_then(Credential::user);
         let user = user.ok_or(Fault::Incomplete("the credential names no user"))?;
-        let packet = self.intent.packet(user, self.database.as_deref())?;
+        let packet = self.intent.packet(user, self.database.as_deref(), self.options.read_only)?;
         turn.output.extend_from_slice(&packet);
         self.state = State::Authenticating(Exchange::Unasked);
         Ok(())
@@ -114,7 +109,8 @@ impl Login {
         let State::Authenticating(exchange) = &mut self.state else {
             return Err(Fault::Malformed("an authentication request after AuthenticationOk"));
         };
-        let rules = Rules { terms: &self.terms, channel_binding: self.channel_binding, tls: turn.tls };
+        let rules =
+            Rules { terms: &self.terms, channel_binding: self.options.channel_binding, tls: turn.tls };
         if exchange.answer(frame.body(), &rules, turn.output)? == Verdict::Accepted {
             self.state = State::Accepted;
             self.greeting.keep(frame);

@@ -10,6 +10,9 @@ pub struct Options {
     /// Whether the login is bound to the TLS session (SCRAM-SHA-256-PLUS), so that nobody in between
     /// can pass it on. The words are those of libpq.
     pub channel_binding: ChannelBinding,
+    /// Whether sessions only read: each begins with `default_transaction_read_only=on`, and statements that would turn it
+    /// off again are refused. A seat belt against accidents, not a lock: what a user may do is for the database to say.
+    pub read_only: bool,
 }
 
 /// How much channel binding is asked for.

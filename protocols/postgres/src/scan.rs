@@ -43,6 +43,15 @@ impl Scanner {
         matches!(self.state, State::Header(0))
     }
 
+    /// How many octets come before the next frame begins, where that is known: of a header that is not whole nothing is.
+    pub(crate) fn left(&self) -> Option<usize> {
+        match self.state {
+            State::Header(0) => Some(0),
+            State::Body { left, .. } => Some(left),
+            State::Header(_) | State::Lost => None,
+        }
+    }
+
     /// Reports every frame that ends within these bytes, in order.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Seen<'_>)) {
         while !bytes.is_empty() {

@@ -6,7 +6,7 @@ use attache_wire::Fault;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::frame::{take_string, take_u32};
-use crate::put_untagged;
+use crate::{guard, put_untagged};
 
 /// The longest startup packet, in octets, in either direction: PostgreSQL's own bound
 /// (`MAX_STARTUP_PACKET_LENGTH`).
@@ -80,19 +80,26 @@ impl Intent {
     /// What a link must have been logged in with to serve this client: the packet for the server, without its user.
     /// `None` for replication, which leaves a link in a state of its own, and for what no server would take.
     pub(crate) fn key(&self, database: Option<&str>) -> Option<Vec<u8>> {
-        let packet = (!self.is_replication()).then(|| self.packet("", database).ok())??;
+        let packet = (!self.is_replication()).then(|| self.packet("", database, false).ok())??;
         Some(packet.to_vec())
     }
 
     /// The packet for the server: byte for byte what the client sent, except the user, and the
-    /// database where the route names one. Each is replaced where it stands, or appended.
-    pub(crate) fn packet(&self, user: &str, database: Option<&str>) -> Result<BytesMut, Fault> {
+    /// database where the route names one. Each is replaced where it stands, or appended. On a read-only route the mode
+    /// of transactions comes last.
+    pub(crate) fn packet(
+        &self,
+        user: &str,
+        database: Option<&str>,
+        read_only: bool,
+    ) -> Result<BytesMut, Fault> {
         if [Some(user), database].into_iter().flatten().any(|name| name.contains('\0')) {
             return Err(Fault::Incomplete("a user or database name with a NUL octet cannot be sent"));
         }
         let mut body = BytesMut::with_capacity(self.parameters.len() + user.len() + 64);
         let mut missing = [("user", Some(user)), ("database", database)];
-        for (name, value) in self.parameters() {
+        let is_setting = |name: &[u8]| name.eq_ignore_ascii_case(guard::SETTING.as_bytes());
+        for (name, value) in self.parameters().filter(|(name, _)| !read_only || !is_setting(name)) {
             let ours = missing.iter().position(|(known, _)| known.as_bytes() == name);
             let replaced = ours.and_then(|at| replacement(at, user, database));
             put_pair(&mut body, name, replaced.map_or(value, str::as_bytes));
@@ -100,6 +107,10 @@ impl Intent {
         }
         for (name, value) in missing {
             value.into_iter().for_each(|value| put_pair(&mut body, name.as_bytes(), value.as_bytes()));
+        }
+        if read_only {
+            // Behind whatever `options` may say: the last word counts.
+            put_pair(&mut body, guard::SETTING.as_bytes(), b"on");
         }
         body.put_u8(0);
         self.enclose(&body)

@@ -6,8 +6,10 @@
 //! word that it was done.
 
 use attache_wire::{Fault, Passage, Watch};
+use bytes::Bytes;
 
 use crate::frame::HEADER_LEN;
+use crate::guard::{self, Look, MAX_CHECKED_LEN};
 use crate::reported::{Reported, Value};
 use crate::scan::{Scanner, Seen};
 
@@ -21,8 +23,19 @@ pub struct SessionWatch {
     client_end: ClientEnd,
     server_end: ServerEnd,
     listening: Listening,
+    role: Role,
     /// What a reset will have to know, where the link may be kept.
     reported: Option<Box<Reported>>,
+    guard: Guard,
+}
+
+/// Whether statements are looked at before they are passed on.
+#[derive(Debug, Default)]
+enum Guard {
+    #[default]
+    Off,
+    /// With what goes in place of the message that was dropped last.
+    On(Bytes),
 }
 
 /// What the client has asked for and the server has not answered.
@@ -89,29 +102,32 @@ enum Listening {
     Yes,
 }
 
+/// Whether the server takes writes, as far as it has shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Same,
+    /// It refused one as read-only, or reports that it recovers now, or that it does not any more.
+    Doubted,
+}
+
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
-        let Self { client, pending, client_end, .. } = self;
-        let mut last_is_goodbye = false;
-        client.feed(bytes, |seen| {
-            last_is_goodbye = seen.tag == b'X' && seen.head.is_empty();
-            match seen.tag {
-                b'X' => *client_end = ClientEnd::Terminated,
-                tag => pending.asked(tag),
-            }
-        });
-        // A goodbye of which a part was passed on already has to be completed.
-        match bytes.len().checked_sub(HEADER_LEN) {
-            Some(passing) if last_is_goodbye && self.reported.is_some() && self.quiet() => {
-                self.client_end = ClientEnd::Left;
-                Ok(Passage::Bye(passing))
-            }
-            Some(_) | None => Ok(Passage::All),
+        match self.guard {
+            Guard::Off => self.follow(bytes),
+            Guard::On(_) => self.examine(bytes),
+        }
+    }
+
+    fn in_place(&mut self) -> Bytes {
+        match &mut self.guard {
+            Guard::Off => Bytes::new(),
+            Guard::On(instead) => std::mem::take(instead),
         }
     }
 
     fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        let Self { server, pending, transaction, server_end, reported, listening, .. } = self;
+        let Self { server, pending, transaction, server_end, reported, listening, role, .. } = self;
         server.feed(bytes, |seen| {
             *server_end = ServerEnd::of(&seen);
             if let (b'S', Some(reported)) = (seen.tag, reported.as_deref_mut()) {
@@ -121,6 +137,7 @@ impl Watch for SessionWatch {
                 *transaction = if seen.head == b"I" { Transaction::Idle } else { Transaction::Open };
             }
             listening.hear(&seen);
+            role.hear(&seen);
             pending.answered(seen.tag);
         });
         Ok(())
@@ -146,6 +163,10 @@ impl Watch for SessionWatch {
         self.client_end != ClientEnd::Open
     }
 
+    fn role_doubted(&mut self) -> bool {
+        std::mem::take(&mut self.role) == Role::Doubted
+    }
+
     fn may_be_kept(&mut self) {
         self.reported = Some(Box::default());
     }
@@ -157,11 +178,63 @@ impl Watch for SessionWatch {
 }
 
 impl SessionWatch {
+    /// `read_only` looks at every statement.
+    pub fn new(read_only: bool) -> Self {
+        let guard = if read_only { Guard::On(Bytes::new()) } else { Guard::Off };
+        Self { guard, ..Self::default() }
+    }
+
+    /// Passes statements on once they are known to be harmless.
+    fn examine(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
+        let mut at = self.client.left().ok_or(LOST)?;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            match guard::look(rest) {
+                Look::Harmless(len) => at += len,
+                Look::Incomplete => {
+                    self.follow(&bytes[..at])?;
+                    return Ok(Passage::Hold(at));
+                }
+                Look::Refused(dropped, instead) => {
+                    self.follow(&bytes[..at])?;
+                    // What goes in its place is answered as it would be.
+                    self.pending.asked(rest[0]);
+                    self.guard = Guard::On(instead);
+                    return Ok(Passage::Instead { passed: at, dropped });
+                }
+                Look::TooLong => return Err(Fault::TooLong(MAX_CHECKED_LEN)),
+            }
+        }
+        self.follow(bytes)
+    }
+
+    fn follow(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
+        let Self { client, pending, client_end, .. } = self;
+        let mut last_is_goodbye = false;
+        client.feed(bytes, |seen| {
+            last_is_goodbye = seen.tag == b'X' && seen.head.is_empty();
+            match seen.tag {
+                b'X' => *client_end = ClientEnd::Terminated,
+                tag => pending.asked(tag),
+            }
+        });
+        // A goodbye of which a part was passed on already has to be completed.
+        match bytes.len().checked_sub(HEADER_LEN) {
+            Some(passing) if last_is_goodbye && self.reported.is_some() && self.quiet() => {
+                self.client_end = ClientEnd::Left;
+                Ok(Passage::Bye(passing))
+            }
+            Some(_) | None => Ok(Passage::All),
+        }
+    }
+
     /// What the server has reported since the session began, where all of that is known.
     pub(crate) fn reported(&self) -> Option<&[(Vec<u8>, Value)]> {
         self.reported.as_deref()?.all()
     }
 }
+
+const LOST: Fault =
+    Fault::Malformed("the length of a message, behind which statements could not be looked at");
 
 impl Pending {
     fn is_nothing(&self) -> bool {
@@ -250,6 +323,20 @@ impl Listening {
             (b'C', b"LISTEN\0") | (b'A', _) => *self = Self::Yes,
             (b'C', b"DISCARD ALL\0") => *self = Self::No,
             _ => {}
+        }
+    }
+}
+
+impl Role {
+    /// SQLSTATE 25006 is read_only_sql_transaction, which a client may have wished for itself.
+    fn hear(&mut self, seen: &Seen<'_>) {
+        let shown = match seen.tag {
+            b'E' => seen.head.split(|byte| *byte == 0).any(|field| field == b"C25006"),
+            b'S' => seen.head.starts_with(b"in_hot_standby\0"),
+            _ => false,
+        };
+        if shown {
+            *self = Self::Doubted;
         }
     }
 }

@@ -139,3 +139,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_server_that_refuses_to_write_or_changes_its_mind_is_doubted_once() {
+    let report = |name: &str, value: &str| message(b'S', format!("{name}\0{value}\0").as_bytes());
+    for (said, expected) in [
+        (error("25006", "read-only"), true),
+        (error("42601", "syntax"), false),
+        (report("in_hot_standby", "on"), true),
+        (report("TimeZone", "UTC"), false),
+    ] {
+        let mut watch = watched(&[query(), Server(said)]);
+        assert_eq!(watch.role_doubted(), expected);
+        assert!(!watch.role_doubted(), "said once");
+    }
+}

@@ -38,7 +38,7 @@ pub(crate) fn directions(access: &Access<'_>) -> Result<Directions, String> {
         }
         At::Unix(path) => example.extend(["-s".to_owned(), path.to_owned()]),
     }
-    Ok(Directions { env, clear: &CLEAR, example })
+    Ok(Directions { env, clear: &CLEAR, example, jdbc: None })
 }
 
 /// The database is in it, although the route selects it: a client that shows where it works should show the right one.

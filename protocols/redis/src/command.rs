@@ -1,10 +1,13 @@
 //! What a client's command does to its session, told from as few of its arguments as that takes.
 
+use std::sync::Arc;
+
+use crate::commands::{Commands, Nature};
 use crate::guard::{self, Finding};
 use crate::options::{Reset, Rules};
 
-/// The longest name that means anything here, in octets.
-pub(crate) const MAX_NAME_LEN: usize = 12;
+/// The longest name that means anything here, in octets. The longest of a server and its usual modules has 25.
+pub(crate) const MAX_NAME_LEN: usize = 32;
 
 /// The arguments of a command that are known so far. The first is its name.
 #[derive(Debug, Default)]
@@ -57,6 +60,9 @@ pub(crate) enum Kind {
     Patterns,
     ShardChannels,
 }
+
+/// What a command is refused for that the route allows, and that would write.
+pub(crate) const WRITING: &str = "write";
 
 /// What becomes of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,8 +168,24 @@ impl Arguments {
 }
 
 /// Judges a command by what is known of it. One that is complete is never told to wait.
-pub(crate) fn judge(args: &Arguments, rules: Rules) -> Verdict {
-    let Some((name, len)) = args.name() else { return Verdict::Pass(Effect::Plain) };
+pub(crate) fn judge(args: &Arguments, rules: &Rules) -> Verdict {
+    match (by_effect(args, rules), &rules.reading) {
+        (Verdict::Pass(effect), Some(commands)) => match commands.nature(args) {
+            Nature::More => Verdict::More,
+            Nature::Reads => Verdict::Pass(effect),
+            Nature::Writes => Verdict::Stop,
+        },
+        (verdict @ (Verdict::Pass(_) | Verdict::More | Verdict::Stop), _) => verdict,
+    }
+}
+
+/// A command whose name is too long to mean anything.
+pub(crate) fn judge_foreign(rules: &Rules) -> Verdict {
+    if rules.reading.is_some() { Verdict::Stop } else { Verdict::Pass(Effect::Plain) }
+}
+
+fn by_effect(args: &Arguments, rules: &Rules) -> Verdict {
+    let Some((name, len)) = args.name() else { return judge_foreign(rules) };
     let count = args.count();
     let effect = match &name[..len] {
         // With another number of arguments the server answers with an error, and nothing has happened.
@@ -198,7 +220,7 @@ pub(crate) fn judge(args: &Arguments, rules: Rules) -> Verdict {
     Verdict::Pass(effect)
 }
 
-fn guarded(finding: Finding, rules: Rules) -> Verdict {
+fn guarded(finding: Finding, rules: &Rules) -> Verdict {
     match finding {
         Finding::More => Verdict::More,
         Finding::Guarded(command) if !rules.allows(command) => Verdict::Stop,
@@ -237,19 +259,23 @@ fn unsubscribe(kind: Kind, count: usize) -> Effect {
 }
 
 /// What a command is refused for, if it is.
-pub(crate) fn refused(args: &Arguments, rules: Rules) -> Option<&'static str> {
+pub(crate) fn refused(args: &Arguments, rules: &Rules) -> Option<&'static str> {
     let finding = match args.lower(0)?.as_slice() {
+        b"auth" | b"hello" => return None,
         b"acl" => guard::acl(args),
         b"config" => guard::config(args),
         b"migrate" => guard::migrate(args),
         b"replicaof" | b"slaveof" => guard::replicate(args),
         b"debug" => Finding::Guarded(guard::Guarded::Debug),
         b"module" => Finding::Guarded(guard::Guarded::Module),
-        b"reset" if rules.reset == Reset::Refuse => return Some("reset"),
+        b"reset" => return (rules.reset == Reset::Refuse).then_some("reset"),
         _ => Finding::Harmless,
     };
     match finding {
         Finding::Guarded(command) if !rules.allows(command) => Some(command.name()),
-        Finding::Guarded(_) | Finding::Harmless | Finding::More => None,
+        Finding::Guarded(_) | Finding::Harmless | Finding::More => {
+            let writes = |commands: &Arc<Commands>| commands.nature(args) == Nature::Writes;
+            rules.reading.as_ref().is_some_and(writes).then_some(WRITING)
+        }
     }
 }

@@ -6,6 +6,7 @@ use attache_wire::{Credential, Fault, RejectionKind, Terms, TlsFacts};
 use bytes::BytesMut;
 
 use crate::auth::Login;
+use crate::commands::{Commands, MAX_COMMANDS_LEN};
 use crate::frame::{self, Reader, Reply};
 use crate::greeting::{Facts, Mode};
 use crate::options::Cluster;
@@ -27,6 +28,7 @@ pub(crate) struct Dialogue {
     open: VecDeque<Question>,
     reader: Reader,
     facts: Facts,
+    commands: Option<Box<Commands>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +39,7 @@ enum Question {
     Ping,
     Select,
     Role,
+    Commands,
 }
 
 impl Dialogue {
@@ -67,6 +70,16 @@ impl Dialogue {
             dialogue.ask(Question::Role, &[b"ROLE"], out);
         }
         Ok(dialogue)
+    }
+
+    /// Asks also what the server's commands do.
+    pub(crate) fn ask_for_commands(&mut self, out: &mut BytesMut) {
+        self.reader = Reader::up_to(MAX_COMMANDS_LEN);
+        self.ask(Question::Commands, &[b"COMMAND"], out);
+    }
+
+    pub(crate) fn take_commands(&mut self) -> Option<Box<Commands>> {
+        self.commands.take()
     }
 
     fn ask(&mut self, question: Question, words: &[&[u8]], out: &mut BytesMut) {
@@ -108,6 +121,11 @@ impl Dialogue {
             // Only a server that is up to something says the secret aloud: what it says is left out.
             Question::Hello if shows_secret(credential, &reply.bytes) => Ok(()),
             Question::Hello => self.hear_hello(reply),
+            Question::Commands => {
+                let commands = reply.elements().as_deref().and_then(Commands::parse);
+                self.commands = Some(Box::new(commands.ok_or(NO_COMMANDS)?));
+                Ok(())
+            }
             Question::Role => {
                 self.facts.role = reply.elements().and_then(|it| role::role_reply(&it)).or(self.facts.role);
                 Ok(())
@@ -124,6 +142,8 @@ impl Dialogue {
     }
 }
 
+const NO_COMMANDS: Fault = Fault::Malformed("the reply to COMMAND is no list of commands");
+
 const CLUSTER: Fault = Fault::Unsupported(
     "the server is a node of a cluster, which sends clients past this route to the other nodes: use a server that is \
      none, or `cluster: passthrough` in the route's options",
@@ -133,7 +153,8 @@ impl Question {
     /// Who may not ask, or asks a server that does not know the question, is logged in all the same.
     fn must_succeed(self, text: &[u8]) -> bool {
         match self {
-            Self::Auth | Self::Select => true,
+            // Without its answer, nobody knows what would write.
+            Self::Auth | Self::Select | Self::Commands => true,
             Self::Hello | Self::Ping | Self::Role => {
                 kind(text) != RejectionKind::Other || text.starts_with(b"DENIED")
             }

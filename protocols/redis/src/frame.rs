@@ -44,11 +44,19 @@ pub(crate) fn put_error(out: &mut BytesMut, text: &str) {
 }
 
 /// Reads frames one by one, looking at each octet once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Reader {
     scanner: Replies,
     /// Octets of the input that belong to the current frame.
     looked_at: usize,
+    /// The longest frame that is taken.
+    most: usize,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self::up_to(MAX_REPLY_LEN)
+    }
 }
 
 /// One whole frame, as it came.
@@ -59,6 +67,10 @@ pub(crate) struct Reply {
 }
 
 impl Reader {
+    pub(crate) fn up_to(most: usize) -> Self {
+        Self { scanner: Replies::default(), looked_at: 0, most }
+    }
+
     /// Takes the next frame off the input, or nothing while it is not complete.
     pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Reply>, Fault> {
         let (used, seen) = self.scanner.next(&input[self.looked_at..]);
@@ -66,8 +78,8 @@ impl Reader {
             return Err(Fault::Malformed("a reply that is no frame of RESP"));
         }
         self.looked_at += used;
-        if self.looked_at > MAX_REPLY_LEN {
-            return Err(Fault::TooLong(MAX_REPLY_LEN));
+        if self.looked_at > self.most {
+            return Err(Fault::TooLong(self.most));
         }
         let Some(seen) = seen else { return Ok(None) };
         let bytes = input.split_to(std::mem::take(&mut self.looked_at)).freeze();
@@ -113,6 +125,18 @@ pub(crate) fn elements(frame: &[u8]) -> Option<Vec<OwnedFrame>> {
     match decode(Some(frame).filter(|frame| is_shallow(frame))?) {
         Ok(Some((OwnedFrame::Array(elements), _))) => Some(elements),
         Ok(_) | Err(_) => None,
+    }
+}
+
+/// The elements of an array within another.
+pub(crate) fn elements_of(frame: &OwnedFrame) -> Option<&[OwnedFrame]> {
+    match frame {
+        OwnedFrame::Array(elements) => Some(elements),
+        OwnedFrame::BulkString(_)
+        | OwnedFrame::SimpleString(_)
+        | OwnedFrame::Error(_)
+        | OwnedFrame::Integer(_)
+        | OwnedFrame::Null => None,
     }
 }
 

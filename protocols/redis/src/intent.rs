@@ -50,7 +50,7 @@ enum Word {
 
 impl Intent {
     /// What a complete command stands for that a watch has stopped in front of.
-    pub(crate) fn of(command: Bytes, args: &Arguments, rules: Rules) -> Self {
+    pub(crate) fn of(command: Bytes, args: &Arguments, rules: &Rules) -> Self {
         if let Verdict::Pass(effect) = judge(args, rules) {
             return Self::Delayed(Delayed { command, effect });
         }

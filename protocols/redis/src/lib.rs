@@ -17,11 +17,12 @@
 //! | `rejection` | what the server said instead |
 //! | `refuse` | what we say instead |
 //! | `requests`, `inline`, `scan` | where commands begin and end in a client's stream |
-//! | `command`, `guard` | what a command does, and which are refused |
+//! | `command`, `guard`, `commands` | what a command does, and which are refused |
 //! | `replies` | where frames begin and end in a server's stream |
 //! | `watch`, `tally`, `subscriptions` | what is outstanding |
 //! | `reopen`, `intent` | the one command for which the relay pauses |
 //! | `relogin` | what the server gets in its place |
+//! | `sentinel`, `sentinel_report` | which servers there are, where Sentinels know it |
 //! | `frame` | whole frames, bounded |
 //! | `access` | what a URL says, and how clients are led to us |
 
@@ -29,6 +30,7 @@ mod accept;
 mod access;
 mod auth;
 mod command;
+mod commands;
 mod dialogue;
 mod frame;
 mod greeting;
@@ -46,13 +48,15 @@ mod replies;
 mod requests;
 mod role;
 mod scan;
+mod sentinel;
+mod sentinel_report;
 mod subscriptions;
 mod tally;
 mod watch;
 
 use attache_wire::{
     Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol,
-    Relay, ServerRole, Shared, Terms, TlsStart, UrlParameter, Verdict,
+    Relay, Report, Scheme, ServerRole, Shared, Terms, TlsStart, TlsWish, UrlParameter, Verdict,
 };
 use bytes::BytesMut;
 
@@ -68,6 +72,7 @@ pub use requests::MAX_HELD_LEN;
 pub use watch::SessionWatch;
 
 use command::Effect;
+use commands::Known;
 use greeting::{Outcome, Replied};
 use options::Rules;
 
@@ -77,27 +82,30 @@ pub struct Redis {
     rules: Rules,
     cluster: Cluster,
     database: Option<String>,
+    /// On a read-only route: what the first server that was logged in to has said of its commands.
+    commands: Option<Known>,
 }
 
 impl Protocol for Redis {
     const FEATURES: Features = Features {
         name: "redis",
-        schemes: &["redis", "rediss"],
+        schemes: &[Scheme::new("redis").with(TlsWish::Off), Scheme::new("rediss").with(TlsWish::VerifyFull)],
         default_port: Some(6379),
         server_first: false,
         database_of_user: false,
         negotiates_tls: false,
         alpn: None,
         needs_user: false,
+        has_login: true,
         has_roles: true,
         // A server forgets a client that has finished sending, and what it still had to tell it.
         half_open_clients: false,
     };
 
-    // RESET leaves more behind than it says, and a server before version 6.2 has none: a link serves one client.
+    // RESET leaves the connection's id, to which others may have redirected what they track: a link serves one client.
     const KEEPS: Keeps = Keeps::Warm;
-
     const RENEWS: bool = true;
+    const SENTINEL_PORT: Option<u16> = Some(26379);
 
     type Options = Options;
     type Hello = Never;
@@ -110,7 +118,8 @@ impl Protocol for Redis {
     type Watch = SessionWatch;
 
     fn new(options: Options, database: Option<String>) -> Self {
-        Self { rules: Rules::new(&options), cluster: options.cluster, database }
+        let commands = options.read_only.then(Known::default);
+        Self { rules: Rules::new(&options), cluster: options.cluster, database, commands }
     }
 
     fn accept(&self, _hello: Option<&Never>, _nonce: Nonce) -> Accept {
@@ -118,7 +127,7 @@ impl Protocol for Redis {
     }
 
     fn login(&self, _intent: &Intent, _hello: Option<Never>, terms: Terms) -> Login {
-        Login::new(self.database.clone(), self.cluster, terms)
+        Login::new(self.database.clone(), self.cluster, self.commands.clone(), terms)
     }
 
     fn probe_intent(&self) -> Intent {
@@ -137,11 +146,12 @@ impl Protocol for Redis {
     }
 
     fn relay(&self, _intent: &Intent, _greeting: &Greeting) -> Relay<SessionWatch> {
-        Relay::Watched(Box::new(SessionWatch::new(self.rules)))
+        let known = self.commands.as_ref().and_then(Known::commands);
+        Relay::Watched(Box::new(SessionWatch::new(self.rules.clone().reading(known))))
     }
 
     fn reopen(&self, watch: &SessionWatch, _nonce: Nonce) -> Option<Boxed<Intent>> {
-        Some(Box::new(reopen::Reopen::new(watch.rules())))
+        Some(Box::new(reopen::Reopen::new(watch.rules(), watch.broken())))
     }
 
     fn relogin(&self, watch: &SessionWatch, intent: &Intent, terms: Terms) -> Option<Boxed<Greeting>> {
@@ -217,6 +227,14 @@ impl Protocol for Redis {
 
     fn ping(&self) -> Option<Ping> {
         Some(Box::new(ping::Ping::default()))
+    }
+
+    fn ask_sentinel(master: &str, terms: Option<Terms>) -> Option<Boxed<Option<Report>>> {
+        Some(Box::new(sentinel::Asking::new(master, terms)))
+    }
+
+    fn heed_sentinel(master: &str) -> Option<Boxed<()>> {
+        Some(Box::new(sentinel::Heeding::new(master)))
     }
 
     fn ticket(&self, _greeting: &Greeting) -> Option<Vec<u8>> {

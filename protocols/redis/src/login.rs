@@ -4,6 +4,7 @@ use std::fmt;
 
 use attache_wire::{Fault, Insecure, Machine, Step, Terms, TlsStart, Turn};
 
+use crate::commands::{Known, MAX_COMMANDS_LEN};
 use crate::dialogue::{Dialogue, Inquiry};
 use crate::frame::MAX_REPLY_LEN;
 use crate::greeting::Greeting;
@@ -13,6 +14,8 @@ use crate::options::Cluster;
 pub struct Login {
     database: Option<String>,
     cluster: Cluster,
+    /// Where what the server says of its commands is kept, if anybody has to know it.
+    commands: Option<Known>,
     terms: Terms,
     state: State,
 }
@@ -20,19 +23,31 @@ pub struct Login {
 enum State {
     Connected,
     Encrypting,
-    Asking(Dialogue),
+    Asking(Box<Dialogue>),
 }
 
 impl Login {
-    pub(crate) fn new(database: Option<String>, cluster: Cluster, terms: Terms) -> Self {
-        Self { database, cluster, terms, state: State::Connected }
+    pub(crate) fn new(
+        database: Option<String>,
+        cluster: Cluster,
+        commands: Option<Known>,
+        terms: Terms,
+    ) -> Self {
+        Self { database, cluster, commands, terms, state: State::Connected }
+    }
+
+    fn must_learn_commands(&self) -> bool {
+        self.commands.as_ref().is_some_and(|known| known.commands().is_none())
     }
 
     fn ask(&mut self, turn: &mut Turn<'_>) -> Result<Step<Greeting>, Fault> {
         let inquiry = Inquiry::Server(self.cluster);
-        let dialogue =
+        let mut dialogue =
             Dialogue::begin(&self.terms, turn.tls, self.database.as_deref(), inquiry, turn.output)?;
-        self.state = State::Asking(dialogue);
+        if self.must_learn_commands() {
+            dialogue.ask_for_commands(turn.output);
+        }
+        self.state = State::Asking(Box::new(dialogue));
         Ok(Step::Read)
     }
 }
@@ -61,7 +76,12 @@ impl Machine for Login {
         }
         let State::Asking(dialogue) = &mut self.state else { return Ok(Step::Read) };
         match dialogue.listen(turn.input, self.terms.credential.as_deref())? {
-            Some(facts) => Ok(Step::Done(Greeting::Ready(facts))),
+            Some(facts) => {
+                if let (Some(known), Some(commands)) = (&self.commands, dialogue.take_commands()) {
+                    known.learn(commands);
+                }
+                Ok(Step::Done(Greeting::Ready(facts)))
+            }
             None => Ok(Step::Read),
         }
     }
@@ -69,6 +89,7 @@ impl Machine for Login {
     fn limit(&self) -> usize {
         match &self.state {
             State::Connected | State::Encrypting => 0,
+            State::Asking(_) if self.must_learn_commands() => MAX_COMMANDS_LEN,
             State::Asking(_) => MAX_REPLY_LEN,
         }
     }

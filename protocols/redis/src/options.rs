@@ -1,8 +1,11 @@
 //! The route's `options` for Redis and Valkey.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::commands::Commands;
 use crate::guard::Guarded;
 
 /// Settings of the protocol itself.
@@ -15,6 +18,10 @@ pub struct Options {
     pub allow_commands: Vec<Guarded>,
     /// What becomes of a server that is a node of a cluster.
     pub cluster: Cluster,
+    /// Whether sessions only read: what would write, by what the server itself says of its commands, is refused, as are
+    /// scripts that could. A seat belt against accidents, not a lock: what a user may do is for the server's access
+    /// lists to say.
+    pub read_only: bool,
     /// What becomes of RESET, which logs a connection out.
     pub reset: Reset,
 }
@@ -42,20 +49,27 @@ pub enum Reset {
 }
 
 /// What a route has decided about its clients' commands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Rules {
     /// One bit for each guarded command that is allowed.
     allowed: u16,
     pub(crate) reset: Reset,
+    /// By which commands that write are told from others, where they are refused.
+    pub(crate) reading: Option<Arc<Commands>>,
 }
 
 impl Rules {
     pub(crate) fn new(options: &Options) -> Self {
         let allowed = options.allow_commands.iter().fold(0, |bits, command| bits | command.bit());
-        Self { allowed, reset: options.reset }
+        Self { allowed, reset: options.reset, reading: None }
     }
 
-    pub(crate) fn allows(self, command: Guarded) -> bool {
+    /// The same for sessions with a server that has told what its commands do.
+    pub(crate) fn reading(self, commands: Option<Arc<Commands>>) -> Self {
+        Self { reading: commands, ..self }
+    }
+
+    pub(crate) fn allows(&self, command: Guarded) -> bool {
         self.allowed & command.bit() != 0
     }
 }

@@ -4,6 +4,7 @@
 use attache_wire::{Notice, Refusal};
 use bytes::BytesMut;
 
+use crate::command::WRITING;
 use crate::frame::put_error;
 
 /// The most characters of one text in a refusal.
@@ -17,6 +18,13 @@ pub(crate) fn refuse(notice: &Notice<'_>, out: &mut BytesMut) {
 
 /// A command that this route does not allow, in the words of an access list.
 pub(crate) fn not_allowed(command: &str, out: &mut BytesMut) {
+    if command == WRITING {
+        put_error(
+            out,
+            "NOPERM attache: this route is read-only, and the command could write (`read_only` in its options)",
+        );
+        return;
+    }
     let hint = match command {
         "reset" => "`reset: relogin`",
         _ => "`allow_commands`",

@@ -10,17 +10,18 @@ use crate::intent::Intent;
 use crate::options::Rules;
 use crate::requests::{MAX_HELD_LEN, Requests, UNBALANCED};
 
-/// Reads a command to its end, and no further.
+/// Reads a command to its end, and no further. Of one whose beginning has been passed on there is nothing to read.
 #[derive(Debug)]
 pub(crate) struct Reopen {
     rules: Rules,
+    broken: Option<Fault>,
     scanner: Requests,
     looked_at: usize,
 }
 
 impl Reopen {
-    pub(crate) fn new(rules: Rules) -> Self {
-        Self { rules, scanner: Requests::default(), looked_at: 0 }
+    pub(crate) fn new(rules: Rules, broken: Option<Fault>) -> Self {
+        Self { rules, broken, scanner: Requests::default(), looked_at: 0 }
     }
 }
 
@@ -28,6 +29,9 @@ impl Machine for Reopen {
     type Output = Intent;
 
     fn step(&mut self, turn: &mut Turn<'_>) -> Result<Step<Intent>, Fault> {
+        if let Some(fault) = &self.broken {
+            return Err(fault.clone());
+        }
         let (used, is_end) = self.scanner.skip(&turn.input[self.looked_at..])?;
         self.looked_at += used;
         if !is_end {
@@ -35,7 +39,7 @@ impl Machine for Reopen {
         }
         let args = arguments(&turn.input[..self.looked_at])?;
         let command = turn.input.split_to(self.looked_at).freeze();
-        Ok(Step::Done(Intent::of(command, &args, self.rules)))
+        Ok(Step::Done(Intent::of(command, &args, &self.rules)))
     }
 
     /// What can be held back, and as much again where a command began in front of it.
@@ -49,7 +53,7 @@ fn arguments(command: &[u8]) -> Result<Arguments, Fault> {
     const BULKS: Fault = Fault::Malformed("a command that is no array of bulk strings");
     if command.first() != Some(&b'*') {
         let line = command.strip_suffix(b"\n").unwrap_or(command);
-        return Ok(Arguments::new(inline::split(line).ok_or(UNBALANCED)?));
+        return Ok(Arguments::new(inline::split(line).ok_or(Fault::Malformed(UNBALANCED))?));
     }
     let bulk = |element| match element {
         OwnedFrame::BulkString(octets) => Some(octets),
@@ -72,7 +76,7 @@ mod tests {
 
     fn read(said: &[u8]) -> (Result<Option<Intent>, Fault>, Vec<u8>) {
         let rules = Rules::new(&Options::default());
-        let run = run_every_split(|| Reopen::new(rules), &[said], None);
+        let run = run_every_split(|| Reopen::new(rules.clone(), None), &[said], None);
         assert!(run.output.is_empty());
         (run.end, run.unread)
     }

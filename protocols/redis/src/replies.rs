@@ -69,9 +69,14 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// The beginning of the first element of an aggregate, where that is a bulk string.
+    /// The beginning of the first element of an aggregate, where that is a bulk string, or of an error of one line.
     pub(crate) fn word(&self) -> &[u8] {
         &self.word[..self.word_len.min(MAX_WORD_LEN)]
+    }
+
+    /// Whether a server refuses to write because it is a replica.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.kind == b'-' && self.word().starts_with(b"READONLY ")
     }
 
     pub(crate) fn is_error(&self) -> bool {
@@ -163,6 +168,8 @@ impl Replies {
             _ if self.is_outermost() => self.seen = Seen { kind, values: 1, ..Seen::default() },
             b'|' => {}
             _ if self.seen.kind == b'|' => {}
+            // What comes next is not the first element.
+            b'>' => self.seen.values += 2,
             _ => self.seen.values += 1,
         }
     }
@@ -176,6 +183,9 @@ impl Replies {
     fn line(&mut self, bytes: &[u8]) -> usize {
         if self.seen.values == 1 && self.seen.first == 0 {
             self.seen.first = bytes[0];
+        }
+        if self.seen.kind == b'-' && self.seen.values == 1 {
+            self.keep(bytes);
         }
         match bytes.iter().position(|octet| *octet == b'\n') {
             Some(end) => {
@@ -235,6 +245,9 @@ impl Replies {
             b'$' | b'!' | b'=' => self.state = body(count, Worth::Value),
             b';' if value > 0 => self.state = body(count, Worth::Part),
             b';' if value == 0 => self.end_of_stream(),
+            // Inside of another value it is no part of that: a server tells a subscriber in the midst of the reply to EXEC
+            // what that transaction has published.
+            b'>' if self.seen.kind != b'>' => self.aggregate(count, 1, 0),
             b'*' | b'~' | b'>' => self.aggregate(count, 1, 1),
             b'%' => self.aggregate(count, 2, 1),
             // An attribute is no value: what it belongs to is still to come.
@@ -278,8 +291,12 @@ impl Replies {
             return;
         }
         let len = usize::try_from(left.saturating_sub(LINE_END)).unwrap_or(usize::MAX).min(part.len());
+        self.keep(&part[..len]);
+    }
+
+    fn keep(&mut self, part: &[u8]) {
         let room = &mut self.seen.word[self.seen.word_len..];
-        let kept = len.min(room.len());
+        let kept = part.len().min(room.len());
         room[..kept].copy_from_slice(&part[..kept]);
         self.seen.word_len += kept;
     }

@@ -8,7 +8,7 @@
 
 use attache_wire::{Fault, Passage};
 
-use crate::command::{Arguments, Effect, MAX_NAME_LEN, Verdict, judge};
+use crate::command::{Arguments, Effect, MAX_NAME_LEN, Verdict, judge, judge_foreign};
 use crate::inline;
 use crate::options::Rules;
 use crate::scan::{Digit, MAX_ARGUMENT_LEN, MAX_ARGUMENTS, Number};
@@ -47,7 +47,12 @@ enum State {
     Return(i64),
     /// In front of the line feed behind an argument.
     Feed(i64),
+    /// In the midst of a command that makes no sense any more, and of which the beginning has been passed on.
+    Broken(Rule),
 }
+
+/// The rule that was broken.
+type Rule = &'static str;
 
 /// Whether it is known what becomes of the current command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,37 +97,52 @@ impl Requests {
         self.at_boundary() || self.is_undecided()
     }
 
+    /// Why the command of which the beginning has been passed on will never end.
+    pub(crate) fn broken(&self) -> Option<Fault> {
+        match &self.state {
+            State::Broken(rule) => Some(Fault::Malformed(rule)),
+            State::Boundary
+            | State::Line
+            | State::Count(_)
+            | State::Argument(_)
+            | State::Length(..)
+            | State::Body(..)
+            | State::Return(_)
+            | State::Feed(_) => None,
+        }
+    }
+
     /// Takes in what the client sent, behind what was held back before. Asks of each command that could be passed on
     /// whether it is.
     pub(crate) fn feed(
         &mut self,
         bytes: &[u8],
-        rules: Rules,
+        rules: &Rules,
         mut pass: impl FnMut(Effect) -> Ruling,
-    ) -> Result<Passage, Fault> {
+    ) -> Passage {
         let mut at = self.held();
         while at < bytes.len() {
             let (used, turn) = match self.turn(&bytes[at..]) {
                 Ok(done) => done,
-                Err(fault) => return self.malformed(at, fault),
+                Err(rule) => return self.malformed(at, rule),
             };
             at += used;
             self.hold(used);
             match self.verdict(&turn, rules) {
                 Some(Verdict::Pass(effect)) => match pass(effect) {
                     Ruling::Pass => self.decide(),
-                    Ruling::Stop => return Ok(self.stop(at)),
+                    Ruling::Stop => return self.stop(at),
                 },
-                Some(Verdict::Stop) => return Ok(self.stop(at)),
-                Some(Verdict::More) | None if self.held() > MAX_HELD_LEN => return Ok(self.stop(at)),
+                Some(Verdict::Stop) => return self.stop(at),
+                Some(Verdict::More) | None if self.held() > MAX_HELD_LEN => return self.stop(at),
                 Some(Verdict::More) => self.args.set_judged(),
                 None => {}
             }
         }
-        Ok(match self.held() {
+        match self.held() {
             0 => Passage::All,
             held => Passage::Hold(bytes.len() - held),
-        })
+        }
     }
 
     /// Goes on to the end of one command, of which nothing is kept. Gives what of it these bytes hold, and
@@ -130,7 +150,7 @@ impl Requests {
     pub(crate) fn skip(&mut self, bytes: &[u8]) -> Result<(usize, bool), Fault> {
         let mut at = 0;
         while at < bytes.len() {
-            let (used, turn) = self.turn(&bytes[at..])?;
+            let (used, turn) = self.turn(&bytes[at..]).map_err(Fault::Malformed)?;
             at += used;
             self.decide();
             if self.at_boundary() && !matches!(turn, Turn::Nothing) {
@@ -167,25 +187,29 @@ impl Requests {
         Passage::Until(start)
     }
 
-    /// Whoever reads on in the pause will find the same; until then the commands before it are served.
-    fn malformed(&mut self, at: usize, fault: Fault) -> Result<Passage, Fault> {
+    /// The relay pauses here, so that the commands before are answered. Whoever reads a command from its beginning in the
+    /// pause will find the same.
+    fn malformed(&mut self, at: usize, rule: Rule) -> Passage {
         match self.stage {
-            Stage::Undecided(_) => Ok(self.stop(at)),
-            Stage::Decided => Err(fault),
+            Stage::Undecided(_) => self.stop(at),
+            Stage::Decided => {
+                self.state = State::Broken(rule);
+                Passage::Until(at)
+            }
         }
     }
 
-    fn verdict(&self, turn: &Turn, rules: Rules) -> Option<Verdict> {
+    fn verdict(&self, turn: &Turn, rules: &Rules) -> Option<Verdict> {
         match (turn, self.stage) {
             (Turn::Empty, _) => Some(Verdict::Pass(Effect::Nothing)),
-            (Turn::Foreign, Stage::Undecided(_)) => Some(Verdict::Pass(Effect::Plain)),
+            (Turn::Foreign, Stage::Undecided(_)) => Some(judge_foreign(rules)),
             (Turn::Known, Stage::Undecided(_)) => Some(judge(&self.args, rules)),
             (Turn::Foreign | Turn::Known, Stage::Decided) | (Turn::Nothing, _) => None,
         }
     }
 
     /// Goes on by at least one octet. There is at least one.
-    fn turn(&mut self, bytes: &[u8]) -> Result<(usize, Turn), Fault> {
+    fn turn(&mut self, bytes: &[u8]) -> Result<(usize, Turn), Rule> {
         #[cfg(test)]
         {
             self.turns += 1;
@@ -200,15 +224,16 @@ impl Requests {
             State::Count(number) => return self.count(number, first),
             State::Argument(left) if first == b'$' => self.go(State::Length(Number::default(), left)),
             State::Argument(_) => {
-                return Err(Fault::Malformed("an argument of a command that is no bulk string"));
+                return Err("an argument of a command that is no bulk string");
             }
             State::Length(number, left) => return self.length(number, left, first),
             State::Body(octets, left) => return Ok((self.body(bytes, octets, left), Turn::Nothing)),
             State::Return(left) if first == b'\r' => self.go(State::Feed(left)),
             State::Feed(left) if first == b'\n' => return Ok((1, self.end(left))),
             State::Return(_) | State::Feed(_) => {
-                return Err(Fault::Malformed("an argument of a command that is longer than it says"));
+                return Err("an argument of a command that is longer than it says");
             }
+            State::Broken(rule) => return Err(rule),
         }
         Ok((1, Turn::Nothing))
     }
@@ -222,12 +247,12 @@ impl Requests {
     }
 
     /// A line is known when it is complete. A NUL would end it early for some servers.
-    fn line(&mut self, bytes: &[u8]) -> Result<(usize, Turn), Fault> {
+    fn line(&mut self, bytes: &[u8]) -> Result<(usize, Turn), Rule> {
         self.state = State::Line;
         let end = bytes.iter().position(|octet| *octet == b'\n');
         let part = &bytes[..end.unwrap_or(bytes.len())];
         if part.contains(&0) {
-            return Err(Fault::Malformed("a NUL in an inline command"));
+            return Err("a NUL in an inline command");
         }
         if self.is_undecided() {
             self.args.extend(part);
@@ -243,8 +268,8 @@ impl Requests {
         Ok((end + 1, turn))
     }
 
-    fn count(&mut self, number: Number, octet: u8) -> Result<(usize, Turn), Fault> {
-        const INVALID: Fault = Fault::Malformed("the number of a command's arguments");
+    fn count(&mut self, number: Number, octet: u8) -> Result<(usize, Turn), Rule> {
+        const INVALID: Rule = "the number of a command's arguments";
         match number.push(octet).ok_or(INVALID)? {
             Digit::More(number) => self.state = State::Count(number),
             Digit::Done(count) if count > MAX_ARGUMENTS => return Err(INVALID),
@@ -260,8 +285,8 @@ impl Requests {
         Ok((1, Turn::Nothing))
     }
 
-    fn length(&mut self, number: Number, left: i64, octet: u8) -> Result<(usize, Turn), Fault> {
-        const INVALID: Fault = Fault::Malformed("the length of a command's argument");
+    fn length(&mut self, number: Number, left: i64, octet: u8) -> Result<(usize, Turn), Rule> {
+        const INVALID: Rule = "the length of a command's argument";
         self.state = match number.push(octet).ok_or(INVALID)? {
             Digit::More(number) => State::Length(number, left),
             Digit::Done(len) if !(0..=MAX_ARGUMENT_LEN).contains(&len) => return Err(INVALID),
@@ -299,7 +324,7 @@ impl Requests {
     }
 }
 
-pub(crate) const UNBALANCED: Fault = Fault::Malformed("an inline command with unbalanced quotes");
+pub(crate) const UNBALANCED: &str = "an inline command with unbalanced quotes";
 
 #[cfg(test)]
 mod tests;

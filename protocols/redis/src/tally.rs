@@ -19,6 +19,16 @@ pub(crate) struct Tally {
     replies: Replying,
     monitor: Monitor,
     footing: Footing,
+    last: Last,
+}
+
+/// What the command that was passed on last will be answered by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Last {
+    #[default]
+    Nothing,
+    /// By what is owed at the end of the books.
+    Owed,
 }
 
 /// So many times the same.
@@ -163,10 +173,27 @@ impl Tally {
             && self.owed.iter().any(subscribing)
     }
 
+    /// The command that went to the server last never ends: it will not be answered.
+    pub(crate) fn unask(&mut self) {
+        if std::mem::take(&mut self.last) == Last::Owed
+            && let Some(run) = self.owed.back_mut()
+        {
+            run.times -= 1;
+            if run.times == 0 {
+                self.owed.pop_back();
+            }
+        }
+    }
+
     /// A command goes to the server.
     pub(crate) fn ask(&mut self, effect: Effect) {
+        self.last = Last::Nothing;
         if self.footing != Footing::Counted {
             return;
+        }
+        // Whether that is the command that is not answered is said otherwise by Redis 7.0 and by Valkey 9.
+        if (effect, self.replies) == (Effect::Nothing, Replying::Skip) {
+            return self.lose();
         }
         let queued = matches!(self.transaction, Transaction::Open | Transaction::Unclear);
         let effect = match effect {
@@ -253,6 +280,7 @@ impl Tally {
         if self.footing != Footing::Counted {
             return;
         }
+        self.last = Last::Owed;
         let runs = self.owed.len();
         match self.owed.back_mut() {
             Some(run) if run.what == what => run.times += 1,

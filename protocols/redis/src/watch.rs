@@ -21,7 +21,16 @@ pub struct SessionWatch {
     replies: Replies,
     tally: Tally,
     client_end: ClientEnd,
+    role: Role,
     makes_room: bool,
+}
+
+/// Whether the server takes writes, as far as it has shown.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    #[default]
+    Same,
+    Doubted,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -57,12 +66,13 @@ impl SessionWatch {
             replies: Replies::default(),
             tally: Tally::default(),
             client_end: ClientEnd::Open,
+            role: Role::Same,
             makes_room: false,
         }
     }
 
     pub(crate) fn rules(&self) -> Rules {
-        self.rules
+        self.rules.clone()
     }
 
     pub(crate) fn manner(&self) -> Manner {
@@ -74,6 +84,11 @@ impl SessionWatch {
         Manner { replying: self.tally.replying(), stream }
     }
 
+    /// Why the last command will never end.
+    pub(crate) fn broken(&self) -> Option<Fault> {
+        self.requests.broken()
+    }
+
     /// In the pause, a command went to the server that does this.
     pub(crate) fn asked(&mut self, effect: Effect) {
         self.tally.ask(effect);
@@ -81,8 +96,13 @@ impl SessionWatch {
 
     /// In the pause, the server said this.
     pub(crate) fn heard(&mut self, bytes: &[u8]) {
-        let Self { replies, tally, .. } = self;
-        replies.feed(bytes, |frame| tally.hear(&frame));
+        let Self { replies, tally, role, .. } = self;
+        replies.feed(bytes, |frame| {
+            if frame.is_read_only() {
+                *role = Role::Doubted;
+            }
+            tally.hear(&frame);
+        });
         if replies.is_lost() {
             tally.lose();
         }
@@ -106,7 +126,7 @@ impl SessionWatch {
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         let Self { requests, tally, client_end, makes_room, .. } = self;
-        let passage = requests.feed(bytes, self.rules, |effect| {
+        let passage = requests.feed(bytes, &self.rules, |effect| {
             if tally.must_wait(effect) || *makes_room && tally.has_room_for_a_login() {
                 return Ruling::Stop;
             }
@@ -115,11 +135,14 @@ impl Watch for SessionWatch {
             }
             tally.ask(effect);
             Ruling::Pass
-        })?;
+        });
+        if requests.broken().is_some() {
+            tally.unask();
+        }
         match passage {
-            Passage::Until(_) if !tally.is_counted() => Err(Fault::Unsupported(
+            Passage::Until(_) if !tally.is_counted() => Err(requests.broken().unwrap_or(Fault::Unsupported(
                 "a login, or a command that is refused, in a stream of replication or where replies cannot be counted",
-            )),
+            ))),
             passage => Ok(passage),
         }
     }
@@ -140,7 +163,8 @@ impl Watch for SessionWatch {
     }
 
     fn answered(&self) -> bool {
-        self.server_at_boundary() && self.requests.passed_whole() && self.tally.is_settled()
+        let whole = self.requests.passed_whole() || self.broken().is_some();
+        self.server_at_boundary() && whole && self.tally.is_settled()
     }
 
     fn takes_a_login(&self) -> bool {
@@ -156,5 +180,9 @@ impl Watch for SessionWatch {
 
     fn client_left(&self) -> bool {
         self.client_end == ClientEnd::Quit
+    }
+
+    fn role_doubted(&mut self) -> bool {
+        std::mem::take(&mut self.role) == Role::Doubted
     }
 }

@@ -142,7 +142,7 @@ fn send(watch: &mut dyn Watch, octets: &[u8], size: usize) {
         match watch.from_client(&octets[passed..seen]).unwrap() {
             Passage::All => passed = seen,
             Passage::Hold(count) => passed += count,
-            Passage::Until(_) | Passage::Bye(_) => {
+            Passage::Until(_) | Passage::Bye(_) | Passage::Instead { .. } => {
                 panic!("nothing here pauses the relay: {}", shown(&octets[passed..]))
             }
         }

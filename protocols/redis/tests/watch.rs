@@ -3,7 +3,8 @@
 
 mod support;
 
-use attache_wire::{Passage, Watch};
+use attache_wire::testing::run;
+use attache_wire::{Fault, Passage, Protocol, Watch};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use support::{command, commands, redis, watch};
@@ -26,6 +27,59 @@ fn half_a_frame_in_either_direction_is_not_quiet() {
         assert!(!watch.quiet() && watch.may_speak(), "{end}");
         assert_eq!(watch.answered(), held, "{end}: what is held back has not been passed on");
     }
+}
+
+/// What the server was asked before is still answered, and then the client hears what it did.
+#[test]
+fn a_command_that_breaks_off_ends_the_session_once_all_others_are_answered() {
+    let stream = [command("GET a"), command("GET b"), b"*2\r\n$3\r\nGET\r\n:1\r\n".to_vec()].concat();
+    let passed = stream.len() - b":1\r\n".len();
+    let protocol = redis("{}", None);
+    let mut watch = watch(&protocol);
+    assert_eq!(watch.from_client(&stream), Ok(Passage::Until(passed)));
+    for _ in 0..2 {
+        assert!(!watch.answered() && !watch.quiet());
+        watch.from_server(b"$-1\r\n").unwrap();
+    }
+    assert!(watch.answered() && !watch.quiet());
+    assert!(!watch.takes_a_login(), "a login would be taken for the rest of the command");
+    let reopened = run(protocol.reopen(&watch, [7; 24]).unwrap(), &[b":1\r\nPING\r\n"], &[], None);
+    assert!(matches!(reopened.end, Err(Fault::Malformed(_))), "{:?}", reopened.end);
+}
+
+#[test]
+fn a_command_that_breaks_off_is_not_counted_where_nothing_would_answer_it() {
+    let mut watch = watch(&redis("{}", None));
+    watch.from_client(&commands(&["GET a", "CLIENT REPLY OFF"])).unwrap();
+    assert!(matches!(watch.from_client(b"*2\r\n$3\r\nGET\r\n:"), Ok(Passage::Until(_))));
+    assert!(!watch.answered(), "the first command is");
+    watch.from_server(b"$-1\r\n").unwrap();
+    assert!(watch.answered());
+}
+
+/// Redis 7.0 takes the empty line for the command that is not answered, Valkey 9 the one behind it.
+#[test]
+fn an_empty_line_that_may_have_been_skipped_ends_all_knowledge() {
+    let mut watch = watch(&redis("{}", None));
+    let stream = [command("CLIENT REPLY SKIP"), b"\r\n".to_vec(), commands(&["GET a", "GET b"])].concat();
+    assert_eq!(watch.from_client(&stream), Ok(Passage::All));
+    watch.from_server(b"$-1\r\n").unwrap();
+    assert!(!watch.answered());
+    watch.from_server(b"$-1\r\n").unwrap();
+    assert!(!watch.answered() && !watch.quiet());
+}
+
+#[test]
+fn a_push_in_the_midst_of_a_reply_does_not_make_it_longer() {
+    let mut watch = watch(&redis("{}", None));
+    watch.from_client(&command("SUBSCRIBE a")).unwrap();
+    watch.from_server(b">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n").unwrap();
+    assert_eq!(watch.from_client(&commands(&["MULTI", "PUBLISH a x", "EXEC"])), Ok(Passage::All));
+    watch.from_server(b"+OK\r\n+QUEUED\r\n").unwrap();
+    watch.from_server(b"*1\r\n>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n").unwrap();
+    assert!(!watch.answered());
+    watch.from_server(b":1\r\n").unwrap();
+    assert!(watch.answered());
 }
 
 #[test]
@@ -135,7 +189,26 @@ fn passes(watch: &mut dyn Watch, held: &mut Vec<u8>, bytes: &[u8]) -> Result<boo
     match watch.from_client(held).map_err(|_| ())? {
         Passage::All => held.clear(),
         Passage::Hold(count) => drop(held.drain(..count)),
-        Passage::Until(_) | Passage::Bye(_) => return Ok(false),
+        Passage::Until(_) | Passage::Bye(_) | Passage::Instead { .. } => return Ok(false),
     }
     Ok(true)
+}
+
+#[test]
+fn a_server_that_refuses_to_write_is_doubted_once() {
+    for (said, expected) in [
+        (&b"-READONLY You can't write against a read only replica.\r\n"[..], true),
+        (b"-ERR READONLY\r\n", false),
+        (b"$9\r\n-READONLY\r\n", false),
+        (b"+READONLY yes\r\n", false),
+    ] {
+        for cut in 1..said.len() {
+            let mut watch = watch(&redis("{}", None));
+            watch.from_client(&command("SET k v")).unwrap();
+            watch.from_server(&said[..cut]).unwrap();
+            watch.from_server(&said[cut..]).unwrap();
+            assert_eq!(watch.role_doubted(), expected, "{} at {cut}", said.escape_ascii());
+            assert!(!watch.role_doubted(), "said once");
+        }
+    }
 }

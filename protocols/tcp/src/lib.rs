@@ -11,7 +11,7 @@ mod login;
 
 use attache_wire::{
     Access, At, Directions, Fault, Features, Machine, Moment, Never, Nonce, Notice, Opening, Protocol, Relay,
-    ServerRole, Step, Terms, TlsStart, Turn, UrlParameter,
+    Scheme, ServerRole, Step, Terms, TlsStart, Turn, UrlParameter,
 };
 use bytes::BytesMut;
 use schemars::JsonSchema;
@@ -35,7 +35,7 @@ pub struct Accept;
 impl Protocol for Tcp {
     const FEATURES: Features = Features {
         name: "tcp",
-        schemes: &["tcp"],
+        schemes: &[Scheme::new("tcp")],
         default_port: None,
         // Its server may well speak first, and is dialled before its client has said anything; but nobody here
         // understands what it says.
@@ -44,6 +44,7 @@ impl Protocol for Tcp {
         negotiates_tls: false,
         alpn: None,
         needs_user: false,
+        has_login: false,
         has_roles: false,
         // A client may send all it has, close its half and wait for the answer: `nc` does.
         half_open_clients: true,

@@ -58,4 +58,6 @@ pub struct Directions {
     pub clear: &'static [&'static str],
     /// A client that people have at hand, with its arguments.
     pub example: Vec<String>,
+    /// The URL that Java's drivers want, where they have a form of their own.
+    pub jdbc: Option<String>,
 }

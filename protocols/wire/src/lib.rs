@@ -15,6 +15,7 @@
 //! | [`credential`] | [`Credential`], [`Secret`]: what is injected |
 //! | [`refusal`] | [`Refusal`], [`Notice`]: what a client may be told |
 //! | [`watch`] | [`Watch`]: frame boundaries, the quiet point and pauses, while bytes are copied |
+//! | [`sentinel`] | [`Report`]: which servers there are, where others know it |
 //! | [`scram`] | the client side of RFC 5802 and RFC 7677 |
 //! | [`testing`] | a driver for machines in tests: every split point, no sockets |
 
@@ -26,6 +27,7 @@ pub mod options;
 pub mod protocol;
 pub mod refusal;
 pub mod scram;
+pub mod sentinel;
 pub mod testing;
 pub mod watch;
 
@@ -35,8 +37,9 @@ pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
 pub use options::Text;
 pub use protocol::{
-    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart,
-    Verdict,
+    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, Scheme, ServerRole, Shared, Terms,
+    TlsStart, Verdict,
 };
 pub use refusal::{Moment, Notice, Refusal};
+pub use sentinel::{Address, Report};
 pub use watch::{Passage, Relay, Watch};

@@ -25,6 +25,12 @@ pub trait Machine {
     /// The most bytes, in octets, that may wait unread in the input while this machine asks for
     /// more. The driver never reads beyond it and reports [`Fault::TooLong`] where that is not enough.
     fn limit(&self) -> usize;
+
+    /// The number that the next frame to the peer bears, in protocols that number them: for whoever has to say
+    /// something in the machine's place. `None` where the machine does not know better than others.
+    fn next_number(&self) -> Option<u8> {
+        None
+    }
 }
 
 /// A machine of which only the outcome is known.
@@ -39,6 +45,27 @@ impl<M: Machine + ?Sized> Machine for Box<M> {
 
     fn limit(&self) -> usize {
         (**self).limit()
+    }
+
+    fn next_number(&self) -> Option<u8> {
+        (**self).next_number()
+    }
+}
+
+/// A machine of which something is to be known when its exchange has failed.
+impl<M: Machine + ?Sized> Machine for &mut M {
+    type Output = M::Output;
+
+    fn step(&mut self, turn: &mut Turn<'_>) -> Result<Step<Self::Output>, Fault> {
+        (**self).step(turn)
+    }
+
+    fn limit(&self) -> usize {
+        (**self).limit()
+    }
+
+    fn next_number(&self) -> Option<u8> {
+        (**self).next_number()
     }
 }
 

@@ -7,11 +7,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::access::{Access, Directions, UrlParameter};
+use crate::access::{Access, Directions, TlsWish, UrlParameter};
 use crate::credential::Credential;
 use crate::fault::{Fault, Rejection};
 use crate::machine::{Boxed, Machine, Step, Turn};
 use crate::refusal::{Moment, Notice};
+use crate::sentinel::Report;
 use crate::watch::{Passage, Relay, Watch};
 
 /// A round trip to a server.
@@ -34,11 +35,13 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     const KEEPS: Keeps = Keeps::Nothing;
     /// Whether a session that lives can be logged in again with another credential, unseen by its client.
     const RENEWS: bool = false;
+    /// The port of a Sentinel whose address names none; `None` where the protocol has no Sentinels.
+    const SENTINEL_PORT: Option<u16> = None;
 
     /// The route's `options`: the protocol's own settings.
     type Options: DeserializeOwned + Serialize + JsonSchema + Default + Send + 'static;
     /// What a server says before anyone has asked it; [`Never`] where clients speak first.
-    type Hello: Send + Sync + 'static;
+    type Hello: Clone + Send + Sync + 'static;
     /// What a client asked for when it connected.
     type Intent: Send + Sync + 'static;
     /// What the server said at login that the client must hear.
@@ -171,6 +174,14 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         None
     }
 
+    /// The same first words with a ticket of ours in the place of the server's, and that ticket: for a client that is
+    /// greeted before it is known which link it will have. `number` is that of no other session here. `None` where no
+    /// errand names a session by what a server says first.
+    fn disguise_hello(&self, hello: &Self::Hello, number: u32) -> Option<(Self::Hello, Vec<u8>)> {
+        let _ = (hello, number);
+        None
+    }
+
     /// Takes from a link all that its session did to it, and comes back with what the next client is to hear.
     /// `greeting` is what the server said before that session. A machine that fails leaves a link that is not to be
     /// used again. `None` where the protocol cannot, or what is known of the session does not suffice.
@@ -185,6 +196,20 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         errand
     }
 
+    /// The ticket of the session that the client's wish is about, where it has said it in the midst of its own
+    /// ([`reopen`](Self::reopen)) and it is no login: [`relogin`](Self::relogin) then passes it on, and comes back with
+    /// the server's answer.
+    fn aim(&self, intent: &Self::Intent) -> Option<Vec<u8>> {
+        let _ = intent;
+        None
+    }
+
+    /// The same wish with the ticket by which the server knows that session.
+    fn aimed(&self, intent: Self::Intent, ticket: &[u8]) -> Self::Intent {
+        let _ = ticket;
+        intent
+    }
+
     /// The server's version in its own words, where the greeting tells it.
     fn server_version(&self, greeting: &Self::Greeting) -> Option<String>;
 
@@ -195,6 +220,21 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// Asks a server that is logged in for a sign of life: one question, one answer. `None` where the protocol
     /// has no question that changes nothing.
     fn ping(&self) -> Option<Ping> {
+        None
+    }
+
+    /// Asks a Sentinel for the servers that it knows under the name `master`, and to say when their primary changes. A
+    /// new link is logged in on `terms`; without them, it is one on which the Sentinel was asked before. There is no
+    /// report where it knows no such name. `None` where the protocol has no Sentinels.
+    fn ask_sentinel(master: &str, terms: Option<Terms>) -> Option<Boxed<Option<Report>>> {
+        let _ = (master, terms);
+        None
+    }
+
+    /// Reads what a Sentinel says that was asked before, until it says that this primary has changed. A machine that is
+    /// dropped in the midst of it leaves the link as it should be. `None` where the protocol has no Sentinels.
+    fn heed_sentinel(master: &str) -> Option<Boxed<()>> {
+        let _ = master;
         None
     }
 
@@ -223,7 +263,7 @@ pub struct Features {
     /// The name in `protocol:` and in metrics.
     pub name: &'static str,
     /// What a URL of this protocol begins with.
-    pub schemes: &'static [&'static str],
+    pub schemes: &'static [Scheme],
     /// The port that is meant where an endpoint names none.
     pub default_port: Option<u16>,
     /// Whether the server says the first word on a link.
@@ -236,11 +276,32 @@ pub struct Features {
     pub alpn: Option<&'static str>,
     /// Whether a route must have a credential with a user in it.
     pub needs_user: bool,
+    /// Whether a login is part of the protocol, so that a URL may name a user and a database.
+    pub has_login: bool,
     /// Whether its servers can be told apart as primary and replicas.
     pub has_roles: bool,
     /// Whether a client that has finished sending may still be waiting for an answer before its
     /// session has begun. Where not, such a client has given up.
     pub half_open_clients: bool,
+}
+
+/// What a URL of a protocol begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheme {
+    pub name: &'static str,
+    /// What it says of TLS by itself, where it says anything.
+    pub tls: Option<TlsWish>,
+}
+
+impl Scheme {
+    /// One that leaves TLS to the URL's parameters.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, tls: None }
+    }
+
+    pub const fn with(self, tls: TlsWish) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
 }
 
 /// What may be done with links beside the session that they were opened for.

@@ -1,9 +1,12 @@
 //! What is known of a session while its bytes are copied.
 //!
 //! A watch sees every byte once, in order, before it is passed on, and looks at frame headers only: bodies are
-//! skipped, never assembled, and nothing is changed. What it can do is to stop: the relay pauses before a frame
+//! skipped, never assembled, and nothing is changed, except that a frame which a route does not allow may be replaced by
+//! one that the server refuses. What it can do besides is to stop: the relay pauses before a frame
 //! that carries a login of the client's, and the protocol's machines take its place
 //! ([`Protocol::reopen`](crate::Protocol::reopen)).
+
+use bytes::Bytes;
 
 use crate::fault::Fault;
 
@@ -26,6 +29,9 @@ pub enum Passage {
     /// This many octets are passed on. What follows is not for the server as it is: the relay pauses there, and
     /// shows it to the watch again if anything is left of it after the pause.
     Until(usize),
+    /// So many octets are passed on, and so many behind them are not: what [`Watch::in_place`] gives goes to the server
+    /// instead. What follows is shown to the watch at once.
+    Instead { passed: usize, dropped: usize },
     /// This many octets are passed on. What follows is the client's goodbye, at a moment when nothing is outstanding:
     /// the server need not hear it. Only of a watch that was told that its link [may be
     /// kept](Watch::may_be_kept).
@@ -46,6 +52,12 @@ pub trait Watch: Send + 'static {
     /// # Errors
     /// The server broke a rule that has to be kept here. None of these bytes is passed on.
     fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault>;
+
+    /// What goes to the server in place of what was just dropped: one frame for one frame, so that replies keep their
+    /// order without anybody counting them.
+    fn in_place(&mut self) -> Bytes {
+        Bytes::new()
+    }
 
     /// Whether a refusal may be appended to what the client was sent so far: the server's last frame
     /// is complete and neither side has said its last word yet.
@@ -88,6 +100,12 @@ pub trait Watch: Send + 'static {
     /// Whether the link to the server could be reset now: the session is quiet, and the server thinks that it goes
     /// on. Doubt answers `false`.
     fn reusable(&self) -> bool {
+        false
+    }
+
+    /// Whether the server has shown since this was asked last that its role may be another than it was: it refused to
+    /// write, or said so. A hint, that a client could bring about by itself.
+    fn role_doubted(&mut self) -> bool {
         false
     }
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use attache_wire::{TlsWish, UrlParameter};
+use attache_wire::{Scheme, TlsWish, UrlParameter};
 use percent_encoding::percent_decode_str;
 
 use crate::registry::{self, Kind};
@@ -19,7 +19,7 @@ pub(super) struct Target {
     /// In the notation of the configuration's `endpoints`.
     pub(super) endpoints: Vec<String>,
     pub(super) database: Option<String>,
-    /// What the URL says of TLS.
+    /// What the URL says of TLS, by its scheme or by a parameter.
     pub(super) tls: Option<TlsWish>,
     pub(super) authorities: Option<PathBuf>,
     /// What the client is to hear of.
@@ -32,7 +32,7 @@ impl Target {
     /// # Errors
     /// What is wrong with it, and what to write instead.
     pub(super) fn parse(url: &str) -> Result<Self, String> {
-        let (kind, rest) = kind(url)?;
+        let (kind, scheme, rest) = kind(url)?;
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = place.split_once('/').unwrap_or((place, ""));
         let (user, hosts) = match authority.rsplit_once('@') {
@@ -52,11 +52,11 @@ impl Target {
             user: (!user.is_empty()).then_some(user),
             endpoints: hosts.split(',').map(str::to_owned).collect(),
             database: (!database.is_empty()).then_some(database),
-            tls: None,
+            tls: scheme.tls,
             authorities: None,
             parameters: Vec::new(),
         };
-        target.check_login()?;
+        target.check_login(scheme.name)?;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             target.take(decoded(name)?, decoded(value)?)?;
@@ -69,19 +69,17 @@ impl Target {
         self.endpoints.join(",")
     }
 
-    fn check_login(&mut self) -> Result<(), String> {
-        let scheme = self.kind.schemes[0];
-        match (self.kind.facts.needs_user, &self.user) {
-            (true, None) => Err(format!("the URL names no user: write {scheme}://USER@HOST/…")),
-            (true, Some(user)) => {
-                if self.kind.database_of_user && self.database.is_none() {
-                    self.database = Some(user.clone());
-                }
-                Ok(())
-            }
-            (false, None) if self.database.is_none() => Ok(()),
-            (false, _) => Err(format!("this protocol logs nobody in: write {scheme}://HOST:PORT")),
+    fn check_login(&mut self, scheme: &str) -> Result<(), String> {
+        if !self.kind.has_login && (self.user.is_some() || self.database.is_some()) {
+            return Err(format!("this protocol logs nobody in: write {scheme}://HOST:PORT"));
         }
+        if self.kind.facts.needs_user && self.user.is_none() {
+            return Err(format!("the URL names no user: write {scheme}://USER@HOST/…"));
+        }
+        if self.kind.database_of_user && self.database.is_none() {
+            self.database.clone_from(&self.user);
+        }
+        Ok(())
     }
 
     fn take(&mut self, name: String, value: String) -> Result<(), String> {
@@ -101,16 +99,16 @@ impl Target {
     }
 }
 
-fn kind(url: &str) -> Result<(Kind, &str), String> {
+fn kind(url: &str) -> Result<(Kind, Scheme, &str), String> {
     let all = registry::protocols();
+    let schemes = || all.iter().flat_map(|kind| kind.schemes.iter().map(move |scheme| (*kind, *scheme)));
     let known = || {
-        let known: Vec<_> =
-            all.iter().flat_map(|kind| kind.schemes).map(|scheme| format!("{scheme}://")).collect();
+        let known: Vec<_> = schemes().map(|(_, scheme)| format!("{}://", scheme.name)).collect();
         format!("the URL has to begin with {}", known.join(" or "))
     };
-    let (scheme, rest) = url.split_once("://").ok_or_else(known)?;
-    let kind = all.iter().find(|kind| kind.schemes.contains(&scheme)).ok_or_else(known)?;
-    Ok((*kind, rest))
+    let (name, rest) = url.split_once("://").ok_or_else(known)?;
+    let (kind, scheme) = schemes().find(|(_, scheme)| scheme.name == name).ok_or_else(known)?;
+    Ok((kind, scheme, rest))
 }
 
 fn decoded(text: &str) -> Result<String, String> {
@@ -148,6 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn a_scheme_may_decide_on_tls_and_a_login_may_be_optional() {
+        let cache = Target::parse("rediss://app@cache.example.com/2").unwrap();
+        assert_eq!((cache.user.as_deref(), cache.database.as_deref()), (Some("app"), Some("2")));
+        assert_eq!((cache.kind.facts.name, cache.tls), ("redis", Some(TlsWish::VerifyFull)));
+        let cache = Target::parse("redis://cache").unwrap();
+        assert_eq!((cache.user, cache.database, cache.tls), (None, None, Some(TlsWish::Off)));
+        let raised = Target::parse("redis://cache?ssl_cert_reqs=required").unwrap();
+        assert_eq!(raised.tls, Some(TlsWish::VerifyFull));
+        assert_eq!(Target::parse("mariadb://app@db").unwrap().tls, None);
+    }
+
+    #[test]
     fn a_password_is_refused_in_every_place_and_never_repeated() {
         for url in [
             "postgres://orders:hunter2@db/orders",
@@ -159,6 +169,9 @@ mod tests {
             "postgres://orders:12/hunter2@db/orders",
             "postgres://orders@db/orders?password=hunter2",
             "tcp://a:hunter2@db:1",
+            "redis://:hunter2@cache",
+            "rediss://app:hunter2@cache/2",
+            "mysql://app:hunter2@db/app",
         ] {
             let complaint = complaint(url);
             assert!(complaint.contains("--password-file"), "{url}: {complaint}");

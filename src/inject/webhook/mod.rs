@@ -6,7 +6,6 @@
 mod certificate;
 mod metrics;
 mod profiles;
-mod server;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -30,11 +29,22 @@ use metrics::Metrics;
 use super::parameters::Parameters;
 use super::review::{House, Verdict};
 use crate::config::domain::ListenAddress;
+use crate::http::{self, Limits, Service};
 use crate::net::listen::{Acceptor, Listener};
 use crate::secret::{Source, Watcher};
 
 /// The API server takes no request above 3 MiB, and a review holds little beside the object.
 const LONGEST_REVIEW: usize = 4 * 1024 * 1024;
+
+/// API servers are few and keep their connections.
+const LIMITS: Limits = Limits {
+    connections: 256,
+    head_time: Duration::from_secs(60),
+    head_size: 32 * 1024,
+    connection_time: Duration::from_secs(300),
+    keep_alive: true,
+    last_answers: Duration::from_secs(2),
+};
 
 /// What the server is told.
 #[derive(Debug)]
@@ -81,8 +91,10 @@ pub async fn run(
     let webhook = Arc::new(Webhook { settings, certificate, metrics: Metrics::new(), ending });
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(server::serve(reviews, Some(tls), review_router(Arc::clone(&webhook)), stopped.clone()));
-    tasks.spawn(server::serve(health, None, health_router(webhook), stopped));
+    let service = Service { router: review_router(Arc::clone(&webhook)), tls: Some(tls), limits: LIMITS };
+    tasks.spawn(http::serve(reviews, service, stopped.clone()));
+    let service = Service { router: health_router(webhook), tls: None, limits: LIMITS };
+    tasks.spawn(http::serve(health, service, stopped));
     let follow = tokio::spawn(follow);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
 

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 
 use attache_wire::{Fault, Passage, Watch};
+use bytes::Bytes;
 use futures_util::FutureExt;
 use prometheus_client::metrics::counter::Counter;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,7 +13,7 @@ use super::super::stream::Stream;
 use super::*;
 
 /// Lines, each answered by one line. One that begins with `!` is not for the server, and what a line begins with is
-/// only told by its second octet.
+/// only told by its second octet. In place of a question goes something else.
 #[derive(Default)]
 struct Lines {
     outstanding: usize,
@@ -26,6 +27,13 @@ impl Watch for Lines {
             match (self.client_midway, byte, bytes.get(at + 1)) {
                 (false, ..) if self.makes_room => return Ok(Passage::Until(at)),
                 (false, b'!', Some(_)) => return Ok(Passage::Until(at)),
+                (false, b'?', Some(_)) => {
+                    let Some(end) = bytes[at..].iter().position(|byte| *byte == b'\n') else {
+                        return Ok(Passage::Hold(at));
+                    };
+                    self.outstanding += 1;
+                    return Ok(Passage::Instead { passed: at, dropped: end + 1 });
+                }
                 (false, _, None) => return Ok(Passage::Hold(at)),
                 (false, b'#', _) => return Err(Fault::Malformed("no comments")),
                 (_, b'\n', _) => {
@@ -36,6 +44,10 @@ impl Watch for Lines {
             }
         }
         Ok(Passage::All)
+    }
+
+    fn in_place(&mut self) -> Bytes {
+        Bytes::from_static(b"no\n")
     }
 
     fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault> {
@@ -155,6 +167,19 @@ async fn what_is_held_goes_on_with_what_comes_behind_it() {
         read = session.server.read_to_end(&mut rest) => { read.expect("the server reads"); }
     }
     assert!(rest.is_empty(), "half a head is nobody's");
+}
+
+#[tokio::test]
+async fn something_else_may_go_in_the_place_of_what_is_dropped() {
+    let mut session = session();
+    session.client.write_all(b"one\n?two\n?three\nfour\n?fi").await.expect("the client writes");
+    assert_eq!(session.heard(15).await, "one\nno\nno\nfour\n");
+    session.client.write_all(b"ve\n").await.expect("the client writes");
+    assert_eq!(session.heard(3).await, "no\n");
+    session.client.write_all(b"?six\n!seven\n").await.expect("the client writes");
+    assert_eq!(session.heard(3).await, "no\n");
+    session.server.write_all(b"1\n2\n3\n4\n5\n6\n").await.expect("the server writes");
+    assert!(matches!(session.event().await, Event::Paused));
 }
 
 #[tokio::test]

@@ -46,6 +46,7 @@ pub async fn keep<P: Protocol>(upstream: Arc<Upstream<P>>) {
         }
         let in_use = pool.stock().is_in_use();
         tokio::select! {
+            biased;
             Some((key, outcome)) = logins.next(), if !logins.is_empty() => {
                 pause.note(outcome.is_ok());
                 pool.stock().settle(&key);
@@ -98,7 +99,7 @@ fn log_in<P: Protocol>(
 impl<P: Protocol> Upstream<P> {
     async fn log_in_ahead(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
         let order = self.order(trail).await?;
-        let first = self.health.candidates(&order).into_iter().next();
+        let first = self.candidates(&order).into_iter().next();
         let first = first.filter(|first| self.health.is_worth_trying(first.index));
         let first = first.ok_or_else(|| Failure::new(Stage::Dial, Side::Upstream, Cause::Unreachable))?;
         let mut opened = self.candidate(first, intent, &mut None, trail).await?;

@@ -107,6 +107,11 @@ impl<I, L> Stock<I, L> {
         !self.shelves.is_empty()
     }
 
+    /// Whether any link waits, or will in a moment.
+    pub(super) fn has_links(&self) -> bool {
+        self.shelves.iter().any(|shelf| !shelf.waiting.is_empty() || shelf.returning > 0)
+    }
+
     /// A session of this kind has come. Of the links that `fits` admits it takes the one that came last, and those
     /// that are to be replaced after all others. `intent` is asked where the kind is not known yet.
     pub(super) fn take(

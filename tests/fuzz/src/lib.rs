@@ -19,7 +19,7 @@ use bytes::BytesMut;
 
 pub use mysql_client::{my_accept, my_reopen, my_watch};
 pub use mysql_server::{my_hello, my_login, my_relogin};
-pub use redis::{redis_login, redis_relogin, redis_watch};
+pub use redis::{redis_login, redis_relogin, redis_sentinel, redis_watch};
 use split::same_at_any_split;
 
 const NONCE: Nonce = [7; 24];
@@ -28,7 +28,7 @@ const NONCE: Nonce = [7; 24];
 pub type Harness = (&'static str, fn(&[u8]));
 
 /// Every harness.
-pub const HARNESSES: [Harness; 15] = [
+pub const HARNESSES: [Harness; 16] = [
     ("tcp", tcp),
     ("pg_accept", pg_accept),
     ("pg_login", pg_login),
@@ -42,6 +42,7 @@ pub const HARNESSES: [Harness; 15] = [
     ("my_watch", my_watch),
     ("redis_login", redis_login),
     ("redis_relogin", redis_relogin),
+    ("redis_sentinel", redis_sentinel),
     ("redis_watch", redis_watch),
     ("scram_client", scram_client),
 ];
@@ -162,7 +163,7 @@ fn postgres(choice: u8) -> Postgres {
         1 => ChannelBinding::Disable,
         _ => ChannelBinding::Prefer,
     };
-    Postgres::new(Options { channel_binding }, None)
+    Postgres::new(Options { channel_binding, ..Options::default() }, None)
 }
 
 fn tls_start(choice: u8) -> TlsStart {

@@ -17,6 +17,9 @@ const MYSQL: u64 = 1;
 /// The longest that a client is greeted with or asked, in octets.
 const MAX_ASKED_LEN: usize = 512;
 
+/// The most of a client's bytes that wait for more, in octets.
+const MAX_HELD_LEN: usize = 4 + 64;
+
 /// A client's answer to the greeting. The first octet chooses whose server it is, and what the route allows.
 pub fn my_accept(data: &[u8]) {
     let Some(([choice], said)) = data.split_first_chunk() else { return };
@@ -49,12 +52,16 @@ pub fn my_reopen(data: &[u8]) {
     }
 }
 
-/// Both directions of a session. Eight octets choose its flags; then an octet says which direction, and how many octets
-/// follow.
+/// Both directions of a session. Eight octets choose its flags, of which the two highest stand for a link that may be kept and for an id of ours;
+/// then an octet says which direction, and how many octets follow.
 pub fn my_watch(data: &[u8]) {
     let Some((flags, mut data)) = data.split_first_chunk() else { return };
     let (protocol, flags) = (mysql(2), u64::from_le_bytes(*flags));
     let (mut whole, mut pieces) = (watch(&protocol, flags), watch(&protocol, flags));
+    if flags >> 63 == 1 {
+        whole.may_be_kept();
+        pieces.may_be_kept();
+    }
     let (mut held, mut held_pieces) = (Vec::new(), Vec::new());
     while let Some(([header], rest)) = data.split_first_chunk() {
         let (bytes, rest) = rest.split_at(usize::from(header >> 1).min(rest.len()));
@@ -86,13 +93,17 @@ fn show(watch: &mut SessionWatch, held: &mut Vec<u8>, bytes: &[u8], size: usize)
             Passage::All => held.clear(),
             Passage::Hold(passed) => {
                 held.drain(..passed);
-                assert!(held.len() <= 4, "a header");
+                assert!(held.len() <= MAX_HELD_LEN, "a header, or what may be a KILL");
             }
             Passage::Until(passed) => {
                 held.drain(..passed);
                 return Ok(true);
             }
-            Passage::Bye(_) => unreachable!("its link is not kept"),
+            Passage::Instead { .. } => unreachable!("nothing is guarded"),
+            Passage::Bye(_) => {
+                assert!(watch.reusable() && watch.client_left());
+                return Ok(true);
+            }
         }
     }
     Ok(false)
@@ -106,9 +117,11 @@ const OK: &[u8] = b"\x07\0\0\x02\0\0\0\x02\0\0\0";
 
 /// The watch of a session whose links both have these flags.
 fn watch(protocol: &Mysql, flags: u64) -> SessionWatch {
-    let flags = flags & !NEVER | BASICS;
+    let ours = flags >> 62 & 1 == 1;
+    let flags = flags & !NEVER & u64::MAX >> 25 | BASICS;
     let hello = hello(protocol, flags);
-    let accept = protocol.accept(Some(&hello), NONCE);
+    let disguised = protocol.disguise_hello(&hello, 7).filter(|_| ours).map(|(hello, _)| hello);
+    let accept = protocol.accept(disguised.as_ref().or(Some(&hello)), NONCE);
     let intent = match run(accept, &[&response(flags)], &[], None).end {
         Ok(Some(Opening::Session(intent))) => intent,
         other => unreachable!("a well-formed response: {other:?}"),

@@ -95,6 +95,30 @@ pub fn redis_relogin(data: &[u8]) {
     }
 }
 
+/// What a Sentinel says: to questions, or unasked. The first octet chooses which, and the terms.
+pub fn redis_sentinel(data: &[u8]) {
+    let Some(([choice], said)) = data.split_first_chunk() else { return };
+    if choice & 6 == 6 {
+        let heard = same_at_any_split(|| Redis::heed_sentinel("orders").expect("Redis can"), &[said], None);
+        return assert!(heard.output.is_empty());
+    }
+    let terms = terms(*choice);
+    let again = choice & 2 != 0;
+    let facts = (choice & 0x20 != 0).then(facts);
+    let segments: &[&[u8]] = if again || terms.tls == TlsStart::Off { &[said] } else { &[b"", said] };
+    let make = || Redis::ask_sentinel("orders", (!again).then(|| terms.clone())).expect("Redis can");
+    let ended = same_at_any_split(make, segments, facts.as_ref());
+    let may_tell = terms.allow_cleartext || ended.upgrades > 0;
+    assert!((may_tell && !again) || !contains(&ended.output, SECRET), "the secret on a link without TLS");
+    assert!(!format!("{:?}", ended.end).contains(SECRET), "the secret in a text");
+    if let Ok(Some(Some(report))) = ended.end {
+        for address in report.replicas.iter().chain([&report.primary]) {
+            assert!((1..=253).contains(&address.host.len()) && address.port > 0);
+            assert!(!address.host.contains(|letter: char| letter.is_control() || letter == ' '));
+        }
+    }
+}
+
 /// What stops a relay is read in the pause in the same way whatever its pieces.
 fn reopen(protocol: &Redis, watch: &SessionWatch, held: &[u8]) {
     let make = || protocol.reopen(watch, NONCE).expect("Redis can");
@@ -112,7 +136,7 @@ fn goes_on(watch: &mut SessionWatch, held: &mut Vec<u8>, bytes: &[u8]) -> bool {
             held.drain(..count);
             return false;
         }
-        Ok(Passage::Bye(_)) => unreachable!("its link is not kept"),
+        Ok(Passage::Bye(_) | Passage::Instead { .. }) => unreachable!("its link is not kept"),
         Err(_) => return false,
     }
     true

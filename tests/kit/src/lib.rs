@@ -8,6 +8,7 @@
 //! The kit knows servers and files, not Attaché's insides: it depends on no other crate of the house.
 
 pub mod chance;
+pub mod collector;
 pub mod container;
 pub mod dns;
 pub mod fault;
@@ -24,6 +25,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod redis_sentinel;
 pub mod rendered;
 mod scratch;
 pub mod script;
@@ -41,6 +43,7 @@ pub use pki::{Algorithm, Leaf, Pair, Pki};
 pub use postgres::{Encryption, Postgres, Setup, Stop, Version};
 pub use process::{Launch, Process, Signal};
 pub use redis::Redis;
+pub use redis_sentinel::{Sentinel, Watching};
 pub use rendered::{Rendered, SubPath};
 pub use script::{Peer, Script, ServerTls};
 pub use skip::{Missing, NotPermitted, StartError, Unavailable, available};

@@ -1,7 +1,7 @@
-//! A private Redis: own ports, own accounts, gone at the end.
+//! A private Redis or Valkey: own ports, own accounts, gone at the end.
 //!
-//! It listens with TLS and without, and lets nobody in but by name: the account `default` is off. Nothing is written to
-//! disk but the accounts, and those only by `ACL SAVE`.
+//! Redis listens with TLS and without; the Valkey that can be had has no TLS. Both let nobody in but by name: the account
+//! `default` is off. Nothing is written to disk but the accounts, and those only by `ACL SAVE`.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
@@ -20,7 +20,7 @@ use crate::ports::{self, Port};
 use crate::scratch;
 use crate::skip::{Missing, StartError};
 use crate::tools;
-use crate::wait::within;
+use crate::wait::{eventually, within};
 
 const PROGRAM: &str = "/usr/bin/redis-server";
 /// A healthy machine takes a tenth of a second, a loaded one many times that.
@@ -31,27 +31,64 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 const PORT_TRIES: usize = 5;
 
 /// Whom the tests administer the server as. Only they know it, and only on loopback.
-const ADMIN: &str = "admin";
-const ADMIN_PASSWORD: &str = "of-the-tests-alone";
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const ADMIN_PASSWORD: &str = "of-the-tests-alone";
 
 #[derive(Debug)]
 pub struct Redis {
+    program: PathBuf,
     plain: Port,
-    tls: Port,
+    tls: Option<Port>,
     child: Option<(Child, Keeper)>,
     folder: TempDir,
+    /// Lines of its configuration beside the usual ones.
+    more: String,
 }
 
 impl Redis {
     /// A fresh server, running and ready, with a certificate of this authority.
     pub fn start(pki: &Pki) -> Result<Redis, StartError> {
+        Redis::start_with(pki, String::new())
+    }
+
+    /// One that other servers may replicate over TLS, or that replicates this one.
+    pub fn replicating(pki: &Pki, primary: Option<&Redis>) -> Result<Redis, StartError> {
+        let more = format!(
+            "tls-replication yes\nmasteruser {ADMIN}\nmasterauth {ADMIN_PASSWORD}\nrepl-diskless-sync-delay 0\n"
+        );
+        let of = |primary: &Redis| format!("replicaof 127.0.0.1 {}\n", primary.tls_port());
+        let server = Redis::start_with(pki, more + &primary.map(of).unwrap_or_default())?;
+        if primary.is_some() {
+            let is_connected =
+                || server.command(&["INFO", "replication"]).contains("master_link_status:up").then_some(());
+            eventually("the replica to follow", START_DEADLINE, is_connected);
+        }
+        Ok(server)
+    }
+
+    /// A node that is a cluster by itself, without slots.
+    pub fn cluster(pki: &Pki) -> Result<Redis, StartError> {
+        let bus = ports::reserve();
+        Redis::start_with(pki, format!("cluster-enabled yes\ncluster-port {}\n", bus.number()))
+    }
+
+    fn start_with(pki: &Pki, more: String) -> Result<Redis, StartError> {
         if !Path::new(PROGRAM).exists() {
             return Err(Missing("redis-server".to_owned()).into());
         }
+        Redis::of(PROGRAM.into(), Some(pki), more)
+    }
+
+    /// A fresh Valkey, running and ready.
+    pub fn start_valkey() -> Result<Redis, StartError> {
+        Redis::of(tools::valkey_server()?, None, String::new())
+    }
+
+    fn of(program: PathBuf, pki: Option<&Pki>, more: String) -> Result<Redis, StartError> {
         let folder = scratch::folder("redis");
         prepare(folder.path(), pki).map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
-        let (plain, tls) = (ports::reserve(), ports::reserve());
-        let mut server = Redis { plain, tls, child: None, folder };
+        let tls = pki.map(|_| ports::reserve());
+        let mut server = Redis { program, plain: ports::reserve(), tls, child: None, folder, more };
         server.run_on_free_ports().map_err(StartError::Failed)?;
         Ok(server)
     }
@@ -62,7 +99,7 @@ impl Redis {
     }
 
     pub fn tls_port(&self) -> u16 {
-        self.tls.number()
+        self.tls.as_ref().expect("a server with TLS").number()
     }
 
     /// Without TLS.
@@ -102,6 +139,20 @@ impl Redis {
         }
     }
 
+    /// It neither answers nor ends its connections, as a machine that has stopped, until it is thawed.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let (child, _) = self.child.as_ref().expect("the server is running");
+        kill_process(Pid::from_child(child), signal).expect("our own child takes signals");
+    }
+
     /// Starts a stopped server on its old ports, with the accounts that were saved and no data.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "the server is still running");
@@ -126,7 +177,7 @@ impl Redis {
         for _ in 1..PORT_TRIES {
             match self.run() {
                 Err(why) if why.contains("Address already in use") => {
-                    (self.plain, self.tls) = (ports::reserve(), ports::reserve());
+                    (self.plain, self.tls) = (ports::reserve(), self.tls.as_ref().map(|_| ports::reserve()));
                 }
                 outcome => return outcome,
             }
@@ -135,12 +186,16 @@ impl Redis {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let child = self.spawn().map_err(|error| format!("could not start redis-server: {error}"))?;
-        let (plain, tls) = (self.plain.addr(), self.tls.addr());
+        let child =
+            self.spawn().map_err(|error| format!("could not start {}: {error}", self.program.display()))?;
+        let (plain, tls) = (self.plain.addr(), self.tls.as_ref().map(Port::addr));
         let keeper = Keeper::of_process(child.id());
         let (child, _) = self.child.insert((child, keeper));
         let outcome = within(START_DEADLINE, || match child.try_wait() {
-            Ok(None) => (answers(plain) && TcpStream::connect(tls).is_ok()).then_some(Ok(())),
+            Ok(None) => {
+                let listens = answers(plain) && tls.is_none_or(|tls| TcpStream::connect(tls).is_ok());
+                listens.then_some(Ok(()))
+            }
             Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
             Err(error) => Some(Err(error.to_string())),
         });
@@ -150,13 +205,13 @@ impl Redis {
             None => format!("it was not ready within {START_DEADLINE:?}"),
         };
         self.crash();
-        Err(format!("redis-server did not start, {why}:\n{}", self.log()))
+        Err(format!("{} did not start, {why}:\n{}", self.program.display(), self.log()))
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
         fs::write(self.folder.path().join("redis.conf"), self.settings())?;
-        Command::new(PROGRAM)
+        Command::new(&self.program)
             .arg("redis.conf")
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
@@ -169,16 +224,22 @@ impl Redis {
 
     fn settings(&self) -> String {
         let at = |name: &str| -> PathBuf { self.folder.path().join(name) };
+        let tls = self.tls.as_ref().map(|tls| {
+            format!(
+                "tls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\ntls-auth-clients no\n",
+                tls.number(),
+                at("server.crt").display(),
+                at("server.key").display(),
+                at("ca.crt").display(),
+            )
+        });
         format!(
-            "bind 127.0.0.1\nport {}\ntls-port {}\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\ndir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n",
+            "bind 127.0.0.1\nport {}\n{}dir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n{}",
             self.port(),
-            self.tls_port(),
-            at("server.crt").display(),
-            at("server.key").display(),
-            at("ca.crt").display(),
+            tls.unwrap_or_default(),
             self.folder.path().display(),
             at("users.acl").display(),
+            self.more,
         )
     }
 }
@@ -190,17 +251,22 @@ impl Drop for Redis {
     }
 }
 
-fn prepare(folder: &Path, pki: &Pki) -> std::io::Result<()> {
+/// What every server of this family is given.
+pub(crate) fn certify(folder: &Path, pki: &Pki) -> std::io::Result<()> {
     let pair = pki.server();
     fs::write(folder.join("server.crt"), &pair.cert_pem)?;
     fs::write(folder.join("server.key"), &pair.key_pem)?;
     scratch::set_mode(&folder.join("server.key"), 0o600);
-    fs::write(folder.join("ca.crt"), pki.ca_pem())?;
+    fs::write(folder.join("ca.crt"), pki.ca_pem())
+}
+
+fn prepare(folder: &Path, pki: Option<&Pki>) -> std::io::Result<()> {
+    pki.map_or(Ok(()), |pki| certify(folder, pki))?;
     let users = format!("user default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n");
     fs::write(folder.join("users.acl"), users)
 }
 
-fn end(mut child: Child) {
+pub(crate) fn end(mut child: Child) {
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -15,6 +15,7 @@ use crate::skip::{Missing, StartError, Unavailable};
 use crate::wait::within;
 
 const DEBIAN_POSTGRES: &str = "/usr/lib/postgresql/15/bin";
+const CHROMIUM: &str = "/usr/bin/chromium-headless-shell";
 
 /// Where everything that is no Debian package lives; `setup` has the same rule.
 pub fn cache() -> PathBuf {
@@ -56,7 +57,12 @@ pub fn mysql_tool(name: &str) -> Result<Command, StartError> {
 
 /// `redis-cli` of Debian's Redis 7.0, without the developer's password.
 pub fn redis_cli() -> Result<Command, Missing> {
-    let mut command = existing("redis-tools", PathBuf::from("/usr/bin/redis-cli"))?;
+    redis_tool("redis-cli")
+}
+
+/// Another program that comes with it: `redis-benchmark`, `redis-check-rdb`.
+pub fn redis_tool(name: &str) -> Result<Command, Missing> {
+    let mut command = existing("redis-tools", Path::new("/usr/bin").join(name))?;
     command.env_remove("REDISCLI_AUTH").env_remove("REDISCLI_CLUSTER_YES").env("HOME", "/nonexistent");
     Ok(command)
 }
@@ -93,15 +99,42 @@ impl MysqlPrograms {
     }
 }
 
-/// Python with psycopg 3, asyncpg, PyMySQL and mysqlclient.
+/// The server that PyPI has, without TLS.
+pub(crate) fn valkey_server() -> Result<PathBuf, StartError> {
+    let program = cache().join("valkey/valkey-server");
+    if program.exists() {
+        return Ok(program);
+    }
+    match fs::read_to_string(cache().join("valkey.absent")) {
+        Ok(why) => Err(Unavailable(format!("Valkey ({})", why.trim())).into()),
+        Err(_) => Err(Missing("Valkey".to_owned()).into()),
+    }
+}
+
+/// Python with psycopg 3, asyncpg, PyMySQL, mysqlclient and redis-py.
 pub fn python() -> Result<Command, Missing> {
     existing("the Python of the tests", cache().join("venv/bin/python"))
 }
 
-/// Node with the packages `pg` and `mysql2`.
+/// A program that came with the Python of the tests.
+pub fn python_program(name: &str) -> Result<Command, Missing> {
+    existing(name, cache().join("venv/bin").join(name))
+}
+
+/// Node with the packages of `tests/scripts/pins/package.json`.
 pub fn node() -> Result<Command, Missing> {
     let mut command = existing("the Node of the tests", cache().join("venv/bin/node"))?;
     command.env("NODE_PATH", cache().join("node/node_modules"));
+    Ok(command)
+}
+
+/// Node with what drives Debian's Chromium, the program that `ATTACHE_CHROMIUM` names to it.
+pub fn browser() -> Result<Command, Missing> {
+    existing("chromium-headless-shell", PathBuf::from(CHROMIUM))?;
+    existing("playwright-core", cache().join("node/node_modules/playwright-core/package.json"))?;
+    existing("axe-core", cache().join("node/node_modules/axe-core/package.json"))?;
+    let mut command = node()?;
+    command.env("ATTACHE_CHROMIUM", CHROMIUM);
     Ok(command)
 }
 

@@ -31,6 +31,16 @@ app.kubernetes.io/name: attache
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* The webhook is another program than what stands behind a Service, also in one release. */}}
+{{- define "attache.injector.labels" -}}
+{{- merge (include "attache.injector.selector" . | fromYaml) (include "attache.labels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
+{{- define "attache.injector.selector" -}}
+app.kubernetes.io/name: attache-webhook
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{/* native or classic, as the values and the cluster have it. */}}
 {{- define "attache.kind" -}}
 {{- $values := include "attache.values" . | fromYaml -}}

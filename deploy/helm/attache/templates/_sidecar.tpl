@@ -55,10 +55,9 @@ env: {{- toYaml . | nindent 2 }}
 {{/* What every container of Attaché has, beside an application or alone. */}}
 {{- define "attache.process" -}}
 {{- $values := include "attache.values" . | fromYaml -}}
-{{- $image := $values.image -}}
 name: attache
-image: {{ if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default "0.1.0" }}{{ end }}
-imagePullPolicy: {{ $image.pullPolicy }}
+image: {{ include "attache.image" . }}
+imagePullPolicy: {{ $values.image.pullPolicy }}
 args: [run, -c, /etc/attache/attache.yaml]
 ports:
   - { name: attache-health, containerPort: 9900 }
@@ -75,19 +74,27 @@ livenessProbe:
   timeoutSeconds: 3
   failureThreshold: 3
 resources: {{- toYaml $values.resources | nindent 2 }}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: { drop: [ALL] }
-  seccompProfile: { type: RuntimeDefault }
+securityContext: {{- include "attache.securityContext" . | nindent 2 }}
 volumeMounts:
   - { name: attache-configuration, mountPath: /etc/attache, readOnly: true }
 {{- range $folder, $secret := $values.secrets }}
   - { name: {{ printf "attache-%s" $folder | quote }}, mountPath: {{ printf "/var/run/secrets/attache/%s" $folder | quote }}, readOnly: true }
 {{- end }}
+{{- end -}}
+
+{{- define "attache.image" -}}
+{{- $image := (include "attache.values" . | fromYaml).image -}}
+{{ if $image.digest }}{{ $image.repository }}@{{ $image.digest }}{{ else }}{{ $image.repository }}:{{ $image.tag | default "0.1.0" }}{{ end }}
+{{- end -}}
+
+{{- define "attache.securityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: { drop: [ALL] }
+seccompProfile: { type: RuntimeDefault }
 {{- end -}}
 
 {{/* The volumes of that container. */}}

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod accept;
+mod guard;
+mod pool;
 mod reopen;
 mod support;
 mod transcripts;

@@ -1,8 +1,8 @@
 //! A change of user, octet by octet.
 
 use attache_mysql::Intent;
-use attache_wire::testing::{Run, run_every_split};
-use attache_wire::{Fault, Protocol, Watch};
+use attache_wire::testing::{Run, run, run_every_split};
+use attache_wire::{Fault, Machine, Protocol, Watch};
 use bytes::BytesMut;
 
 use crate::support::*;
@@ -84,6 +84,19 @@ fn what_is_no_change_of_user_is_refused() {
         assert!(matches!(reopen(0, &packet(0, payload)).end, Err(Fault::Malformed(_))), "{payload:?}");
     }
     assert!(matches!(reopen(0, &packet(1, b"\x11\0\0\0")).end, Err(Fault::Malformed(_))), "out of order");
+}
+
+#[test]
+fn an_error_bears_the_number_behind_the_packet_that_was_wrong() {
+    let wrong = |input: &[u8]| {
+        let mut machine = mysql(true).reopen(&watch(0), NONCE).unwrap();
+        let run = run(&mut machine, &[input], &[], None);
+        assert!(matches!(run.end, Err(Fault::Malformed(_))), "{:?}", run.end);
+        machine.next_number()
+    };
+    assert_eq!(wrong(&packet(0, b"\x11someone")), Some(1));
+    let asked = [change(b"", SHA2), packet(3, &[7; 32])].concat();
+    assert_eq!(wrong(&asked), Some(3), "behind our question and its answer");
 }
 
 #[test]

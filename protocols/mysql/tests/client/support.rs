@@ -22,6 +22,7 @@ pub(crate) const CONNECT_ATTRS: u64 = 1 << 20;
 pub(crate) const LENENC: u64 = 1 << 21;
 pub(crate) const DEPRECATE_EOF: u64 = 1 << 24;
 pub(crate) const OPTIONAL_METADATA: u64 = 1 << 25;
+pub(crate) const QUERY_ATTRIBUTES: u64 = 1 << 27;
 pub(crate) const ZSTD: u64 = 1 << 26;
 pub(crate) const MULTI_FACTOR: u64 = 1 << 28;
 pub(crate) const CACHE_METADATA: u64 = 1 << 36;

@@ -48,7 +48,7 @@ fn ask(watch: &mut SessionWatch, octets: &[u8], size: usize, context: &str) {
                 assert!(context.contains("change") && held[passed + 4] == 0x11, "{context}");
                 return;
             }
-            Passage::Bye(_) => panic!("{context}: its link is not kept"),
+            Passage::Bye(_) | Passage::Instead { .. } => panic!("{context}: nobody asked for that"),
         }
     }
     assert!(held.is_empty(), "{context}");

@@ -232,7 +232,7 @@ fn show(watch: &mut SessionWatch, bytes: &[u8], size: usize) -> Result<Option<us
             Passage::All => gone += held.drain(..).len(),
             Passage::Hold(passed) => gone += held.drain(..passed).len(),
             Passage::Until(passed) => return Ok(Some(gone + passed)),
-            Passage::Bye(_) => panic!("its link is not kept"),
+            Passage::Bye(_) | Passage::Instead { .. } => panic!("nobody asked for that"),
         }
     }
     Ok(None)
@@ -270,4 +270,41 @@ proptest! {
 
 fn facts(watch: &SessionWatch) -> (bool, bool, bool, bool, u8) {
     (watch.quiet(), watch.answered(), watch.may_speak(), watch.client_left(), watch.next_number())
+}
+
+#[test]
+fn statements_that_make_something_are_state_until_the_session_is_reset() {
+    const OK: u16 = 2;
+    let holds = |flags, statements: &[&[u8]]| {
+        let steps = statements.iter().flat_map(|payload| [client(payload), ok(1, OK)]);
+        let watch = watched(flags, &steps.collect::<Vec<_>>());
+        assert!(watch.quiet());
+        watch.holds_state()
+    };
+    assert!(!holds(0, &[b"\x03insert into t values (1)"]));
+    assert!(holds(0, &[b"\x03create temporary table t (a int)"]));
+    assert!(holds(0, &[b"\x03/*!40101 SET @OLD_SQL_MODE=@@SQL_MODE */"]));
+    assert!(holds(QUERY_ATTRIBUTES, &[b"\x03\0\x01do get_lock('a', 1)"]));
+    assert!(!holds(0, &[b"\x03do get_lock('a', 1)", b"\x03do release_lock('a')"]));
+    assert!(!holds(0, &[b"\x03create temporary table t (a int)", b"\x1f"]), "COM_RESET_CONNECTION");
+    assert!(holds(0, &[b"\x03lock tables t write", b"\x03select 1"]));
+    assert!(!holds(0, &[b"\x03lock tables t write", b"\x03UNLOCK TABLES"]));
+    let mut group = watched(0, &[]);
+    group.may_be_kept();
+    group.from_client(&packet(0, b"\x03set resource group slow")).unwrap();
+    group.from_server(&packet(1, b"\0\0\0\x02\0\0\0")).unwrap();
+    assert!(group.quiet() && !group.reusable(), "no reset undoes it");
+}
+
+#[test]
+fn a_server_that_refuses_to_write_is_doubted_once() {
+    let error = |number: u16| server(1, &[b"\xff", &number.to_le_bytes()[..], b"#HY000no"].concat());
+    let doubted = |number| {
+        let mut watch = watched(0, &[client(b"\x03delete from t"), error(number)]);
+        let doubted = watch.role_doubted();
+        assert!(!watch.role_doubted(), "said once");
+        doubted
+    };
+    assert!(doubted(1290) && doubted(1836) && doubted(1792));
+    assert!(!doubted(1064) && !watched(0, &[]).role_doubted());
 }

@@ -8,5 +8,6 @@ mod hello;
 mod hostile;
 mod login;
 mod relogin;
+mod reset;
 mod role;
 mod transcripts;

@@ -13,7 +13,7 @@ use bytes::BytesMut;
 pub(crate) const NONCE: Nonce = [7; 24];
 
 pub(crate) fn postgres(channel_binding: ChannelBinding, database: Option<&str>) -> Postgres {
-    Postgres::new(Options { channel_binding }, database.map(str::to_owned))
+    Postgres::new(Options { channel_binding, ..Options::default() }, database.map(str::to_owned))
 }
 
 pub(crate) fn credential(user: &str, secret: Option<&[u8]>) -> Arc<Credential> {

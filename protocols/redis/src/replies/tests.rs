@@ -17,8 +17,9 @@ enum Stop {
     Lost,
 }
 
-/// The grammar as it stands in the specification, by recursion; streamed types apart.
-fn value(bytes: &[u8], at: usize) -> Result<usize, Stop> {
+/// The grammar as it stands in the specification, by recursion; streamed types apart. `outer` is the type of the outermost
+/// value that this one is in: a push inside of anything but a push is no value of it.
+fn value(bytes: &[u8], at: usize, outer: Option<u8>) -> Result<usize, Stop> {
     let kind = *bytes.get(at).ok_or(Stop::Incomplete)?;
     let counted = b"$!=*~>%|".contains(&kind);
     if !counted && !b"+-:_,#(".contains(&kind) {
@@ -46,15 +47,16 @@ fn value(bytes: &[u8], at: usize) -> Result<usize, Stop> {
     }
     let each = if matches!(kind, b'%' | b'|') { 2 } else { 1 };
     for _ in 0..count.max(0) * each {
-        at = value(bytes, at)?;
+        at = value(bytes, at, outer.or(Some(kind)))?;
     }
-    if kind == b'|' { value(bytes, at) } else { Ok(at) }
+    let is_between = kind == b'>' && outer.is_some_and(|outer| outer != b'>');
+    if kind == b'|' || is_between { value(bytes, at, outer) } else { Ok(at) }
 }
 
 fn naive(bytes: &[u8]) -> Found {
     let (mut found, mut at) = (Found::default(), 0);
     loop {
-        match value(bytes, at) {
+        match value(bytes, at, None) {
             Ok(end) => {
                 let mut start = at;
                 while bytes[start] == b'|' {
@@ -73,7 +75,7 @@ fn naive(bytes: &[u8]) -> Found {
 fn skip_attribute(bytes: &[u8], at: usize) -> usize {
     let mut map = bytes[at..].to_vec();
     map[0] = b'%';
-    at + value(&map, 0).unwrap_or_else(|_| unreachable!("it was read before"))
+    at + value(&map, 0, None).unwrap_or_else(|_| unreachable!("it was read before"))
 }
 
 fn scanned(bytes: &[u8], size: usize) -> (Found, Replies) {
@@ -180,6 +182,31 @@ fn the_words_of_a_confirmation_are_seen() {
     assert_eq!(words.len(), 9);
 }
 
+/// Redis 7.0 to a client of RESP3 that is subscribed to what its own transaction publishes.
+#[test]
+fn a_push_in_the_midst_of_a_reply_is_no_part_of_it() {
+    let push = ">3\r\n$8\r\nsmessage\r\n$5\r\nshard\r\n$1\r\nx\r\n";
+    for text in [
+        format!("*2\r\n{push}:1\r\n+OK\r\n"),
+        format!("*2\r\n:1\r\n{push}+OK\r\n"),
+        format!("*2\r\n*1\r\n{push}{push}$1\r\na\r\n%0\r\n"),
+        format!("~1\r\n{push}>0\r\n+OK\r\n"),
+    ] {
+        let len = text.len();
+        let text = format!("{text}{push}+OK\r\n");
+        let expected = [(len, text.as_bytes()[0]), (len + push.len(), b'>'), (text.len(), b'+')];
+        for size in 1..text.len() {
+            let (found, replies) = scanned(text.as_bytes(), size);
+            assert_eq!(found, Found { frames: expected.to_vec(), lost: false }, "{text:?} by {size}");
+            assert!(replies.at_boundary());
+        }
+    }
+    let mut words = Vec::new();
+    let text = format!("*2\r\n{push}$4\r\npong\r\n+OK\r\n");
+    Replies::default().feed(text.as_bytes(), |seen| words.push(seen.word().to_vec()));
+    assert_eq!(words, [b""], "neither word is the first of the reply");
+}
+
 #[test]
 fn a_million_nested_arrays_cost_no_memory() {
     let mut replies = Replies::default();
@@ -216,7 +243,9 @@ fn a_huge_array_in_small_reads_is_looked_at_once() {
         }
     }
     assert_eq!(frames, 1);
+    // Each turn is one octet, or all of a line, a number or a body that this read has, looked at once.
     assert!(replies.turns <= 2 + reads + 3 * ELEMENTS, "{} turns for {reads} reads", replies.turns);
+    assert!(replies.at_boundary() && replies.around.capacity() == 0, "nothing is kept");
 }
 
 #[test]

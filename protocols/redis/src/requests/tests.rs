@@ -32,20 +32,20 @@ fn fed(bytes: &[u8], size: usize) -> Outcome {
     while seen < bytes.len() {
         seen = (seen + size).min(bytes.len());
         let shown = &bytes[passed..seen];
-        match requests.feed(shown, rules(), |effect| {
+        match requests.feed(shown, &rules(), |effect| {
             effects.push(effect);
             Ruling::Pass
         }) {
-            Ok(Passage::All) => passed = seen,
-            Ok(Passage::Hold(octets)) => {
+            Passage::All => passed = seen,
+            Passage::Hold(octets) => {
                 assert!(octets < shown.len() && shown.len() - octets <= MAX_HELD_LEN);
                 passed += octets;
             }
-            Ok(Passage::Until(octets)) => {
-                return Outcome { passed: passed + octets, effects, end: End::Stopped };
+            Passage::Until(octets) => {
+                let end = if requests.broken().is_some() { End::Broken } else { End::Stopped };
+                return Outcome { passed: passed + octets, effects, end };
             }
-            Ok(Passage::Bye(_)) => panic!("no link is kept"),
-            Err(_) => return Outcome { passed, effects, end: End::Broken },
+            Passage::Bye(_) | Passage::Instead { .. } => panic!("no link is kept"),
         }
     }
     Outcome { passed, effects, end: End::Open }
@@ -154,7 +154,7 @@ proptest! {
         let (whole, pieces) = (fed(&bytes, bytes.len().max(1)), fed(&bytes, size));
         prop_assert_eq!(&whole.effects, &pieces.effects);
         prop_assert_eq!(&whole.end, &pieces.end);
-        prop_assert!(whole.end == End::Broken || whole.passed == pieces.passed);
+        prop_assert_eq!(whole.passed, pieces.passed);
     }
 }
 
@@ -176,8 +176,16 @@ fn commands_before_a_broken_one_are_passed_on() {
             assert_eq!(fed(&stream, size), expected, "{broken:?}");
         }
     }
-    // Where the beginning has been passed on, nothing more is.
-    assert_eq!(fed(b"*2\r\n$3\r\nGET\r\n$1\r\nkk\r\n", 4).end, End::Broken);
+}
+
+#[test]
+fn of_a_command_that_breaks_off_nothing_more_is_passed_on() {
+    let stream = b"PING\r\n*2\r\n$3\r\nGET\r\n$1\r\nkk\r\n*2\r\n$4\r\nAUTH\r\n$1\r\nx\r\n";
+    let passed = 6 + b"*2\r\n$3\r\nGET\r\n$1\r\nk".len();
+    let expected = Outcome { passed, effects: vec![Effect::Plain; 2], end: End::Broken };
+    for size in 1..=stream.len() {
+        assert_eq!(fed(stream, size), expected, "by {size}");
+    }
 }
 
 #[test]
@@ -203,12 +211,10 @@ fn a_huge_command_in_small_reads_is_looked_at_once() {
     let argument = [&b"$1024\r\n"[..], &[b'x'; 1024], b"\r\n"].concat();
     let (mut requests, mut reads) = (Requests::default(), 0);
     let mut feed = |bytes: &[u8]| {
-        requests
-            .feed(bytes, rules(), |effect| {
-                assert_eq!(effect, Effect::Plain);
-                Ruling::Pass
-            })
-            .unwrap()
+        requests.feed(bytes, &rules(), |effect| {
+            assert_eq!(effect, Effect::Plain);
+            Ruling::Pass
+        })
     };
     assert_eq!(feed(format!("*{}\r\n$5\r\nRPUSH\r\n", ARGUMENTS + 1).as_bytes()), Passage::All);
     for _ in 0..ARGUMENTS {
@@ -220,7 +226,7 @@ fn a_huge_command_in_small_reads_is_looked_at_once() {
     assert!(requests.at_boundary());
     // Seven octets of a header, three of line ends, and the body once for each read.
     assert!(requests.turns <= 40 + reads + 10 * ARGUMENTS, "{} turns for {reads} reads", requests.turns);
-    assert_eq!(requests.args.known(), 0);
+    assert_eq!((requests.args.known(), requests.args.line().len()), (0, 0), "nothing is kept");
 }
 
 #[test]
@@ -228,11 +234,63 @@ fn a_line_octet_by_octet_is_looked_at_once() {
     let line = [&b"AUTH "[..], &[b'x'; 60_000]].concat();
     let mut requests = Requests::default();
     for end in 1..=line.len() {
-        let passage = requests.feed(&line[..end], rules(), |_| panic!("not yet"));
-        assert_eq!(passage, Ok(Passage::Hold(0)));
+        let passage = requests.feed(&line[..end], &rules(), |_| panic!("not yet"));
+        assert_eq!(passage, Passage::Hold(0));
     }
     assert_eq!(requests.turns, line.len() as u64);
     let line = [&line[..], b"\r\n"].concat();
-    assert_eq!(requests.feed(&line, rules(), |_| panic!("never")), Ok(Passage::Until(0)));
+    assert_eq!(requests.feed(&line, &rules(), |_| panic!("never")), Passage::Until(0));
     assert!(requests.at_boundary());
+}
+
+/// A route that only reads.
+fn reading() -> Rules {
+    rules().reading(Some(std::sync::Arc::new(crate::commands::tests::commands())))
+}
+
+/// Whether a stream stops, wherever it is cut.
+fn stops(bytes: &[u8]) -> bool {
+    let stopped = |cut: usize| {
+        let mut requests = Requests::default();
+        let first = requests.feed(&bytes[..cut], &reading(), |_| Ruling::Pass);
+        let passed = match first {
+            Passage::Until(_) => return true,
+            Passage::Hold(passed) => passed,
+            _ => cut,
+        };
+        matches!(requests.feed(&bytes[passed..], &reading(), |_| Ruling::Pass), Passage::Until(_))
+    };
+    let whole = stopped(bytes.len() - 1);
+    (0..bytes.len()).for_each(|cut| assert_eq!(stopped(cut), whole, "cut at {cut}"));
+    whole
+}
+
+#[test]
+fn on_a_route_that_only_reads_a_stream_stops_in_front_of_what_writes() {
+    for line in [
+        "get x",
+        "GET x",
+        "multi",
+        "config get maxmemory",
+        "client setname x",
+        "quit",
+        "eval_ro x 0",
+        "pfcount x",
+    ] {
+        let array = array(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        assert!(!stops(format!("{line}\r\n").as_bytes()) && !stops(&array), "{line}");
+    }
+    for line in [
+        "set x 1",
+        "georadiusbymember x",
+        "eval x 0",
+        "config set maxmemory 1",
+        "client kill x",
+        "nonsense x",
+        "a-name-that-is-longer-than-any-that-means-anything x",
+        "publish x y",
+    ] {
+        let array = array(&line.split(' ').map(str::as_bytes).collect::<Vec<_>>());
+        assert!(stops(format!("{line}\r\n").as_bytes()) && stops(&array), "{line}");
+    }
 }

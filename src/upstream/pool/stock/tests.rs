@@ -64,6 +64,18 @@ async fn a_link_is_handed_out_once_the_latest_first() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn there_are_links_while_one_waits_or_is_being_reset() {
+    let mut stock = stocked(REUSING, &[1]);
+    assert!(stock.has_links());
+    assert_eq!(take(&mut stock, "a"), Found::Link(1));
+    assert!(!stock.has_links());
+    stock.returning(b"a");
+    assert!(stock.has_links());
+    stock.returned(b"a");
+    assert!(!stock.has_links());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_link_that_does_not_fit_is_never_seen_again() {
     let mut stock = stocked(RULES, &[1, 2]);
     let found = stock.take(b"a", || None, Instant::now(), |link| *link == 1);

@@ -24,6 +24,8 @@ const KNOWN: &[&str] = &[
     "restartPolicy",
     "securityContext",
     "startupProbe",
+    // A failure tells the logs in any case.
+    "terminationMessagePolicy",
     "volumeMounts",
 ];
 

@@ -51,8 +51,8 @@ impl Lane {
         let [listen, health, control] = [(); 3].map(|()| ports::reserve());
         let workers = options.workers.map_or_else(|| "auto".to_owned(), |workers| workers.to_string());
         let config = format!(
-            "health: {}\ncontrol: {}\nworkers: {workers}\nroutes:\n  bench:\n    protocol: {protocol}\n    listen: {}\n    \
-             upstream: {{ endpoints: \"127.0.0.1:{server}\", tls: {{ mode: off }} }}\n    credential: {{ path: {} }}\n",
+            "health: {}\ncontrol: {}\nworkers: {workers}\nroutes:\n  bench:\n    protocol: {protocol}\n    \
+             allow_cleartext: true\n    listen: {}\n    upstream: {{ endpoints: \"127.0.0.1:{server}\", tls: {{ mode: off }} }}\n    credential: {{ path: {} }}\n",
             health.addr(),
             control.addr(),
             listen.addr(),

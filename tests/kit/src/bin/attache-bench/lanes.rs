@@ -39,6 +39,7 @@ pub(crate) fn open(house: &House, recipes: &Recipes) -> Lanes {
     let socket = recipes.attache.folder().to_string_lossy().into_owned();
     let unix = Lane { name: "attache, unix socket", host: socket, ..attache };
     let mut plain = vec![direct(house, "disable"), attache, unix];
+    plain.push(through(&recipes.attache_opaque, "attache, opaque", &mut proxies));
     plain.extend(recipes.pgbouncer.iter().map(|recipe| through(recipe, PGBOUNCER, &mut proxies)));
     plain.extend(recipes.haproxy.iter().map(|recipe| through(recipe, "haproxy", &mut proxies)));
     let mut tls = vec![direct(house, "verify-full"), through(&recipes.attache_tls, ATTACHE, &mut proxies)];

@@ -14,6 +14,7 @@ mod mysql;
 mod options;
 mod passes;
 mod recipe;
+mod redis;
 mod report;
 mod spread;
 mod start;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
 
     report::rates(&passes);
     mysql::run(&options);
+    redis::run(&options);
     report::memory(&idle, options.idle);
     report::starts(&starts);
     report::targets(&passes, &idle);

@@ -30,6 +30,8 @@ pub(crate) struct Recipe {
 /// Everything that takes part. Peers that are not installed are `None`.
 pub(crate) struct Recipes {
     pub(crate) attache: Recipe,
+    /// A route of `tcp`, which knows nothing of the bytes: its clients log in themselves.
+    pub(crate) attache_opaque: Recipe,
     pub(crate) attache_tls: Recipe,
     /// Links are logged in before they are needed.
     pub(crate) attache_warm: Recipe,
@@ -59,6 +61,7 @@ enum ToServer {
 pub(crate) fn all(options: &Options, house: &House) -> Recipes {
     Recipes {
         attache: attache("attache", options, house, &house.app, ToServer::Plain, NO_POOL),
+        attache_opaque: opaque(options, house),
         attache_tls: attache("attache, TLS to server", options, house, &house.app, ToServer::Tls, NO_POOL),
         attache_warm: attache("attache, warm", options, house, &house.app, ToServer::Tls, WARM),
         attache_reused: attache("attache, reused", options, house, &house.app, ToServer::Tls, REUSED),
@@ -121,25 +124,36 @@ fn attache(
     to_server: ToServer,
     pool: &str,
 ) -> Recipe {
-    const CONFIG: &str = "attache.yaml";
-    let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
-    let files = Rendered::new(&[]);
     let tls = match to_server {
         ToServer::Plain => "{ mode: off }".to_owned(),
         ToServer::Tls => format!("{{ ca: {} }}", house.pki.ca().display()),
     };
+    let keys = format!(
+        "protocol: postgres\n    credential: {{ path: {} }}\n    pool: {pool}",
+        secret.path().display()
+    );
+    route(name, options, house, &tls, &keys)
+}
+
+fn opaque(options: &Options, house: &House) -> Recipe {
+    route("attache, opaque", options, house, "{ mode: off }", "protocol: tcp")
+}
+
+/// Attaché with one route to the database, of which `keys` say the rest.
+fn route(name: &'static str, options: &Options, house: &House, tls: &str, keys: &str) -> Recipe {
+    const CONFIG: &str = "attache.yaml";
+    let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
+    let files = Rendered::new(&[]);
     let config = format!(
         "health: {health}
 control: {control}
 workers: {workers}
 routes:
   bench:
-    protocol: postgres
+    {keys}
     listen: [\"{address}\", \"unix:{folder}/.s.PGSQL.{port}\"]
     upstream: {{ endpoints: \"localhost:{server}\", tls: {tls} }}
-    credential: {{ path: {secret} }}
     client: {{ max_sessions: {most} }}
-    pool: {pool}
 ",
         health = health.addr(),
         control = control.addr(),
@@ -148,7 +162,6 @@ routes:
         folder = files.path().display(),
         port = listen.number(),
         server = house.database.port(),
-        secret = secret.path().display(),
         most = house.connections,
     );
     files.overwrite(CONFIG, &config);

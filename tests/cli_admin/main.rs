@@ -9,8 +9,11 @@ use attache_kit::http::{get, post, request};
 use attache_kit::{Metrics, Mounted, eventually};
 use support::{Running, SOON, attache, code, echo, launch, run, tcp_route, tcp_route_with_credential};
 
-#[path = "cli_support/mod.rs"]
+mod browser;
+mod page;
+#[path = "../cli_support/mod.rs"]
 mod support;
+mod traces;
 
 fn started() -> (attache_kit::Script, Running) {
     let server = echo();
@@ -88,7 +91,7 @@ fn orders_are_post_only_and_control_knows_no_health() {
             assert_eq!(request(running.control, method, path, "").unwrap().status, 405, "{method} {path}");
         }
     }
-    for path in ["/", "/livez", "/metrics"] {
+    for path in ["/livez", "/metrics", "/index.html"] {
         assert_eq!(get(running.control, path).unwrap().status, 404, "{path}");
     }
     assert_eq!(post(running.control, "/status", "").unwrap().status, 405);
@@ -113,6 +116,91 @@ fn another_site_in_a_browser_can_neither_read_nor_order() {
     assert_eq!(status_of(&own), "200", "{own}");
     assert!(running.process.is_running());
     assert_eq!(get(running.health, "/readyz").unwrap().status, 200);
+}
+
+#[test]
+fn an_order_that_a_browser_may_have_sent_needs_the_token_of_the_page() {
+    let (_server, mut running) = started();
+    let control = running.control;
+    let order = |path: &str, headers: &str, body: &str| {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: {control}\r\nContent-Length: {}\r\n", body.len());
+        raw(control, &format!("{head}{headers}\r\n{body}"))
+    };
+    let page = get(control, "/").unwrap().body;
+    let (_, rest) = page.split_once("name=\"token\" value=\"").unwrap();
+    let (token, _) = rest.split_once('"').unwrap();
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let of_browsers = [
+        form.to_owned(),
+        format!("Origin: http://{control}\r\n"),
+        format!("Referer: http://{control}/\r\n"),
+        "Sec-Fetch-Site: same-origin\r\n".to_owned(),
+    ];
+    for headers in &of_browsers {
+        for body in ["", "token=", "token=0123456789abcdef0123456789abcdef"] {
+            let refused = order("/drain", headers, body);
+            assert_eq!(status_of(&refused), "403", "{headers}{body}: {refused}");
+        }
+    }
+    assert_eq!(get(running.health, "/readyz").unwrap().status, 200);
+    let same = order("/drain", &format!("{form}Sec-Fetch-Site: same-site\r\n"), &format!("token={token}"));
+    assert_eq!(status_of(&same), "403", "a neighbour's port is another site: {same}");
+    let done = order("/drain", &of_browsers.concat(), &format!("token={token}"));
+    assert_eq!(status_of(&done), "303", "{done}");
+    assert!(done.contains("location: /\r\n"), "{done}");
+    assert_eq!(get(running.health, "/readyz").unwrap().status, 503);
+    assert_eq!(status_of(&order("/quit", &of_browsers.concat(), &format!("token={token}"))), "202");
+    assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn every_answer_tells_browsers_to_be_careful_with_it() {
+    let (_server, running) = started();
+    for path in ["/", "/status", "/nowhere"] {
+        let answer = get(running.control, path).unwrap();
+        let expected = [
+            ("cache-control", "no-store"),
+            ("cross-origin-opener-policy", "same-origin"),
+            ("cross-origin-resource-policy", "same-origin"),
+            ("referrer-policy", "same-origin"),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+    }
+    let page = get(running.control, "/").unwrap();
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(
+        policy.starts_with("default-src 'none'; ") && policy.contains("frame-ancestors 'none'"),
+        "{policy}"
+    );
+}
+
+#[test]
+fn status_tells_what_happened_and_what_was_copied() {
+    let server = echo();
+    let running = run(&tcp_route(server.addr()));
+    let mut session = TcpStream::connect(running.route).unwrap();
+    session.write_all(b"ping").unwrap();
+    session.read_exact(&mut [0; 4]).unwrap();
+    drop(session);
+    let ended = |status: &serde_json::Value| (status["routes"][0]["sessions_ended"]["ok"] == 1).then_some(());
+    eventually("the end of the session", SOON, || ended(&get(running.control, "/status").unwrap().json()));
+    let status = get(running.control, "/status").unwrap().json();
+    let relayed = &status["routes"][0]["relayed"];
+    assert_eq!(
+        (&relayed["to_upstream_bytes"], &relayed["to_client_bytes"]),
+        (&4.into(), &4.into()),
+        "{status}"
+    );
+    assert_eq!(status["routes"][0]["listen"][0], "127.0.0.1:0");
+    assert_eq!(status["last_reload_successful"], true);
+    let events = status["events"].as_array().unwrap();
+    let names: Vec<_> = events.iter().map(|event| event["name"].as_str().unwrap()).collect();
+    assert!(names.contains(&"started") && names.contains(&"listening"), "{names:?}");
+    assert!(!names.contains(&"session ended"), "one that ended well is only counted: {names:?}");
 }
 
 #[test]

@@ -1,0 +1,246 @@
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+
+use super::view;
+use super::*;
+use crate::status::{CredentialStatus, EndpointStatus, EventStatus, Named, Relayed, RouteStatus, Status};
+
+/// What would be markup, were it not escaped.
+const MARKUP: &str = "<img src=x onerror=alert(1)>\"'&</script>";
+const DAY: u64 = 86_400;
+
+fn in_days(days: u64) -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + days * DAY + 60
+}
+
+fn endpoint(name: &str) -> EndpointStatus {
+    EndpointStatus {
+        endpoint: name.to_owned(),
+        server: None,
+        up: Some(true),
+        last_probe_age_seconds: Some(4),
+        last_probe_seconds: Some(0.0031),
+        stage: None,
+        cause: None,
+        detail: None,
+        advice: None,
+        server_version: Some("18.1".to_owned()),
+        role: Some("primary"),
+        superseded: false,
+        certificate_not_after: Some(in_days(90)),
+    }
+}
+
+fn credential() -> CredentialStatus {
+    CredentialStatus {
+        generation: Some(2),
+        previous_generation: Some(1),
+        generation_in_use: Some(2),
+        state: "ok",
+        settled: true,
+        age_seconds: Some(240),
+        file_age_seconds: Some(240),
+        rejected: false,
+        problem: None,
+        warnings: Vec::new(),
+        certificate_not_after: None,
+    }
+}
+
+fn route(name: &str) -> RouteStatus {
+    RouteStatus {
+        name: name.to_owned(),
+        protocol: "postgres",
+        ready: true,
+        listen: vec!["127.0.0.1:5432".to_owned()],
+        sessions: 14,
+        sessions_ended: BTreeMap::from([("ok", 1204), ("reset", 3)]),
+        relayed: Relayed::from(crate::pulse::Totals { to_upstream: 1_500, to_client: 2_000_000 }),
+        links_by_generation: BTreeMap::from([(1, 3), (2, 11)]),
+        warm_links_by_generation: None,
+        credential: Some(credential()),
+        sentinels: None,
+        endpoints: vec![endpoint("orders-1.db.example.com:5432")],
+    }
+}
+
+fn status(routes: Vec<RouteStatus>) -> Status {
+    Status {
+        version: "0.0.0",
+        uptime_seconds: 7_300,
+        draining: false,
+        ready: true,
+        waiting_for: Vec::new(),
+        workers: 2,
+        last_reload_successful: true,
+        routes,
+        events: Vec::new(),
+    }
+}
+
+fn shown(status: &Status) -> String {
+    view::page(status, "0123456789abcdef").into_string()
+}
+
+fn down(mut endpoint: EndpointStatus) -> EndpointStatus {
+    (endpoint.up, endpoint.stage, endpoint.cause) = (Some(false), Some("dial"), Some("connect_refused"));
+    endpoint.advice = Some("nothing listens on that port");
+    endpoint
+}
+
+#[test]
+fn nothing_that_comes_from_outside_becomes_markup() {
+    let mut route = route(MARKUP);
+    route.listen = vec![MARKUP.to_owned()];
+    let mut other = down(endpoint(MARKUP));
+    (other.server, other.detail) = (Some(MARKUP.to_owned()), Some(MARKUP.to_owned()));
+    other.server_version = Some(MARKUP.to_owned());
+    route.endpoints.push(other);
+    let credential = route.credential.as_mut().unwrap();
+    credential.problem = Some(Named { name: "empty", text: MARKUP.to_owned() });
+    credential.warnings = vec![Named { name: "sub_path", text: MARKUP.to_owned() }];
+    let mut status = status(vec![route]);
+    (status.ready, status.waiting_for) = (false, vec![MARKUP.to_owned()]);
+    status.events = vec![EventStatus {
+        at: jiff::Timestamp::UNIX_EPOCH,
+        age_seconds: 1,
+        level: "warn",
+        name: MARKUP.to_owned(),
+        route: Some(MARKUP.to_owned()),
+        times: 1,
+        facts: BTreeMap::from([("detail", MARKUP.to_owned())]),
+    }];
+    let page = shown(&status);
+    assert!(!page.contains("<img") && !page.contains("\"'&<"), "{page}");
+    assert_eq!(page.matches("</script>").count(), 1, "our own ends it, and nobody else does");
+    assert!(page.matches("&lt;img src=x onerror=alert(1)&gt;").count() >= 10, "{page}");
+}
+
+#[test]
+fn a_page_of_a_house_that_is_well_says_so_and_tells_every_figure() {
+    let page = shown(&status(vec![route("orders")]));
+    let expected = [
+        "All is well",
+        "1\u{a0}route, 14\u{a0}sessions, 2\u{a0}workers, running for 2 h 1 min.",
+        ">1\u{202f}204<",
+        "reset, 3×",
+        "2.0\u{a0}MB in all",
+        "generation <b>2</b>",
+        "read 4 min ago",
+        "3\u{a0}connections with generation 1",
+        "orders-1.db.example.com:5432",
+        "probed 4 s ago",
+        "login in 3.1\u{a0}ms",
+        "certificate: 90 d left",
+        "server 18.1",
+    ];
+    for words in expected {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+    assert!(!page.contains("class=\"concerns\""), "{page}");
+}
+
+#[test]
+fn what_is_wrong_comes_first_with_its_reason() {
+    let mut one = route("orders");
+    one.endpoints = vec![endpoint("a:1"), down(endpoint("b:1"))];
+    one.endpoints[0].certificate_not_after = Some(in_days(3));
+    let mut two = route("billing");
+    two.endpoints = vec![down(endpoint("c:1"))];
+    let mut status = status(vec![one, two]);
+    status.last_reload_successful = false;
+    let told = concerns::concerns(&status);
+    let told: Vec<_> = told.iter().map(|concern| (concern.tone, concern.what.as_str())).collect();
+    use concerns::Tone::{Bad, Warn};
+    let expected = [
+        (Bad, "c:1 is down: connect_refused"),
+        (Warn, "The certificate of a:1 expires soon"),
+        (Warn, "b:1 is down: connect_refused"),
+        (Warn, "The configuration was not read again"),
+    ];
+    assert_eq!(told, expected);
+    let page = shown(&status);
+    assert!(page.contains("4 things to look at") && page.contains("Nothing listens on that port."), "{page}");
+}
+
+#[test]
+fn the_latest_events_are_shown_with_what_tells_most_and_the_others_are_folded() {
+    let mut status = status(Vec::new());
+    let facts = [("advice", "do"), ("cause", "reset"), ("detail", "x"), ("a", "b"), ("duration_ms", "1")];
+    let facts: BTreeMap<_, _> = facts.map(|(name, value)| (name, value.to_owned())).into();
+    status.events = (0..30)
+        .map(|number| EventStatus {
+            at: jiff::Timestamp::UNIX_EPOCH,
+            age_seconds: number,
+            level: "warn",
+            name: format!("event {number}"),
+            route: None,
+            times: number,
+            facts: facts.clone(),
+        })
+        .collect();
+    let page = shown(&status);
+    let (open, folded) = page.split_once("<details id=\"older\"").unwrap();
+    assert!(open.contains("event 11<") && !open.contains("event 12<"), "{page}");
+    assert!(folded.contains("18 before these") && folded.contains("event 29<"), "{page}");
+    assert!(open.contains("11×") && !open.contains(">1×"), "{page}");
+    let told =
+        "<span>cause\u{a0}<b>reset</b></span> <span>a\u{a0}<b>b</b></span> <span>detail\u{a0}<b>x</b></span>";
+    assert!(open.contains(told), "{page}");
+    assert!(!page.contains("advice") && !page.contains("duration_ms"), "{page}");
+}
+
+#[test]
+fn a_credential_is_told_by_its_state() {
+    let told = |state, generation_in_use| {
+        let mut route = route("orders");
+        route.credential = Some(CredentialStatus { state, generation_in_use, ..credential() });
+        shown(&status(vec![route]))
+    };
+    assert!(told("ok", Some(2)).contains("accepted"));
+    let degraded = told("degraded", Some(1));
+    assert!(degraded.contains("Sessions go on with generation 1."), "{degraded}");
+    assert!(degraded.contains("in use: generation <b>1</b>"), "{degraded}");
+    assert!(told("rejected", Some(2)).contains("The database rejects the credential"));
+    assert!(told("untried", Some(2)).contains("untried"));
+}
+
+#[test]
+fn orders_are_forms_with_the_token_and_a_drain_is_ordered_once() {
+    let mut status = status(Vec::new());
+    let page = shown(&status);
+    for order in ["drain", "reload", "quit"] {
+        let form = format!(
+            "<form method=\"post\" action=\"/{order}\"><input type=\"hidden\" name=\"token\" value=\"0123456789abcdef\">"
+        );
+        assert!(page.contains(&form), "{page}");
+    }
+    status.draining = true;
+    let page = shown(&status);
+    assert!(page.contains(">Draining<") && !page.contains("action=\"/drain\""), "{page}");
+}
+
+#[test]
+fn nothing_runs_or_is_fetched_but_what_the_page_brings() {
+    let answer = Page::new(Token::new()).show(&status(vec![route("orders")]));
+    assert_eq!(answer.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+    let policy = answer.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; ") && !policy.contains("unsafe"), "{policy}");
+    for (kind, source) in [("style", STYLE), ("script", SCRIPT)] {
+        assert!(policy.contains(&format!("{kind}-src '{}'", hash(source))), "{policy}");
+    }
+    let page = shown(&status(vec![route("orders")]));
+    for (opens, source, closes) in [("<style>", STYLE, "</style>"), ("<script>", SCRIPT, "</script>")] {
+        assert!(
+            page.contains(&format!("{opens}{source}{closes}")),
+            "the hash is of all that is between the tags"
+        );
+    }
+    let without = page.replace(STYLE, "").replace(SCRIPT, "");
+    assert!(!without.contains("style="), "the policy does not let it work: {without}");
+    // The name of a notation is no place that anything is fetched from.
+    let without = without.replace("http://www.w3.org/2000/svg", "");
+    assert!(!without.contains("http://") && !without.contains("https://"), "{without}");
+}

@@ -1,0 +1,120 @@
+//! HTTP within bounds, for every server of ours: how many connections, for how long, how much of a request.
+//!
+//! What is said over it is the business of those who bring a router.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::net::listen::{Acceptor, Arrival};
+use crate::net::stream::Stream;
+
+/// From the connection to the end of the TLS handshake.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+
+/// What a server bears.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// At once. Whoever comes beyond takes the place of the oldest: an honest request is done within milliseconds, so
+    /// that many that dawdle cannot keep the others out.
+    pub connections: usize,
+    /// For the head of a request, and between two of them.
+    pub head_time: Duration,
+    /// What a request's head may have, in octets.
+    pub head_size: usize,
+    /// For a whole connection, slow readers and bodies that never end included.
+    pub connection_time: Duration,
+    /// Whether a connection may bring several requests.
+    pub keep_alive: bool,
+    /// How long answers under way may take once the process ends.
+    pub last_answers: Duration,
+}
+
+/// A server, but for its socket and its end.
+#[derive(Clone)]
+pub struct Service {
+    pub router: Router,
+    pub tls: Option<TlsAcceptor>,
+    pub limits: Limits,
+}
+
+/// Serves until `stopped` is true, and then lets answers under way be finished.
+pub async fn serve(mut acceptor: Acceptor, service: Service, stopped: watch::Receiver<bool>) {
+    let mut connections = Connections::default();
+    let mut stop = stopped.clone();
+    loop {
+        tokio::select! {
+            arrival = acceptor.accept() => connections.add(arrival, &service, &stopped),
+            _ = stop.wait_for(|stopped| *stopped) => break,
+        }
+    }
+    drop(acceptor);
+    let _ = timeout(service.limits.last_answers, connections.end()).await;
+}
+
+/// The connections that live, the oldest first.
+#[derive(Default)]
+struct Connections {
+    tasks: JoinSet<()>,
+    by_age: VecDeque<AbortHandle>,
+}
+
+impl Connections {
+    fn add(&mut self, arrival: Arrival, service: &Service, stopped: &watch::Receiver<bool>) {
+        while self.tasks.try_join_next().is_some() {}
+        self.by_age.retain(|task| !task.is_finished());
+        if self.by_age.len() >= service.limits.connections
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            oldest.abort();
+        }
+        let connection = greet(arrival.stream, service.clone(), stopped.clone());
+        self.by_age.push_back(self.tasks.spawn(connection));
+    }
+
+    async fn end(&mut self) {
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// A peer that misbehaves is its own problem; that it does not trust us is worth a line.
+async fn greet(stream: Stream, service: Service, stopped: watch::Receiver<bool>) {
+    let Some(tls) = &service.tls else { return talk(stream, &service, stopped).await };
+    match timeout(HANDSHAKE_TIME, tls.accept(stream)).await {
+        Ok(Ok(stream)) => talk(stream, &service, stopped).await,
+        Ok(Err(error)) => tracing::warn!(%error, "handshake failed"),
+        Err(_) => tracing::warn!("handshake took too long"),
+    }
+}
+
+async fn talk<S>(stream: S, service: &Service, mut stopped: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Limits { head_time, head_size, connection_time, keep_alive, .. } = service.limits;
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(head_time)
+        .max_buf_size(head_size)
+        .keep_alive(keep_alive)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.router.clone()));
+    let mut served = std::pin::pin!(served);
+    let whole = async {
+        tokio::select! {
+            _ = served.as_mut() => return,
+            _ = stopped.wait_for(|stopped| *stopped) => {}
+        }
+        served.as_mut().graceful_shutdown();
+        let _ = served.await;
+    };
+    let _ = timeout(connection_time, whole).await;
+}

@@ -1,0 +1,70 @@
+//! What schedules have found, each as the schedule that it comes down to.
+
+use std::time::Duration;
+
+use attache::config::domain::Live;
+
+use crate::book::Login;
+use crate::plan::{Guest, Habit, Plan, Step};
+use crate::schedule;
+use crate::speech::Dialect;
+
+fn login(number: u32) -> Login {
+    Login::new("app_a", &format!("password-{number}"))
+}
+
+/// Many sessions wait for a credential while the Secret says something that the database does not accept yet.
+fn many_wait() -> Plan {
+    let steps = [
+        // Nobody who changed this has told the Secret,
+        (3000, Step::Replace(login(1))),
+        // and then the Secret comes first.
+        (6000, Step::Mount(login(2))),
+        (8000, Step::Replace(login(2))),
+    ];
+    let plan = Plan::quiet(Dialect::Postgres).with_clients(12, Habit::Hopper).with_steps("a mess", &steps);
+    Plan { wait: Duration::from_secs(30), length: Duration::from_secs(50), ..plan }
+}
+
+/// All who waited tried the new generation at once: twelve rejections, of which the account could have been locked.
+#[test]
+fn one_of_those_who_wait_tries_a_new_generation() {
+    let outcome = schedule::run(&many_wait());
+    let tried = outcome.verdicts.iter().filter(|verdict| verdict.login == login(2) && !verdict.accepted);
+    let tried = tried.count();
+    assert!((1..=3).contains(&tried), "{tried} logins with what the database did not accept yet");
+}
+
+/// What was rejected unexpectedly was counted so long that no login was sent for up to 72 s.
+#[test]
+fn whoever_waits_is_served_within_a_turn_of_the_moment_when_the_database_follows() {
+    let outcome = schedule::run(&many_wait());
+    assert_eq!(outcome.wrong, [""; 0]);
+    assert_eq!(outcome.counts.excused, 0, "everybody could be saved");
+}
+
+/// Nobody could have known that these would be rejected: twenty, of which 72 s of silence came about.
+#[test]
+fn however_many_were_rejected_the_next_turn_is_near() {
+    let steps = [(3990, Step::Forbid(login(0))), (8000, Step::Allow(login(0)))];
+    let plan = Plan::quiet(Dialect::Postgres).with_clients(1, Habit::Regular).with_steps("a mistake", &steps);
+    let crowd = Guest { from: Duration::from_secs(4), habit: Habit::Hopper };
+    let clients = [plan.clients.clone(), vec![crowd; 20]].concat();
+    let (wait, length) = (Duration::from_secs(30), Duration::from_secs(40));
+    let outcome = schedule::run(&Plan { clients, wait, length, ..plan });
+    assert!(outcome.counts.rejected >= 20, "{:?}", outcome.counts);
+    assert_eq!(outcome.counts.excused, 0, "everybody could be saved");
+}
+
+/// A link that waited was given to a session after a newer generation was accepted, whose policy then ended it.
+#[test]
+fn no_session_is_given_a_link_that_it_has_to_leave_at_once() {
+    for live in [Live::Cut, Live::Drain] {
+        let steps = [(5000, Step::Allow(login(1))), (6000, Step::Mount(login(1)))];
+        let plan =
+            Plan::quiet(Dialect::Postgres).with_clients(6, Habit::Hopper).with_steps("two passwords", &steps);
+        let within = Duration::from_secs(1);
+        let plan = Plan { live, within, warm: 5, reuse: true, length: Duration::from_secs(12), ..plan };
+        assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+    }
+}

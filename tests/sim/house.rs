@@ -1,0 +1,159 @@
+//! Attaché as it is, in a played world: routes are served as `app` serves them, and arrivals are handed to them.
+
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use attache::config::domain::{self, Endpoint};
+use attache::config::{self, Sources};
+use attache::drain::Drain;
+use attache::metrics::Metrics;
+use attache::net::listen::Arrival;
+use attache::net::stream::Stream;
+use attache::registry;
+use attache::route::{Serve, Task};
+use attache::serving::Serving;
+use attache::status::RouteStatus;
+use tokio::task::JoinSet;
+
+use crate::plan::{Plan, Reload};
+use crate::speech::Dialect;
+use crate::wire::{End, Line};
+use crate::world::{self, World};
+
+/// The one route, and what serves it.
+pub struct House {
+    serving: Serving,
+    config: domain::Config,
+    pub drain: Drain,
+    sessions: JoinSet<()>,
+}
+
+/// A house that several clients know; `None` once the process has ended.
+pub type Shared = Arc<Mutex<Option<House>>>;
+
+impl House {
+    pub fn open(plan: &Plan, secret: &Path) -> House {
+        let config = configuration(plan, secret);
+        let mut serving = Serving::new(attache::app::common(&Metrics::new()));
+        serving.apply(&config, &[]).expect("nothing is bound");
+        House { serving, config, drain: Drain::default(), sessions: JoinSet::new() }
+    }
+
+    pub fn route(&self) -> Arc<dyn Serve> {
+        Arc::clone(&self.serving.routes()[0])
+    }
+
+    pub fn status(&self) -> RouteStatus {
+        self.route().status()
+    }
+
+    /// A client connects, by this end of this line.
+    pub fn arrive(&mut self, world: &World) -> (End, Line) {
+        let turns = world.turns_of_next_session();
+        let (client, ours, line) = world.client_line();
+        let arrival = Arrival { stream: Stream::Played(Box::new(ours)), uid: None };
+        let session = self.route().serve(arrival, self.drain.clone());
+        match turns {
+            Some(turns) => self.sessions.spawn(Dropped { session: Some(session), turns, line: line.clone() }),
+            None => self.sessions.spawn(session),
+        };
+        while self.sessions.try_join_next().is_some() {}
+        (client, line)
+    }
+
+    /// Reads another configuration. Returns whether sessions that live had come about differently under it.
+    pub fn reload(&mut self, what: Reload) -> bool {
+        let route = &mut self.config.routes[0];
+        match what {
+            Reload::Nothing => {}
+            Reload::Wait => route.upstream.wait += Duration::from_secs(1),
+            Reload::Pool => route.pool.max_idle += Duration::from_secs(1),
+            Reload::Policy(live) => route.on_rotation.live = live,
+            Reload::Login => {
+                route.database = Some(format!("{}x", route.database.as_deref().unwrap_or("shop")));
+            }
+        }
+        self.serving.apply(&self.config, &[]).expect("nothing is bound");
+        what == Reload::Login
+    }
+
+    pub fn policy(&self) -> domain::Drain {
+        self.config.drain
+    }
+
+    /// What the end of the process does to sessions that are left; their number.
+    pub fn end(self) -> usize {
+        let House { serving, mut sessions, .. } = self;
+        drop(serving);
+        while sessions.try_join_next().is_some() {}
+        sessions.len()
+    }
+}
+
+/// A session that is dropped with its last turn.
+struct Dropped {
+    session: Option<Task>,
+    turns: u32,
+    line: Line,
+}
+
+impl Future for Dropped {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        let Some(session) = &mut this.session else { return Poll::Ready(()) };
+        let ended = session.as_mut().poll(cx);
+        this.turns = this.turns.saturating_sub(1);
+        if ended.is_pending() && this.turns == 0 {
+            this.session = None;
+            this.line.was_dropped();
+            return Poll::Ready(());
+        }
+        ended
+    }
+}
+
+fn configuration(plan: &Plan, secret: &Path) -> domain::Config {
+    let mut config = base(plan.dialect).clone();
+    config.drain = domain::Drain { deadline: plan.deadline, linger: Duration::ZERO };
+    let route = &mut config.routes[0];
+    route.listen.clear();
+    let port = 5432;
+    let upstream = &mut route.upstream;
+    upstream.endpoints =
+        (0..plan.servers).map(|server| Endpoint::Tcp { host: world::address(server), port }).collect();
+    upstream.zones = vec![None; plan.servers];
+    upstream.role = plan.role;
+    upstream.wait = plan.wait;
+    upstream.connect_timeout = plan.connect_timeout;
+    upstream.probe_interval = plan.probe_interval;
+    let credential = route.credential.as_mut().expect("the base has one");
+    credential.path = secret.to_owned();
+    credential.poll = plan.poll;
+    route.on_rotation = domain::OnRotation { live: plan.live, within: plan.within };
+    route.pool.warm = plan.warm;
+    route.pool.reuse = plan.reuse;
+    config
+}
+
+/// What an operator would write, with every default in its place.
+fn base(dialect: Dialect) -> &'static domain::Config {
+    static BASES: [OnceLock<domain::Config>; 2] = [OnceLock::new(), OnceLock::new()];
+    BASES[dialect as usize].get_or_init(|| {
+        let settings = [
+            format!("protocol={}", dialect.name()),
+            "listen=127.0.0.1:0".to_owned(),
+            "upstream.endpoints=[\"10.0.0.1:1\"]".to_owned(),
+            "upstream.tls.mode=off".to_owned(),
+            "allow_cleartext=true".to_owned(),
+            "credential.path=/".to_owned(),
+        ];
+        let overrides = settings.map(|setting| format!("routes.db.{setting}")).to_vec();
+        let sources = Sources { overrides, ..Sources::default() };
+        config::load(&sources, &registry::facts()).expect("a good configuration")
+    })
+}

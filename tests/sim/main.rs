@@ -1,0 +1,22 @@
+//! Attaché in a played world: thousands of schedules of everything that can happen to it, each from one number.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+#![allow(unreachable_pub, reason = "a test binary has no callers outside")]
+#![allow(clippy::print_stdout, reason = "a schedule that fails is told to whoever runs it")]
+
+mod book;
+mod clients;
+mod cuts;
+mod dice;
+mod found;
+mod house;
+mod oracle;
+mod plan;
+mod postgres;
+mod redis;
+mod schedule;
+mod script;
+mod speech;
+mod sweep;
+mod trial;
+mod wire;
+mod world;

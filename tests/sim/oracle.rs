@@ -1,0 +1,358 @@
+//! Which of the things that went wrong nobody could have helped. Everything else is a broken promise.
+//!
+//! It looks at the book of the world alone, and knows nothing of how Attaché works but what `docs/` promises.
+
+use std::time::Duration;
+
+use attache::config::domain::{Live, Role};
+use tokio::time::Instant;
+
+use crate::book::{Busy, Change, Condition, Conn, Duty, Episode, Facts, Login, Verdict};
+use crate::plan::{Plan, Reload};
+use crate::speech::{Broken, How, Question, Told};
+use crate::world::State;
+
+/// The longest pause between two attempts (2 s and a quarter), and some slow round trips.
+const AGAIN: Duration = Duration::from_secs(3);
+/// While a credential is rejected, one of those who wait tries so often where the account could be locked.
+const TURN: Duration = Duration::from_millis(12_500);
+/// A rejected login is repeated so often in a minute (`docs/rotation.md`).
+const REJECTED_A_MINUTE: usize = 10;
+const MINUTE: Duration = Duration::from_secs(60);
+/// The share of a drain's deadline, and the most, in which sessions end at quiet moments.
+const CLOSING_SHARE: u32 = 5;
+const CLOSING_MOST: Duration = Duration::from_secs(5);
+
+/// What clients hear when a server has left a session.
+const LOST: &str = "LOADING attache: the database closed the connection";
+/// A verdict takes no longer to be heard, and a login to be sent.
+const HEARD: Duration = Duration::from_millis(100);
+
+pub fn judge(plan: &Plan, state: &State) -> Vec<String> {
+    let judge = Judge { plan, state };
+    let mut wrong: Vec<_> = state.episodes.iter().filter_map(|episode| judge.episode(episode)).collect();
+    wrong.extend(judge.lockout());
+    wrong.extend((0..state.conns.len()).filter_map(|conn| judge.old_primary(conn)));
+    wrong
+}
+
+struct Judge<'a> {
+    plan: &'a Plan,
+    state: &'a State,
+}
+
+/// A time during which a session could have come about.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    from: Instant,
+    to: Instant,
+    /// What had to change for it.
+    change: Change,
+}
+
+impl Judge<'_> {
+    fn episode(&self, episode: &Episode) -> Option<String> {
+        match episode {
+            Episode::TurnedAway { client, began, ended, broken } => {
+                let wrong = self.turned_away(*began, *ended, broken)?;
+                let (began, ended) = (self.at(*began), self.at(*ended));
+                Some(format!(
+                    "client {client} was turned away ({began:.3} to {ended:.3}): {wrong}: {broken:?}"
+                ))
+            }
+            Episode::Lost { client, began, at, conn, busy, broken } => {
+                let wrong = self.lost(*began, *at, *conn, *busy, broken)?;
+                let at = self.at(*at);
+                Some(format!(
+                    "client {client} lost its session at {at:.3} ({conn:?}, {busy:?}): {wrong}: {broken:?}"
+                ))
+            }
+            Episode::Refused { at, conn, question, told } => {
+                let wrong = self.refused(*at, *conn, *question)?;
+                Some(format!("{question:?} was refused at {:.3} ({conn:?}): {wrong}: {told:?}", self.at(*at)))
+            }
+        }
+    }
+
+    fn at(&self, moment: Instant) -> f64 {
+        moment.duration_since(self.state.start).as_secs_f64()
+    }
+
+    /// A session that did not come about: nobody could have brought it about, and the client was told.
+    fn turned_away(&self, began: Instant, ended: Instant, broken: &Broken) -> Option<String> {
+        if self.is_cut_by_the_end(ended) {
+            return None;
+        }
+        let frozen = broken.how == How::Silence && self.anything_was_hurt(began, ended);
+        match &broken.told {
+            None if frozen => return None,
+            None => return Some("it was told nothing".to_owned()),
+            Some(told) if self.of_policy(told, ended) => return None,
+            // Nobody tells a client of Redis that its session has begun.
+            Some(told) if told.text.contains(LOST) && self.anything_was_hurt(began, ended) => return None,
+            Some(_) => {}
+        }
+        let longest = self.plan.wait + self.reloads() + self.plan.connect_timeout + AGAIN;
+        if ended - began > longest {
+            return Some(format!("only after {:?}", ended - began));
+        }
+        let windows = self.windows(began, began + self.plan.wait);
+        let missed =
+            windows.iter().find(|window| window.to - window.from >= self.margin(window, began, ended));
+        let missed = missed?;
+        let (from, to) = (self.at(missed.from), self.at(missed.to));
+        Some(format!("it could have been served from {from:.3} to {to:.3} ({:?})", missed.change))
+    }
+
+    /// Each of them may have made `wait` longer by a second.
+    fn reloads(&self) -> Duration {
+        Duration::from_secs(self.state.reloads.len() as u64)
+    }
+
+    /// How long it may take until a change for the good has come round to a session that waits.
+    fn margin(&self, window: &Window, began: Instant, ended: Instant) -> Duration {
+        let notice = match window.change {
+            Change::Beginning => Duration::ZERO,
+            Change::Server => self.plan.probe_interval.min(Duration::from_secs(1)),
+            // Whoever takes a turn reads the folder again.
+            Change::Secret => self.plan.poll.min(TURN),
+            Change::Accounts => TURN,
+        };
+        let silent = self.silent_servers(began, ended);
+        AGAIN + notice + self.plan.connect_timeout * u32::try_from(silent).expect("a few")
+    }
+
+    /// Servers that cost a whole attempt each.
+    fn silent_servers(&self, from: Instant, to: Instant) -> usize {
+        let silent = |facts: &Facts, server: usize| {
+            matches!(facts.servers[server].condition, Condition::Deaf | Condition::Dark)
+        };
+        let within: Vec<_> = self.during(from, to).collect();
+        (0..self.plan.servers).filter(|server| within.iter().any(|facts| silent(facts, *server))).count()
+    }
+
+    fn during(&self, from: Instant, to: Instant) -> impl Iterator<Item = &Facts> {
+        let all: Vec<&Facts> = self.state.history().collect();
+        let until = |at: usize| all.get(at + 1).map(|next| next.at);
+        let held: Vec<_> = (0..all.len())
+            .filter(|at| all[*at].at <= to && until(*at).is_none_or(|end| end > from))
+            .collect();
+        held.into_iter().map(move |at| all[at])
+    }
+
+    /// When, in that time, a session could have come about.
+    fn windows(&self, from: Instant, to: Instant) -> Vec<Window> {
+        let mut windows: Vec<Window> = Vec::new();
+        let mut open: Option<Window> = None;
+        for facts in self.during(from, to) {
+            let at = facts.at.max(from);
+            match (&mut open, self.is_good(facts)) {
+                (Some(window), true) => window.to = to,
+                (None, true) => {
+                    let change = if facts.at <= from { Change::Beginning } else { facts.change };
+                    open = Some(Window { from: at, to, change });
+                }
+                (Some(_), false) => windows.extend(open.take().map(|window| Window { to: at, ..window })),
+                (None, false) => {}
+            }
+        }
+        windows.extend(open);
+        windows
+    }
+
+    fn is_good(&self, facts: &Facts) -> bool {
+        let fits = |duty| self.plan.role != Role::Primary || duty == Duty::Primary;
+        let server =
+            facts.servers.iter().any(|server| server.condition == Condition::Up && fits(server.duty));
+        let mut worked =
+            self.state.verdicts.iter().filter(|verdict| verdict.at <= facts.at && verdict.accepted);
+        let known: Vec<&Login> =
+            worked.next_back().map(|verdict| &verdict.login).into_iter().chain(&facts.mounted).collect();
+        server && known.iter().any(|login| facts.valid.contains(login))
+    }
+
+    /// A session that was lost: something happened that no proxy can hide, or the configuration says so.
+    fn lost(
+        &self,
+        began: Instant,
+        at: Instant,
+        conn: Option<usize>,
+        busy: Busy,
+        broken: &Broken,
+    ) -> Option<String> {
+        if self.is_cut_by_the_end(at) {
+            return None;
+        }
+        let conn = conn.map(|conn| &self.state.conns[conn])?;
+        let hurt = conn.is_hurt(at);
+        match &broken.told {
+            Some(told) if self.of_policy(told, at) => {
+                self.began_too_late(began, at, told).or_else(|| self.ended_by_policy(at, conn, busy, told))
+            }
+            Some(_) if hurt => None,
+            Some(_) => Some("nothing had happened to its server".to_owned()),
+            None if broken.how == How::Silence && hurt => None,
+            None if broken.torn && hurt => None,
+            None => Some("it was told nothing".to_owned()),
+        }
+    }
+
+    /// Whether these are the words for an end that somebody has ordered.
+    fn of_policy(&self, told: &Told, at: Instant) -> bool {
+        let orders = [
+            ("the credential was rotated", self.may_retire(at)),
+            ("the proxy was configured anew", self.reloaded(at).is_some()),
+            ("the server is not the primary any more", self.plan.role == Role::Primary && self.promoted(at)),
+            ("the proxy is being stopped", self.state.stopped.is_some_and(|stopped| stopped <= at)),
+        ];
+        orders.iter().any(|(words, ordered)| told.text.contains(words) && *ordered)
+    }
+
+    fn ended_by_policy(&self, at: Instant, conn: &Conn, busy: Busy, told: &Told) -> Option<String> {
+        let harmless = match busy {
+            Busy::Idle => true,
+            Busy::Question(number) => !conn.executed.contains(&number),
+            Busy::Transaction => false,
+        };
+        let cut = if told.text.contains("rotated") {
+            self.policies().any(|live| live == Live::Cut)
+        } else if told.text.contains("anew") {
+            self.reloaded(at).is_some_and(|reload| at >= reload + self.plan.deadline)
+        } else if told.text.contains("stopped") {
+            self.state.stopped.is_some_and(|stopped| at >= stopped + self.plan.deadline)
+        } else {
+            false
+        };
+        let closing = self.plan.deadline - (self.plan.deadline / CLOSING_SHARE).min(CLOSING_MOST);
+        let early =
+            self.state.stopped.is_some_and(|stopped| told.text.contains("stopped") && at < stopped + closing);
+        match (harmless || cut, early) {
+            (true, false) => None,
+            (false, _) => Some("it was not at rest".to_owned()),
+            (_, true) => Some("sessions were to go on until later".to_owned()),
+        }
+    }
+
+    /// A rotation ends sessions that began before the new generation was accepted, and no others.
+    fn began_too_late(&self, began: Instant, at: Instant, told: &Told) -> Option<String> {
+        let mounts = self.state.history().filter(|facts| facts.change == Change::Secret);
+        let firsts = mounts.filter_map(|facts| {
+            let login = facts.mounted.as_ref()?;
+            let accepted =
+                |verdict: &&Verdict| verdict.accepted && verdict.at >= facts.at && verdict.login == *login;
+            let is_new = !self
+                .state
+                .history()
+                .any(|other| other.at < facts.at && other.mounted.as_ref() == Some(login));
+            // Of a login that had been there before nobody can tell with which generation it was accepted.
+            if is_new { Some(self.state.verdicts.iter().find(accepted)?.at) } else { Some(at) }
+        });
+        let is_of_rotation = told.text.contains("rotated");
+        let news = firsts.into_iter().any(|first| first <= at && began <= first + HEARD);
+        (is_of_rotation && !news).then(|| "no generation was accepted since it began".to_owned())
+    }
+
+    fn policies(&self) -> impl Iterator<Item = Live> {
+        let reloaded = self.state.reloads.iter().filter_map(|(_, what)| match what {
+            Reload::Policy(live) => Some(*live),
+            Reload::Nothing | Reload::Wait | Reload::Pool | Reload::Login => None,
+        });
+        reloaded.chain([self.plan.live])
+    }
+
+    /// Whether sessions of an older generation may have to end: the folder has held something else meanwhile.
+    fn may_retire(&self, at: Instant) -> bool {
+        let changed = |facts: &Facts| facts.at <= at && facts.change == Change::Secret;
+        self.state.history().any(changed) && self.policies().any(|live| live != Live::Keep)
+    }
+
+    /// The first reload under which sessions would have come about differently.
+    fn reloaded(&self, at: Instant) -> Option<Instant> {
+        let mut reloads =
+            self.state.reloads.iter().filter(|(when, what)| *when <= at && *what == Reload::Login);
+        reloads.next().map(|(when, _)| *when)
+    }
+
+    fn promoted(&self, at: Instant) -> bool {
+        self.state.history().any(|facts| facts.at <= at && facts.servers[0].duty == Duty::Replica)
+    }
+
+    fn is_cut_by_the_end(&self, at: Instant) -> bool {
+        self.state.ended.is_some_and(|ended| at >= ended)
+    }
+
+    fn anything_was_hurt(&self, from: Instant, to: Instant) -> bool {
+        let alive = |conn: &&Conn| conn.opened <= to && (conn.open || conn.opened >= from);
+        self.state.conns.iter().filter(alive).any(|conn| conn.is_hurt(to))
+    }
+
+    /// An error: a server that was a primary when the session began may have become a replica.
+    fn refused(&self, at: Instant, conn: Option<usize>, question: Question) -> Option<String> {
+        let Question::Write(_) = question else { return Some("any server would have done it".to_owned()) };
+        if self.plan.role != Role::Primary {
+            return None;
+        }
+        let conn = conn.map(|conn| &self.state.conns[conn])?;
+        let was_primary =
+            self.during(conn.opened, at).any(|facts| facts.servers[conn.server].duty == Duty::Primary);
+        (!was_primary).then(|| "its server was no primary all the time".to_owned())
+    }
+
+    /// A session on a primary of before, although another one was seen to be promoted after it.
+    fn old_primary(&self, number: usize) -> Option<String> {
+        let conn = &self.state.conns[number];
+        let is_session = self.plan.role == Role::Primary && !conn.executed.is_empty();
+        let facts = self.state.history().take_while(|facts| facts.at <= conn.opened).last()?;
+        let since = self.state.history().find(|first| {
+            first.primary == facts.primary
+                && self.during(first.at, facts.at).all(|later| later.primary == first.primary)
+        })?;
+        let seen = |from: Instant, to: Instant| {
+            let mut verdicts = self.state.verdicts.iter();
+            verdicts.rfind(|verdict| {
+                verdict.accepted && verdict.server == facts.primary && (from..to).contains(&verdict.at)
+            })
+        };
+        let (before, after) = (seen(self.state.start, since.at)?, seen(since.at, conn.opened - HEARD)?);
+        // What was seen is forgotten with a route that changes.
+        let forgotten = self
+            .state
+            .reloads
+            .iter()
+            .any(|(at, what)| *what != Reload::Nothing && (before.at..conn.opened).contains(at));
+        let told =
+            format!("connection {number} to server {} although {} took over at", conn.server, facts.primary);
+        (is_session && !forgotten && conn.server != facts.primary && after.at < conn.opened)
+            .then(|| format!("{told} {:.3}", self.at(since.at)))
+    }
+
+    /// A login that the server has rejected is not repeated too often while nothing has changed.
+    fn lockout(&self) -> Option<String> {
+        let repeated: Vec<Instant> = self
+            .state
+            .verdicts
+            .iter()
+            .enumerate()
+            .filter(|(at, verdict)| !verdict.accepted && self.was_known(*at))
+            .map(|(_, verdict)| verdict.at)
+            .collect();
+        let most = repeated
+            .iter()
+            .map(|first| repeated.iter().filter(|at| (*first..*first + MINUTE).contains(at)).count());
+        let most = most.max().unwrap_or_default();
+        (most > REJECTED_A_MINUTE).then(|| format!("{most} rejected logins were repeated within a minute"))
+    }
+
+    /// Whether this very login had been rejected before it began, and nothing had changed since.
+    fn was_known(&self, at: usize) -> bool {
+        let verdict = &self.state.verdicts[at];
+        let before = self.state.verdicts[..at].iter().rev().find(|other| other.login == verdict.login);
+        before.is_some_and(|before| {
+            let changes = self.state.history().filter(|facts| {
+                matches!(facts.change, Change::Accounts | Change::Secret)
+                    && (before.at..=verdict.began).contains(&facts.at)
+            });
+            !before.accepted && before.at + HEARD < verdict.began && changes.count() == 0
+        })
+    }
+}
