@@ -61,6 +61,7 @@ impl Ground for Servers {
     type Driver = Session;
     const PROTOCOL: &'static str = "mysql";
     const FAILOVERS: &'static [Stopping] = &[Stopping::InOrder, Stopping::Unaware];
+    const POOLS: &'static [&'static str] = &["{}", "{ warm: 2 }", "{ warm: 3, reuse: true }"];
 
     fn relays(&self) -> &[Relay] {
         &self.relays
