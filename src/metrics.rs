@@ -4,10 +4,9 @@
 //! counters once, when it is built: nothing is looked up while bytes are copied.
 
 mod document;
+mod route;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -19,8 +18,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry};
 
 pub use document::document;
-
-use crate::failure::{Cause, Stage};
+pub use route::RouteMetrics;
 
 /// Bounds of the stage histogram, in seconds: from a warm loopback to the usual limit of `wait`.
 const STAGE_BUCKETS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0];
@@ -308,119 +306,5 @@ fn total(line: &str, counters: &[&str]) -> String {
             format!("# HELP attache_build_info {rest}")
         }
         _ => line.to_owned(),
-    }
-}
-
-/// What one route counts.
-pub struct RouteMetrics {
-    pub sessions_active: Gauge,
-    pub credential_generation: Gauge,
-    pub credential_loaded: Gauge,
-    pub credential_rejected: Gauge,
-    pub credential_degraded: Gauge,
-    pub credential_in_use: Gauge,
-    pub credential_settled: Gauge,
-    pub all_links: Gauge,
-    pub logins_withheld: Counter,
-    pub to_upstream: Counter,
-    pub to_client: Counter,
-    route: String,
-    all: Arc<Metrics>,
-}
-
-impl RouteMetrics {
-    /// The name of the route.
-    pub fn route(&self) -> &str {
-        &self.route
-    }
-
-    pub fn session_ended(&self, result: &str) {
-        self.all.sessions.get_or_create_owned(&self.result(result)).inc();
-    }
-
-    /// Sessions that have ended, by those results that there were.
-    pub fn sessions_ended(&self) -> BTreeMap<&'static str, u64> {
-        let results = Cause::ALL.iter().map(|cause| cause.name()).chain(["ok"]);
-        let count = |result| Some((result, self.all.sessions.get(&self.result(result))?.get()));
-        results.filter_map(count).collect()
-    }
-
-    pub fn login_attempt(&self, result: &str) {
-        self.all.login_attempts.get_or_create_owned(&self.result(result)).inc();
-    }
-
-    pub fn login_retry(&self, reason: &str) {
-        let labels = OfReason { route: self.route.clone(), reason: reason.to_owned() };
-        self.all.login_retries.get_or_create_owned(&labels).inc();
-    }
-
-    pub fn renewal(&self, result: &str) {
-        self.all.renewals.get_or_create_owned(&self.result(result)).inc();
-    }
-
-    pub fn stage(&self, stage: Stage, took: Duration) {
-        let labels = OfStage { route: self.route.clone(), stage: stage.name().to_owned() };
-        self.all.stage_seconds.get_or_create_owned(&labels).observe(took.as_secs_f64());
-    }
-
-    pub fn upstream_up(&self, endpoint: &str, up: bool) {
-        self.all.upstream_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
-    }
-
-    pub fn sentinel_up(&self, endpoint: &str, up: bool) {
-        self.all.sentinel_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
-    }
-
-    /// Takes out what was said of an endpoint that is no more.
-    pub fn endpoint_gone(&self, endpoint: &str) {
-        self.all.upstream_up.remove(&self.endpoint(endpoint));
-        self.all.certificate_expiry.remove(&self.endpoint(endpoint));
-    }
-
-    pub fn certificate_expiry(&self, endpoint: &str, not_after: u64) {
-        let seconds = i64::try_from(not_after).unwrap_or(i64::MAX);
-        self.all.certificate_expiry.get_or_create_owned(&self.endpoint(endpoint)).set(seconds);
-    }
-
-    /// Sessions that asked for a warm link, by result.
-    pub fn pool_takes(&self, result: &str) -> Counter {
-        self.all.pool_takes.get_or_create_owned(&self.result(result))
-    }
-
-    /// Links of one generation and state. Labels of generations that nothing uses any more are taken out by
-    /// [`forget_links`](Self::forget_links).
-    pub fn links(&self, generation: u64, state: &str) -> Gauge {
-        self.all.links.get_or_create_owned(&self.link_labels(generation, state))
-    }
-
-    /// How many there are, where that generation is counted.
-    pub fn known_links(&self, generation: u64, state: &str) -> Option<i64> {
-        self.all.links.get(&self.link_labels(generation, state)).map(|gauge| gauge.get())
-    }
-
-    /// Whether links of this generation are all that there are. Links come and go meanwhile: in doubt they are not.
-    pub fn has_links_of_this_alone(&self, generation: u64, states: [&str; 2]) -> bool {
-        let of_this = || -> i64 {
-            states.iter().map(|state| self.known_links(generation, state).unwrap_or_default()).sum()
-        };
-        let (before, all, after) = (of_this(), self.all_links.get(), of_this());
-        before == all && all == after
-    }
-
-    pub fn forget_links(&self, generation: u64, state: &str) {
-        self.all.links.remove(&self.link_labels(generation, state));
-    }
-
-    fn link_labels(&self, generation: u64, state: &str) -> OfLinks {
-        let (route, state) = (self.route.clone(), state.to_owned());
-        OfLinks { route, generation: generation.to_string(), state }
-    }
-
-    fn result(&self, result: &str) -> OfResult {
-        OfResult { route: self.route.clone(), result: result.to_owned() }
-    }
-
-    fn endpoint(&self, endpoint: &str) -> OfEndpoint {
-        OfEndpoint { route: self.route.clone(), endpoint: endpoint.to_owned() }
     }
 }
