@@ -61,6 +61,7 @@ impl Ground for Servers {
     type Driver = Session;
     const PROTOCOL: &'static str = "mysql";
     const FAILOVERS: &'static [Stopping] = &[Stopping::InOrder, Stopping::Unaware];
+    const POOLS: &'static [&'static str] = &["{}", "{ warm: 2 }", "{ warm: 3, reuse: true }"];
 
     fn relays(&self) -> &[Relay] {
         &self.relays
@@ -181,7 +182,8 @@ impl Session {
     /// Leaves the token where no other session finds it.
     async fn marked(&mut self) -> Result<Result<(), Trouble>, Error> {
         let before: Option<Option<String>> = self.conn.query_first("select @token").await?;
-        self.conn.query_drop(format!("set @token = '{}'", self.token)).await?;
+        // Not by SET: a session that is known to hold a variable would not be ended for its old password.
+        self.conn.query_drop(format!("select @token := '{}'", self.token)).await?;
         Ok(same("a fresh session", before, Some(None)))
     }
 }
