@@ -10,6 +10,7 @@
 //! | [`machine`] | [`Machine`], [`Turn`], [`Step`]: one side of one exchange |
 //! | [`fault`] | [`Fault`]: everything that can go wrong inside a machine |
 //! | [`protocol`] | [`Protocol`]: what a route is built from |
+//! | [`features`], [`never`] | [`Features`]: what holds for every route of it; [`Never`]: what it does not have |
 //! | [`options`] | what its settings are made of |
 //! | [`access`] | what a URL means, and how clients find a listener |
 //! | [`credential`] | [`Credential`], [`Secret`]: what is injected |
@@ -22,7 +23,9 @@
 pub mod access;
 pub mod credential;
 pub mod fault;
+pub mod features;
 pub mod machine;
+pub mod never;
 pub mod options;
 pub mod protocol;
 pub mod refusal;
@@ -34,12 +37,11 @@ pub mod watch;
 pub use access::{Access, At, Directions, TlsWish, UrlParameter};
 pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
+pub use features::{Features, Keeps, Scheme};
 pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
+pub use never::Never;
 pub use options::Text;
-pub use protocol::{
-    Chance, Features, Keeps, Never, Nonce, Opening, Ping, Protocol, Scheme, ServerRole, Shared, Terms,
-    TlsStart, Verdict,
-};
+pub use protocol::{Chance, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart, Verdict};
 pub use refusal::{Moment, Notice, Refusal};
 pub use sentinel::{Address, Report};
 pub use watch::{Passage, Relay, Watch};

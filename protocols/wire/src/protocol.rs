@@ -7,13 +7,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::access::{Access, Directions, TlsWish, UrlParameter};
+use crate::access::{Access, Directions, UrlParameter};
 use crate::credential::Credential;
-use crate::fault::{Fault, Rejection};
-use crate::machine::{Boxed, Machine, Step, Turn};
+use crate::fault::Rejection;
+use crate::features::{Features, Keeps};
+use crate::machine::{Boxed, Machine};
 use crate::refusal::{Moment, Notice};
 use crate::sentinel::Report;
-use crate::watch::{Passage, Relay, Watch};
+use crate::watch::{Relay, Watch};
 
 /// A round trip to a server.
 pub type Ping = Boxed<()>;
@@ -257,64 +258,6 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     fn directions(access: &Access<'_>) -> Result<Directions, String>;
 }
 
-/// Facts about a protocol that hold for every route.
-#[derive(Debug, Clone, Copy)]
-pub struct Features {
-    /// The name in `protocol:` and in metrics.
-    pub name: &'static str,
-    /// What a URL of this protocol begins with.
-    pub schemes: &'static [Scheme],
-    /// The port that is meant where an endpoint names none.
-    pub default_port: Option<u16>,
-    /// Whether the server says the first word on a link.
-    pub server_first: bool,
-    /// Whether a URL without a database means the one that is called as its user is.
-    pub database_of_user: bool,
-    /// Whether TLS can be asked for inside the protocol, which is then the default way.
-    pub negotiates_tls: bool,
-    /// The application protocol to name in the TLS handshake (RFC 7301).
-    pub alpn: Option<&'static str>,
-    /// Whether a route must have a credential with a user in it.
-    pub needs_user: bool,
-    /// Whether a login is part of the protocol, so that a URL may name a user and a database.
-    pub has_login: bool,
-    /// Whether its servers can be told apart as primary and replicas.
-    pub has_roles: bool,
-    /// Whether a client that has finished sending may still be waiting for an answer before its
-    /// session has begun. Where not, such a client has given up.
-    pub half_open_clients: bool,
-}
-
-/// What a URL of a protocol begins with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scheme {
-    pub name: &'static str,
-    /// What it says of TLS by itself, where it says anything.
-    pub tls: Option<TlsWish>,
-}
-
-impl Scheme {
-    /// One that leaves TLS to the URL's parameters.
-    pub const fn new(name: &'static str) -> Self {
-        Self { name, tls: None }
-    }
-
-    pub const fn with(self, tls: TlsWish) -> Self {
-        Self { tls: Some(tls), ..self }
-    }
-}
-
-/// What may be done with links beside the session that they were opened for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Keeps {
-    /// Nothing: each session opens its own, and closes it.
-    Nothing,
-    /// They may be logged in before a client comes.
-    Warm,
-    /// They may also be reset after a session, and serve another.
-    Reused,
-}
-
 /// What a server said to a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -375,48 +318,6 @@ pub struct Terms {
     pub private: bool,
     /// Fresh random bytes for this login alone.
     pub nonce: Nonce,
-}
-
-/// What a protocol does not have: no value of this type exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Never {}
-
-impl Machine for Never {
-    type Output = ();
-
-    fn step(&mut self, _turn: &mut Turn<'_>) -> Result<Step<()>, Fault> {
-        match *self {}
-    }
-
-    fn limit(&self) -> usize {
-        match *self {}
-    }
-}
-
-impl Watch for Never {
-    fn from_client(&mut self, _bytes: &[u8]) -> Result<Passage, Fault> {
-        match *self {}
-    }
-
-    fn from_server(&mut self, _bytes: &[u8]) -> Result<(), Fault> {
-        match *self {}
-    }
-
-    fn may_speak(&self) -> bool {
-        match *self {}
-    }
-
-    fn quiet(&self) -> bool {
-        match *self {}
-    }
-
-    fn answered(&self) -> bool {
-        match *self {}
-    }
-
-    fn client_left(&self) -> bool {
-        match *self {}
-    }
 }
 
 /// How a link to the server becomes encrypted.
