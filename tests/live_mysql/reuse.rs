@@ -109,6 +109,31 @@ fn a_link_serves_one_session_after_another_and_nothing_of_the_first_is_left() {
     }
 }
 
+#[test]
+fn a_reused_link_of_a_route_that_only_reads_lets_nobody_write() {
+    for db in servers::each() {
+        let name = "reuse_reading";
+        account(db, name);
+        let house = pooled(db, name, "warm: 1, reuse: true").key("options: { read_only: true }").start();
+        let write = |session: &mut Raw| {
+            session.ask("insert into kept (token) values ('mine')");
+            session.reply().unwrap_err().number
+        };
+        let (first, mut next) = in_turn(
+            || house.raw(name),
+            |mut session| {
+                let number = write(&mut session);
+                // An error does not say whether a transaction is open, and so the link would be closed.
+                session.value("select 1");
+                session.leave();
+                number
+            },
+        );
+        assert_eq!((first, write(&mut next)), (1792, 1792));
+        assert_eq!(next.value("select count(*) from kept"), "0");
+    }
+}
+
 /// A session that began without a database has none, whatever the one before has used.
 #[test]
 fn a_link_without_a_database_is_not_kept_with_one() {
