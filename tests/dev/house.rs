@@ -143,6 +143,7 @@ impl Terminal {
             .args(["-qefc", &format!("exec {line}"), "/dev/null"])
             .current_dir(folder)
             .env("HOME", "/nonexistent")
+            .env("TERM", "xterm")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
