@@ -12,8 +12,8 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode};
@@ -27,8 +27,8 @@ const FORM_SIZE: usize = 1024;
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-/// What a browser sends along with a POST request, and no tool of ours does.
-const OF_BROWSERS: [HeaderName; 4] = [ORIGIN, REFERER, FETCH_SITE, CONTENT_TYPE];
+/// What a browser sends along with a POST request, one of them at least, and no tool does.
+const OF_BROWSERS: [HeaderName; 3] = [ORIGIN, REFERER, FETCH_SITE];
 
 /// On every answer. A referrer of our own is kept: without one, browsers say of our forms that they come from nowhere.
 const HEADERS: [(HeaderName, HeaderValue); 6] = [
