@@ -273,8 +273,10 @@ impl Judge<'_> {
         reloads.next().map(|(when, _)| *when)
     }
 
+    /// Whether another server than the first was promoted, if the first has heard of it or not.
     fn promoted(&self, at: Instant) -> bool {
-        self.state.history().any(|facts| facts.at <= at && facts.servers[0].duty == Duty::Replica)
+        let moved = |facts: &Facts| facts.servers[0].duty == Duty::Replica || facts.primary != 0;
+        self.state.history().any(|facts| facts.at <= at && moved(facts))
     }
 
     fn is_cut_by_the_end(&self, at: Instant) -> bool {
@@ -314,6 +316,11 @@ impl Judge<'_> {
             })
         };
         let (before, after) = (seen(self.state.start, since.at)?, seen(since.at, conn.opened - HEARD)?);
+        // Of one that nobody has seen as a replica nobody knows that it was promoted.
+        let then = self.state.history().take_while(|facts| facts.at <= before.at).last()?;
+        if then.servers[facts.primary].duty != Duty::Replica {
+            return None;
+        }
         // What was seen is forgotten with a route that changes.
         let forgotten = self
             .state
