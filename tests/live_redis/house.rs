@@ -57,6 +57,13 @@ impl House {
         House::on(&upstream, secret, keys)
     }
 
+    /// By the server's Unix socket, which needs no TLS to be private.
+    pub fn by_socket(db: &Db) -> House {
+        let secret = Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)]));
+        let upstream = format!("{{ endpoints: [\"unix:{}\"] }}", db.server.socket().display());
+        House::on(&upstream, &secret, Keys::default())
+    }
+
     fn on(upstream: &str, secret: &Arc<Mounted>, keys: Keys) -> House {
         let Keys { options, on_rotation, drain } = keys;
         let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());

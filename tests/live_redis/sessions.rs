@@ -5,6 +5,16 @@ use crate::raw::command;
 use crate::servers::{self, SECRET};
 
 #[test]
+fn a_server_is_reached_by_its_unix_socket() {
+    for db in servers::each() {
+        let house = House::by_socket(db);
+        let mut session = house.raw();
+        assert_eq!(session.ask(&["ACL", "WHOAMI"]), "$3\r\napp\r\n", "{}", db.name);
+        assert!(session.ask(&["INFO", "clients"]).contains("connected_clients"));
+    }
+}
+
+#[test]
 fn a_subscriber_gets_what_others_publish() {
     let Some(db) = servers::shared() else { return };
     let house = House::to(db);

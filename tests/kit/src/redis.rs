@@ -98,6 +98,11 @@ impl Redis {
         self.plain.number()
     }
 
+    /// Its Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
     pub fn tls_port(&self) -> u16 {
         self.tls.as_ref().expect("a server with TLS").number()
     }
@@ -234,9 +239,10 @@ impl Redis {
             )
         });
         format!(
-            "bind 127.0.0.1\nport {}\n{}dir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n{}",
+            "bind 127.0.0.1\nport {}\n{}unixsocket {}\ndir {}\naclfile {}\nsave \"\"\nappendonly no\ndaemonize no\n{}",
             self.port(),
             tls.unwrap_or_default(),
+            self.socket().display(),
             self.folder.path().display(),
             at("users.acl").display(),
             self.more,
