@@ -19,7 +19,7 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// A snapshot. `generation` counts the accepted versions of this credential, from 1.
+    /// A snapshot. `generation` numbers the different contents that this credential has had, from 1.
     pub fn new(user: Option<String>, secret: Option<Secret>, generation: u64) -> Self {
         Self { user, secret, generation, scram_keys: KeyCache::default() }
     }
@@ -34,7 +34,7 @@ impl Credential {
         self.secret.as_ref()
     }
 
-    /// Counts the accepted versions of this credential, from 1.
+    /// Numbers the different contents that this credential has had, from 1.
     pub fn generation(&self) -> u64 {
         self.generation
     }

@@ -14,6 +14,7 @@
 //! | [`options`] | what its settings are made of |
 //! | [`access`] | what a URL means, and how clients find a listener |
 //! | [`credential`] | [`Credential`], [`Secret`]: what is injected |
+//! | [`mark`] | [`Marker`], [`Mark`]: how equal contents are known again |
 //! | [`refusal`] | [`Refusal`], [`Notice`]: what a client may be told |
 //! | [`watch`] | [`Watch`]: frame boundaries, the quiet point and pauses, while bytes are copied |
 //! | [`sentinel`] | [`Report`]: which servers there are, where others know it |
@@ -25,6 +26,7 @@ pub mod credential;
 pub mod fault;
 pub mod features;
 pub mod machine;
+pub mod mark;
 pub mod never;
 pub mod options;
 pub mod protocol;
@@ -39,6 +41,7 @@ pub use credential::{Credential, Secret};
 pub use fault::{Fault, Insecure, Rejection, RejectionKind};
 pub use features::{Features, Keeps, Scheme};
 pub use machine::{Boxed, Machine, Step, TlsFacts, Turn};
+pub use mark::{Mark, Marker};
 pub use never::Never;
 pub use options::Text;
 pub use protocol::{Chance, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart, Verdict};
