@@ -74,13 +74,15 @@ pub async fn run(
         () = signals.end() => {}
     }
     drop(serving);
+    let sessions_cut = house.drain.active();
+    house.workers.iter().for_each(Worker::end);
     if let Some(sending) = sending {
         sending.end().await;
     }
     // Whoever asked for the end over HTTP still gets the answer.
     admin.end().await;
     pulse.abort();
-    tracing::info!(sessions_cut = house.drain.active(), "ended");
+    tracing::info!(sessions_cut, "ended");
     Ok(())
 }
 

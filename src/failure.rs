@@ -188,6 +188,19 @@ macro_rules! causes {
                 match self { $(Self::$variant => $name),+ }
             }
 
+            /// Whether something is wrong: not where somebody has ordered it, or the client has gone by itself.
+            pub fn is_trouble(self) -> bool {
+                !matches!(
+                    self,
+                    Self::ClientLeft
+                        | Self::ShuttingDown
+                        | Self::CredentialRotated
+                        | Self::RouteChanged
+                        | Self::ServerDemoted
+                        | Self::UnknownErrand
+                )
+            }
+
             /// The likely reason and what to do about it, for an operator.
             pub fn advice(self) -> &'static str {
                 match self { $(Self::$variant => $advice),+ }

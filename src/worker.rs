@@ -1,7 +1,7 @@
 //! One of the runtimes: accepts from the shared sockets, and serves a session on one thread for life.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,12 +14,13 @@ use crate::route::Serve;
 pub struct Worker {
     commands: mpsc::UnboundedSender<Command>,
     /// `None` once it is joined.
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 enum Command {
     Serve { listener: Listener, route: Arc<dyn Serve>, stop: watch::Receiver<()> },
     Ping(oneshot::Sender<()>),
+    End,
 }
 
 impl Worker {
@@ -35,7 +36,7 @@ impl Worker {
             // Sessions that outlived the drain are cut here.
             runtime.shutdown_background();
         })?;
-        Ok(Self { commands, thread: Some(thread) })
+        Ok(Self { commands, thread: Mutex::new(Some(thread)) })
     }
 
     /// Serves a listener until the sender of `stop` is gone.
@@ -49,15 +50,21 @@ impl Worker {
         let (answer, answered) = oneshot::channel();
         self.commands.send(Command::Ping(answer)).is_ok() && answered.await.is_ok()
     }
+
+    /// Ends the thread, and with it the sessions that it still serves: each writes its line.
+    pub fn end(&self) {
+        // One that is gone needs not be told.
+        let _ = self.commands.send(Command::End);
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let (closed, _) = mpsc::unbounded_channel();
-        drop(std::mem::replace(&mut self.commands, closed));
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.end();
     }
 }
 
@@ -70,6 +77,7 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, drain: Drain) {
             Command::Ping(answer) => {
                 let _ = answer.send(());
             }
+            Command::End => return,
         }
     }
 }

@@ -42,7 +42,7 @@ fn traces(traces: &Section<'_, '_>) -> Option<Traces> {
         .example("/var/run/secrets/collector/headers")
         .optional(&path())
         .map(|file| traces.resolve("headers_file", &file));
-    let sample = traces.key("sample", "Which share of the sessions is told, from 0 to 1.").or("1", &share());
+    let sample = traces.key("sample", "Which share of the sessions is told, from 0 to 1. Those in trouble (a warning in the log) are told always.").or("1", &share());
     let service =
         traces.key("service", "What the collector calls us (`service.name`).").or("attache", &text());
     check(traces, collector.as_ref(), headers_file.is_some());

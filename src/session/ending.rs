@@ -35,11 +35,11 @@ pub(super) async fn relay<P: Protocol>(
     established: Box<Established<P>>,
     drain: &Drain,
     record: &mut Record,
-) -> Result<(), Failure> {
+) {
     record.reach(Stage::Relay);
     let opaque = matches!(established.relay, Relay::Opaque);
     let Some(Carried { links, end, said }) = carry(route, established, drain, record).await else {
-        return Ok(());
+        return record.ends(Ok(()));
     };
     if let End::Failed(failure) = &end
         && failure.side == Side::Upstream
@@ -47,16 +47,16 @@ pub(super) async fn relay<P: Protocol>(
         // Others may have been lost with it, or the server has made way for another one.
         route.upstream.health.alarm();
     }
-    Box::pin(part(route, links, &end, said, opaque, record)).await;
-    match end {
-        End::Clean(side) => {
-            record.ended_by = side;
-            Ok(())
-        }
-        End::Kept => Ok(()),
-        End::Quiet(cause) => Err(Failure::new(Stage::Relay, Side::Attache, cause)),
-        End::Failed(failure) => Err(failure),
+    if let End::Clean(side) = &end {
+        record.ended_by = *side;
     }
+    // Whatever becomes of the last words, this is how it ended.
+    record.ends(match &end {
+        End::Clean(_) | End::Kept => Ok(()),
+        End::Quiet(cause) => Err(Failure::new(Stage::Relay, Side::Attache, *cause)),
+        End::Failed(failure) => Err(failure.clone()),
+    });
+    Box::pin(part(route, links, &end, said, opaque, record)).await;
 }
 
 /// What is left when the copying has ended.

@@ -42,20 +42,12 @@ const SENT_AHEAD: usize = 64 * 1024;
 /// Serves one client from its first byte to its last.
 pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: Drain) {
     let _present = drain.enter();
-    let mut record = Record::new(&route.ids, route.traces.begin(P::FEATURES.name));
+    let mut record = Record::new(&route.ids, &route.metrics, route.traces.begin(P::FEATURES.name));
     // Everything before the relay is boxed: an idle session should not carry a handshake's state.
-    let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
-        Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
-        Ok(Begun::Errand) => Ok(()),
-        Err(failure) => Err(*failure),
-    };
-    record.write(&route.metrics, outcome);
-}
-
-enum Begun<P: Protocol> {
-    Session(Box<Established<P>>),
-    /// An errand, delivered.
-    Errand,
+    let established = Box::pin(begin(&route, arrival, &mut record)).await;
+    if let Some(established) = established {
+        ending::relay(&route, established, &drain, &mut record).await;
+    }
 }
 
 /// A session that is logged in and welcomed.
@@ -107,22 +99,26 @@ impl<I> Come<I> {
     }
 }
 
-/// Everything up to the welcome. A client that does not get there has been told why.
+/// Everything up to the welcome. Of a client that does not get there the record knows why, and it has been told.
 async fn begin<P: Protocol>(
     route: &Arc<Route<P>>,
     arrival: Arrival,
     record: &mut Record,
-) -> Result<Begun<P>, Box<Failure>> {
+) -> Option<Box<Established<P>>> {
     let mut client = Link::new(arrival.stream);
     let mut come = if P::FEATURES.server_first { Come::Silence } else { Come::Opening };
     match established(route, &mut client, arrival.uid, &mut come, record).await {
-        Ok(None) => Ok(Begun::Errand),
         Ok(Some((server, relay, books, lease))) => {
-            Ok(Begun::Session(Box::new(Established { client, server, relay, books, lease })))
+            Some(Box::new(Established { client, server, relay, books, lease }))
+        }
+        Ok(None) => {
+            record.ends(Ok(()));
+            None
         }
         Err(failure) => {
+            record.ends(Err(failure.clone()));
             ending::turn_away(route, client, &failure, come.moment(), record).await;
-            Err(Box::new(failure))
+            None
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::num::NonZeroU64;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -13,8 +14,8 @@ use crate::metrics::RouteMetrics;
 use crate::trace::{Journey, Told};
 use crate::upstream::Trail;
 
-/// One session, as its log line will tell it.
-#[derive(Debug)]
+/// One session, as its log line will tell it. The line is written when this is dropped, so that none is missed where the
+/// end of the process drops the session.
 pub struct Record {
     /// Names the session in the log and to the client.
     pub id: Id,
@@ -25,14 +26,18 @@ pub struct Record {
     pub trail: Trail,
     /// How often it was logged in again after a rotation.
     pub renewals: u32,
+    /// Octets, once all are copied.
     pub to_upstream: u64,
     pub to_client: u64,
     /// On whose side it ended, where nothing failed.
     pub ended_by: Side,
+    /// How it ended, once that is known. Boxed, for an idle session has no use for it.
+    outcome: Option<Box<Result<(), Failure>>>,
+    metrics: Arc<RouteMetrics>,
 }
 
 impl Record {
-    pub fn new(ids: &Ids, journey: Option<Box<Journey>>) -> Self {
+    pub fn new(ids: &Ids, metrics: &Arc<RouteMetrics>, journey: Option<Box<Journey>>) -> Self {
         Self {
             id: ids.next(),
             started: Instant::now(),
@@ -43,7 +48,14 @@ impl Record {
             to_upstream: 0,
             to_client: 0,
             ended_by: Side::Client,
+            outcome: None,
+            metrics: Arc::clone(metrics),
         }
+    }
+
+    /// How it ends is known: what comes now are its last words.
+    pub fn ends(&mut self, outcome: Result<(), Failure>) {
+        self.outcome = Some(Box::new(outcome));
     }
 
     pub fn reach(&mut self, stage: Stage) {
@@ -61,8 +73,13 @@ impl Record {
     }
 
     /// The one line, and the count of results.
-    pub fn write(mut self, metrics: &RouteMetrics, outcome: Result<(), Failure>) {
-        let failure = outcome.err();
+    fn write(&mut self) {
+        let metrics = Arc::clone(&self.metrics);
+        let copied = self.copied();
+        let failure = match self.outcome.take() {
+            Some(outcome) => outcome.err(),
+            None => Some(self.cut()),
+        };
         // A failure knows better than the record, which does not look into the opening of the upstream.
         let stage = failure.as_ref().map_or(self.stage, |failure| failure.stage);
         let result = failure.as_ref().map_or("ok", |failure| failure.cause().name());
@@ -74,7 +91,8 @@ impl Record {
         }
         let ended_by = failure.as_ref().map_or(self.ended_by, |failure| failure.side).name();
         let detail = failure.as_ref().map(|failure| failure.trouble.detail.as_str());
-        self.tell(metrics, stage, ended_by, failure.as_ref().map(Failure::cause));
+        let cause = failure.as_ref().map(Failure::cause);
+        self.tell(stage, ended_by, cause, copied);
         let kind = if self.errand { "errand" } else { "session" };
         macro_rules! line {
             ($level:ident) => {
@@ -90,8 +108,8 @@ impl Record {
                     generation = self.trail.generation.map(NonZeroU64::get),
                     retries = self.trail.retries,
                     renewals = (self.renewals > 0).then_some(self.renewals),
-                    to_upstream = self.to_upstream,
-                    to_client = self.to_client,
+                    to_upstream = copied.map(|(to_upstream, _)| to_upstream),
+                    to_client = copied.map(|(_, to_client)| to_client),
                     warm = self.trail.warm.then_some(true),
                     login_ms = self.trail.login.map(millis),
                     duration_ms = millis(self.started.elapsed()),
@@ -99,29 +117,40 @@ impl Record {
                 )
             };
         }
-        match failure.as_ref().map(Failure::cause) {
+        match cause {
             // Whoever only knocks, as a TCP probe does, is not worth a line.
             Some(Cause::ClientLeft) if stage == Stage::Accept => line!(debug),
-            None
-            | Some(
-                Cause::ClientLeft
-                | Cause::ShuttingDown
-                | Cause::CredentialRotated
-                | Cause::RouteChanged
-                | Cause::ServerDemoted
-                | Cause::UnknownErrand,
-            ) => line!(info),
-            Some(_) => line!(warn),
+            Some(cause) if cause.is_trouble() => line!(warn),
+            None | Some(_) => line!(info),
         }
     }
-}
 
-impl Record {
+    /// The process has ended before the session.
+    fn cut(&self) -> Failure {
+        let stage = match self.stage {
+            Stage::Accept => self.trail.stage.unwrap_or(Stage::Accept),
+            stage => stage,
+        };
+        Failure::new(stage, Side::Attache, Cause::ShuttingDown)
+    }
+
+    /// Octets to the server and to the client. Nobody knows of a session that was dropped while they were being copied.
+    fn copied(&self) -> Option<(u64, u64)> {
+        let is_known = self.outcome.is_some() || !matches!(self.stage, Stage::Relay);
+        is_known.then_some((self.to_upstream, self.to_client))
+    }
+
     /// Hands the times of a session over to those who tell a collector. An errand has none worth telling.
-    fn tell(&mut self, metrics: &RouteMetrics, stage: Stage, ended_by: &'static str, cause: Option<Cause>) {
+    fn tell(
+        &mut self,
+        stage: Stage,
+        ended_by: &'static str,
+        cause: Option<Cause>,
+        copied: Option<(u64, u64)>,
+    ) {
         let Some(journey) = self.trail.journey.take().filter(|_| !self.errand) else { return };
         journey.end(Told {
-            route: metrics.route().to_owned(),
+            route: self.metrics.route().to_owned(),
             session: self.id.to_string(),
             cause,
             stage,
@@ -131,9 +160,17 @@ impl Record {
             retries: self.trail.retries,
             renewals: self.renewals,
             warm: self.trail.warm,
-            to_upstream: self.to_upstream,
-            to_client: self.to_client,
+            copied,
         });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        // Of a session that has panicked nothing is known; the panic itself is in the log.
+        if !std::thread::panicking() {
+            self.write();
+        }
     }
 }
 

@@ -9,10 +9,20 @@ use crate::failure::{Cause, Stage};
 /// A session that waits for its database may try often; what comes beyond is counted.
 const ATTEMPTS: usize = 32;
 
+/// Which journeys are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Of those that were drawn.
+    Always,
+    /// Of the others.
+    IfInTrouble,
+}
+
 /// One session's times, while it lives.
 #[derive(Debug)]
 pub struct Journey {
     shared: Arc<Shared>,
+    choice: Choice,
     protocol: &'static str,
     clock: Clock,
     /// What the client sees: accept, welcome, relay.
@@ -57,8 +67,8 @@ pub struct Told {
     pub retries: u32,
     pub renewals: u32,
     pub warm: bool,
-    pub to_upstream: u64,
-    pub to_client: u64,
+    /// Octets to the server and to the client, where that is known.
+    pub copied: Option<(u64, u64)>,
 }
 
 /// A session that is over.
@@ -87,9 +97,10 @@ impl Clock {
 }
 
 impl Journey {
-    pub(super) fn begin(shared: Arc<Shared>, protocol: &'static str) -> Self {
+    pub(super) fn begin(shared: Arc<Shared>, choice: Choice, protocol: &'static str) -> Self {
         Self {
             shared,
+            choice,
             protocol,
             clock: Clock { began: Instant::now(), at: SystemTime::now() },
             stages: Vec::new(),
@@ -167,16 +178,22 @@ impl Journey {
     /// The session is over.
     pub fn end(mut self, told: Told) {
         let failed_at = told.cause.map(|_| told.stage);
+        if self.choice == Choice::IfInTrouble && !told.cause.is_some_and(Cause::is_trouble) {
+            return;
+        }
         self.attempted(told.cause);
         self.close(failed_at);
-        self.shared.take(Finished {
-            protocol: self.protocol,
-            begin: self.clock.at,
-            end: self.clock.time(Instant::now()),
-            stages: self.stages,
-            attempts: self.attempts,
-            more_attempts: self.more_attempts,
-            told,
-        });
+        self.shared.take(
+            self.choice,
+            Finished {
+                protocol: self.protocol,
+                begin: self.clock.at,
+                end: self.clock.time(Instant::now()),
+                stages: self.stages,
+                attempts: self.attempts,
+                more_attempts: self.more_attempts,
+                told,
+            },
+        );
     }
 }

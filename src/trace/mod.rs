@@ -1,7 +1,7 @@
 //! Traces: one span for a session, and one for each stage of it, told to a collector of OpenTelemetry.
 //!
 //! A [`Journey`] goes along with a session and writes down when what began and ended. At the end it is put into a
-//! queue; whoever empties the queue is on the control thread. Nothing here ever makes a session wait: where the queue
+//! queue, if it was drawn or its session is in trouble; whoever empties the queue is on the control thread. Nothing here ever makes a session wait: where the queue
 //! is full, a journey is dropped and counted. Nothing is decided from a journey, and no secret can get into one.
 
 mod collector;
@@ -19,12 +19,14 @@ use crate::config::domain;
 use crate::metrics::Metrics;
 use crate::net::resolve::Resolver;
 
-use journey::Finished;
+use journey::{Choice, Finished};
 pub use journey::{Journey, Told};
 pub use sender::{Sender, Sending};
 
 /// Some seconds of a busy process, in a megabyte.
 const QUEUE: usize = 1024;
+/// What is left of it for sessions that were drawn, where thousands fail.
+const KEPT_FOR_DRAWN: usize = QUEUE / 2;
 
 /// Where journeys begin. Without a collector there are none.
 #[derive(Debug, Clone, Default)]
@@ -46,20 +48,26 @@ impl Traces {
         (Self(Some(Arc::new(shared))), Sender::new(settings, resolver, metrics, finished))
     }
 
-    /// A journey for a session that begins, if it is one of those that are told.
+    /// A journey for a session that begins, where there is anybody to tell. Whether it is told may be known only at its end.
     pub fn begin(&self, protocol: &'static str) -> Option<Box<Journey>> {
-        let shared = self.0.as_ref().filter(|shared| shared.chooses())?;
-        Some(Box::new(Journey::begin(Arc::clone(shared), protocol)))
+        let shared = self.0.as_ref()?;
+        Some(Box::new(Journey::begin(Arc::clone(shared), shared.draw(), protocol)))
     }
 }
 
 impl Shared {
-    fn chooses(&self) -> bool {
-        self.sample >= 1.0 || f64::from(chance::up_to(u32::MAX - 1)) < self.sample * f64::from(u32::MAX)
+    fn draw(&self) -> Choice {
+        let is_drawn =
+            self.sample >= 1.0 || f64::from(chance::up_to(u32::MAX - 1)) < self.sample * f64::from(u32::MAX);
+        if is_drawn { Choice::Always } else { Choice::IfInTrouble }
     }
 
-    fn take(&self, finished: Finished) {
-        if self.queue.try_send(finished).is_err() {
+    fn take(&self, choice: Choice, finished: Finished) {
+        let has_room = match choice {
+            Choice::Always => true,
+            Choice::IfInTrouble => self.queue.capacity() > KEPT_FOR_DRAWN,
+        };
+        if !has_room || self.queue.try_send(finished).is_err() {
             self.dropped.inc();
         }
     }

@@ -134,12 +134,14 @@ fn attributes(session: &Finished) -> Vec<Value> {
         text("attache.result", told.cause.map_or("ok", Cause::name)),
         text("attache.stage", told.stage.name()),
         text("attache.ended_by", told.ended_by),
-        number("attache.to_upstream", told.to_upstream),
-        number("attache.to_client", told.to_client),
         number("attache.retries", u64::from(told.retries)),
         number("attache.renewals", u64::from(told.renewals)),
         json!({"key": "attache.warm", "value": {"boolValue": told.warm}}),
     ];
+    if let Some((to_upstream, to_client)) = told.copied {
+        all.push(number("attache.to_upstream", to_upstream));
+        all.push(number("attache.to_client", to_client));
+    }
     all.extend(told.endpoint.as_deref().map(|endpoint| text("attache.endpoint", endpoint)));
     all.extend(told.generation.map(|generation| number("attache.generation", generation)));
     all.extend(told.cause.map(|cause| text("error.type", cause.name())));

@@ -189,7 +189,7 @@ fn headers_come_from_a_file_as_it_is_now_over_a_connection_that_is_verified() {
 }
 
 #[test]
-fn only_the_share_that_was_asked_for_is_told() {
+fn of_sessions_that_end_well_only_the_share_that_was_asked_for_is_told() {
     let (server, collector) = (echo(), Collector::start(None));
     let none = traces(collector.port(), ", sample: 0");
     let mut running = run(&format!("{none}{}", tcp_route(server.addr())));
@@ -198,4 +198,18 @@ fn only_the_share_that_was_asked_for_is_told() {
     attache_kit::http::post(running.control, "/quit", "").unwrap();
     assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
     assert_eq!(collector.connections(), 0);
+}
+
+#[test]
+fn a_session_that_fails_is_told_whatever_the_share() {
+    let collector = Collector::start(None);
+    let nobody = "127.0.0.1:9".parse().unwrap();
+    let route = tcp_route(nobody).replace("connect_timeout: 2s", "connect_timeout: 2s, wait: 300ms");
+    let running = run(&format!("{}{route}", traces(collector.port(), ", sample: 0")));
+    let mut client = TcpStream::connect(running.route).unwrap();
+    client.set_read_timeout(Some(SOON)).unwrap();
+    let _ = client.read(&mut [0; 1]);
+    let spans = collector.session("attache.result", "connect_refused");
+    assert!(spans.iter().any(|span| span.name == "attempt echo"), "with all its stages: {spans:#?}");
+    collector.is_understood();
 }

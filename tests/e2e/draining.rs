@@ -92,6 +92,29 @@ fn the_deadline_ends_what_is_left() {
     assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
 }
 
+/// One hangs up when it has heard the last words; one never does, and one has not said what it wants.
+#[test]
+fn every_session_that_the_deadline_cuts_has_its_line() {
+    let Some((mut house, _secret)) = house("drain_lines", "{ deadline: 1s }") else { return };
+    let (mut polite, mut deaf) = (house.session(), house.session());
+    for session in [&mut polite, &mut deaf] {
+        assert_eq!(session.query("begin").1, b'T');
+    }
+    let _mute = house.connect();
+    terminate(&house);
+    assert_eq!(polite.refusal(), "57P01");
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+    let ended = |stage: &str| {
+        house.attache.count(|line| {
+            line["kind"] == "session" && line["result"] == "shutting_down" && line["stage"] == stage
+        })
+    };
+    assert_eq!((ended("relay"), ended("accept")), (2, 1), "{}", house.attache.stderr());
+    let last = house.attache.stderr().lines().last().map(str::to_owned).unwrap_or_default();
+    assert!(last.contains("\"ended\"") && last.contains("\"sessions_cut\":2"), "{last}");
+    drop(deaf);
+}
+
 #[test]
 fn a_second_signal_ends_at_once() {
     let Some((mut house, _secret)) = house("drain_twice", "{ deadline: 10m }") else { return };
@@ -101,6 +124,8 @@ fn a_second_signal_ends_at_once() {
     assert!(house.attache.is_running());
     house.attache.signal(Signal::INT);
     assert_eq!(house.attache.wait_exit(Duration::from_secs(5)).code(), Some(0));
+    let told = house.attache.count(|line| line["kind"] == "session" && line["result"] == "shutting_down");
+    assert_eq!(told, 1);
 }
 
 #[test]
