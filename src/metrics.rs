@@ -6,7 +6,7 @@
 mod document;
 mod route;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -86,6 +86,8 @@ pub struct Metrics {
     links: Family<OfLinks, Gauge>,
     /// All of a route: what `links` cannot be asked for. Not shown.
     all_links: Family<OfRoute, Gauge>,
+    /// Held while a link is counted.
+    counting_links: Mutex<()>,
     pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
@@ -117,6 +119,7 @@ impl Metrics {
             logins_withheld: Family::default(),
             links: Family::default(),
             all_links: Family::default(),
+            counting_links: Mutex::default(),
             pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
@@ -151,7 +154,7 @@ impl Metrics {
         self.add("sentinel_up", "1 while the Sentinel's last answer was a report", |all| &all.sentinel_up);
         self.add(
             "credential_generation",
-            "The current generation of the credential; 0 while there is none",
+            "The current generation of the credential: an equal content has the same number; 0 while there is none",
             |all| &all.credential_generation,
         );
         self.add(
@@ -174,8 +177,8 @@ impl Metrics {
         );
         self.add(
             "credential_settled",
-            "1 while the server accepts the current generation and no link of another one is left: what was valid \
-             before may be revoked",
+            "1 while the server accepts the current generation, no link of another one is left and nobody is logging in \
+             with one: what was valid before may be revoked",
             |all| &all.credential_settled,
         );
         self.add(
@@ -203,7 +206,7 @@ impl Metrics {
         );
         self.add(
             "traces",
-            "Sessions whose trace was to be told, by outcome: sent, or dropped where the collector was not there",
+            "Sessions whose trace was to be told, by outcome: sent, or dropped where the collector did not keep up",
             |all| &all.traces,
         );
         self.add(

@@ -19,7 +19,7 @@ use crate::config::domain::{self, Live, OnRotation, Role};
 use crate::drain::{Drain, Phase, Phases, moments};
 use crate::failure::Cause;
 use crate::net::dial::Place;
-use crate::secret::Source;
+use crate::secret::{InForce, Source};
 
 use turn::Turn;
 
@@ -74,20 +74,23 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Standing {
     rotation: Option<Rotation>,
+    /// The generation that the folder holds.
+    held: Option<u64>,
     /// Where servers are that have lost the role which the route asks for.
     demoted: Vec<Spot>,
     retired: Option<Phase>,
 }
 
-/// Sessions of generations before this one are renewed, or end.
+/// Sessions of other generations are renewed, or end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Rotation {
+    /// The newest that the server accepts.
     generation: u64,
     since: Instant,
     policy: Policy,
 }
 
-/// What a rotation means for sessions of older generations.
+/// What a rotation means for sessions of other generations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Policy {
     on_rotation: OnRotation,
@@ -101,9 +104,12 @@ impl Policy {
     }
 }
 
-impl Rotation {
-    fn concerns(&self, generation: u64) -> bool {
-        (1..self.generation).contains(&generation)
+impl Standing {
+    /// The rotation that a session of this generation is concerned by, if there is one. What the folder holds may be
+    /// accepted at any moment, or have been a moment ago: whoever logged in with it stays.
+    fn rotation_for(&self, generation: u64) -> Option<Rotation> {
+        let stays = |rotation: &Rotation| [Some(rotation.generation), self.held].contains(&Some(generation));
+        self.rotation.filter(|rotation| generation > 0 && !stays(rotation))
     }
 }
 
@@ -131,28 +137,35 @@ impl Spot {
 }
 
 impl Orders {
-    /// Follows a credential: once a newer generation is accepted, sessions of older ones are renewed or end, as the
+    /// Follows a credential: once a newer generation is accepted, sessions of others are renewed or end, as the
     /// policy says; renewed only where the protocol can.
     pub async fn follow_rotation(self, source: Source, on_rotation: OnRotation, renews: bool) {
         let policy = Policy { on_rotation, renews };
-        let mut verdicts = source.verdicts();
+        let (mut verdicts, mut changes) = (source.verdicts(), source.subscribe());
         loop {
             verdicts.borrow_and_update();
-            self.rotated(source.proven(), policy);
-            if verdicts.changed().await.is_err() {
-                return;
+            changes.borrow_and_update();
+            self.rotated(source.in_force(), policy);
+            tokio::select! {
+                biased;
+                _ = verdicts.changed() => {}
+                _ = changes.changed() => {}
             }
         }
     }
 
-    /// This is the newest generation that the server accepts. Where it accepts none, nobody has to leave.
-    fn rotated(&self, proven: Option<u64>, policy: Policy) {
+    /// These are the generations that are good. Where the server accepts none, nobody has to leave.
+    fn rotated(&self, in_force: InForce, policy: Policy) {
         let mut standing = self.standing();
         let known = standing.rotation.map(|rotation| (rotation.generation, rotation.policy));
-        let wanted = proven.filter(|_| policy.concerns_anyone()).map(|generation| (generation, policy));
-        if known != wanted {
-            let since = Instant::now();
-            standing.rotation = wanted.map(|(generation, policy)| Rotation { generation, since, policy });
+        let wanted = in_force.accepted.filter(|_| policy.concerns_anyone());
+        let wanted = wanted.map(|generation| (generation, policy));
+        if (known, standing.held) != (wanted, in_force.held) {
+            if known != wanted {
+                let since = Instant::now();
+                standing.rotation = wanted.map(|(generation, policy)| Rotation { generation, since, policy });
+            }
+            standing.held = in_force.held;
             drop(standing);
             self.0.bell.ring();
         }
@@ -160,9 +173,8 @@ impl Orders {
 
     /// Whether sessions of this generation have to end, now or in a while.
     pub fn retires(&self, generation: u64) -> bool {
-        self.standing().rotation.is_some_and(|rotation| {
-            rotation.concerns(generation) && rotation.policy.on_rotation.live != Live::Keep
-        })
+        let rotation = self.standing().rotation_for(generation);
+        rotation.is_some_and(|rotation| rotation.policy.on_rotation.live != Live::Keep)
     }
 
     /// A server has told its role. Sessions of a route that writes do not stay on one that has become a replica.
@@ -288,12 +300,12 @@ impl Ears {
         let of_reload = standing.retired.map_or(Order::GoOn, |phase| in_phase(phase, Cause::RouteChanged));
         let demoted = standing.demoted.contains(&self.facts.spot);
         let of_role = if demoted { Order::WhenQuiet(Cause::ServerDemoted) } else { Order::GoOn };
-        let of_rotation = self.of_rotation(standing.rotation);
+        let of_rotation = self.of_rotation(standing.rotation_for(self.facts.generation));
         self.order = of_process.or(of_reload).or(of_role).or(of_rotation);
     }
 
     fn of_rotation(&mut self, rotation: Option<Rotation>) -> Order {
-        match rotation.filter(|rotation| rotation.concerns(self.facts.generation)) {
+        match rotation {
             Some(rotation) => self.turn.get_or_insert_default().order(rotation),
             None => {
                 self.turn.iter_mut().for_each(|turn| turn.rest());

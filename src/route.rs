@@ -148,10 +148,12 @@ impl<P: Protocol> Serve for Route<P> {
 }
 
 impl<P: Protocol> Route<P> {
-    /// Whether what was valid before the current generation may be revoked: it works, and nobody is left on another.
+    /// Whether what was valid before the current generation may be revoked: it works, and nobody is left on another, or
+    /// about to be. The links are counted after the logins that are under way, which become links.
     fn is_settled(&self, standing: &Standing) -> bool {
         let states = [LinkState::Active, LinkState::Warm].map(LinkState::name);
         standing.state == State::Ok
+            && !standing.others_under_way
             && standing
                 .generation
                 .is_some_and(|current| self.metrics.has_links_of_this_alone(current, states))
@@ -159,12 +161,11 @@ impl<P: Protocol> Route<P> {
 
     fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
-        let current = standing.generation.unwrap_or(0);
         let known = [standing.previous, standing.generation];
         let count = |generation| match self.metrics.known_links(generation, state.name()) {
             None if known.contains(&Some(generation)) => Some((generation, 0)),
             links => Some((generation, links?)),
         };
-        (current.saturating_sub(GENERATIONS_SHOWN)..=current).filter_map(count).collect()
+        (standing.last.saturating_sub(GENERATIONS_SHOWN)..=standing.last).filter_map(count).collect()
     }
 }

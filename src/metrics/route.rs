@@ -1,7 +1,7 @@
 //! What one route counts, with its name in every label.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -86,28 +86,39 @@ impl RouteMetrics {
         self.all.pool_takes.get_or_create_owned(&self.result(result))
     }
 
-    /// Links of one generation and state. Labels of generations that nothing uses any more are taken out by
-    /// [`forget_links`](Self::forget_links).
-    pub fn links(&self, generation: u64, state: &str) -> Gauge {
-        self.all.links.get_or_create_owned(&self.link_labels(generation, state))
-    }
-
     /// How many there are, where that generation is counted.
     pub fn known_links(&self, generation: u64, state: &str) -> Option<i64> {
         self.all.links.get(&self.link_labels(generation, state)).map(|gauge| gauge.get())
     }
 
-    /// Whether links of this generation are all that there are. Links come and go meanwhile: in doubt they are not.
+    /// Whether links of this generation are all that there are.
     pub fn has_links_of_this_alone(&self, generation: u64, states: [&str; 2]) -> bool {
-        let of_this = || -> i64 {
-            states.iter().map(|state| self.known_links(generation, state).unwrap_or_default()).sum()
-        };
-        let (before, all, after) = (of_this(), self.all_links.get(), of_this());
-        before == all && all == after
+        let _alone = self.counting_links();
+        let of_this = states.iter().map(|state| self.known_links(generation, state).unwrap_or_default());
+        of_this.sum::<i64>() == self.all_links.get()
     }
 
-    pub fn forget_links(&self, generation: u64, state: &str) {
-        self.all.links.remove(&self.link_labels(generation, state));
+    /// Counts a link in.
+    pub fn link_came(&self, generation: u64, state: &str) {
+        let _alone = self.counting_links();
+        self.all.links.get_or_create_owned(&self.link_labels(generation, state)).inc();
+        self.all_links.inc();
+    }
+
+    /// Counts a link out. With the last one of a generation that nobody uses any more its labels go.
+    pub fn link_went(&self, generation: u64, state: &str, in_use: bool) {
+        let _alone = self.counting_links();
+        let labels = self.link_labels(generation, state);
+        let left = self.all.links.get_or_create_owned(&labels).dec() - 1;
+        self.all_links.dec();
+        if left == 0 && !in_use {
+            self.all.links.remove(&labels);
+        }
+    }
+
+    /// Labels go and come again with a generation: one that is being taken out must not be counted on meanwhile.
+    fn counting_links(&self) -> MutexGuard<'_, ()> {
+        self.all.counting_links.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn link_labels(&self, generation: u64, state: &str) -> OfLinks {

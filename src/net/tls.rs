@@ -5,9 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use attache_wire::TlsFacts;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
@@ -18,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use super::stream::Stream;
 use crate::config::domain::{Tls, TlsMode};
 use crate::failure::{Cause, Trouble};
-use crate::secret::Identity;
+use crate::secret::{Asked, Material};
 
 /// How much plain text rustls may hold for a peer that does not read, in octets.
 const BUFFER_LIMIT: usize = 64 * 1024;
@@ -77,20 +78,48 @@ fn facts(stream: &TlsStream<TcpStream>) -> (TlsFacts, Option<Certificate>) {
 /// [`Cause::TlsSetup`] with the file that cannot be used.
 pub fn configure(
     tls: &Tls,
-    identity: Option<&Identity>,
+    material: Option<&Material>,
     alpn: Option<&str>,
 ) -> Result<Arc<ClientConfig>, Trouble> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(setup)?;
+    let identity = material.map(|material| Shown::of(material, &provider)).transpose().map_err(setup)?;
     let builder = builder.dangerous().with_custom_certificate_verifier(verifier(tls, provider)?);
     let mut config = match identity {
-        Some(identity) => builder.with_client_auth_cert(identity.chain.clone(), identity.key()),
-        None => Ok(builder.with_no_client_auth()),
-    }
-    .map_err(setup)?;
+        Some(shown) => builder.with_client_cert_resolver(Arc::new(shown)),
+        None => builder.with_no_client_auth(),
+    };
     config.alpn_protocols = alpn.map(|name| name.as_bytes().to_vec()).into_iter().collect();
     Ok(Arc::new(config))
+}
+
+/// The certificate that is shown to a server which asks for one, and that it was asked for.
+#[derive(Debug)]
+struct Shown {
+    key: Option<Arc<CertifiedKey>>,
+    asked: Asked,
+}
+
+impl Shown {
+    fn of(material: &Material, provider: &CryptoProvider) -> Result<Self, rustls::Error> {
+        let key = material.identity.as_ref().map(|identity| {
+            CertifiedKey::from_der(identity.chain.clone(), identity.key(), provider).map(Arc::new)
+        });
+        Ok(Self { key: key.transpose()?, asked: material.asked.clone() })
+    }
+}
+
+impl ResolvesClientCert for Shown {
+    /// Called where the server has sent a CertificateRequest (RFC 8446, section 4.3.2).
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.asked.note();
+        self.key.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.key.is_some()
+    }
 }
 
 fn verifier(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Trouble> {

@@ -18,6 +18,11 @@ fn renewing(live: Live) -> Policy {
     Policy { renews: true, ..policy(live) }
 }
 
+/// The folder holds this generation, and the server accepts it.
+fn accepted(generation: u64) -> InForce {
+    InForce { held: Some(generation), accepted: Some(generation) }
+}
+
 fn place(port: u16) -> Place {
     Place::Tcp(SocketAddr::from(([127, 0, 0, 1], port)))
 }
@@ -42,7 +47,7 @@ async fn sessions_of_older_generations_leave_spread_over_the_first_part_of_the_w
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut old: Vec<_> = (0..200).map(|_| session(&orders, &drain, 1)).collect();
     let mut new = session(&orders, &drain, 2);
-    orders.rotated(Some(2), policy(Live::Drain));
+    orders.rotated(accepted(2), policy(Live::Drain));
     let start = Instant::now();
     let heard = futures_util::future::join_all(old.iter_mut().map(async |ears| {
         assert_eq!(next(ears).await.0, Order::WhenFree(Cause::CredentialRotated));
@@ -59,9 +64,9 @@ async fn sessions_of_older_generations_leave_spread_over_the_first_part_of_the_w
 async fn a_leaked_password_cuts_at_once_and_keep_says_nothing() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut old = session(&orders, &drain, 1);
-    orders.rotated(Some(2), policy(Live::Keep));
+    orders.rotated(accepted(2), policy(Live::Keep));
     assert!(stays(&mut old).await);
-    orders.rotated(Some(2), policy(Live::Cut));
+    orders.rotated(accepted(2), policy(Live::Cut));
     assert_eq!(next(&mut old).await, (Order::Now(Cause::CredentialRotated), Duration::ZERO));
 }
 
@@ -71,9 +76,9 @@ async fn nobody_leaves_for_a_generation_that_stopped_working_before_their_turn()
     let mut old = session(&orders, &drain, 1);
     // Some draw the very first moment.
     let long = OnRotation { live: Live::Drain, within: MINUTE * 24 * 60 };
-    orders.rotated(Some(2), Policy { on_rotation: long, renews: false });
+    orders.rotated(accepted(2), Policy { on_rotation: long, renews: false });
     assert!(futures_util::poll!(std::pin::pin!(next(&mut old))).is_pending());
-    orders.rotated(Some(1), policy(Live::Drain));
+    orders.rotated(accepted(1), policy(Live::Drain));
     assert!(stays(&mut old).await);
 }
 
@@ -81,7 +86,7 @@ async fn nobody_leaves_for_a_generation_that_stopped_working_before_their_turn()
 async fn a_session_that_has_moved_to_the_new_generation_stays() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut ears = session(&orders, &drain, 1);
-    orders.rotated(Some(2), policy(Live::Drain));
+    orders.rotated(accepted(2), policy(Live::Drain));
     ears.moved(Facts { generation: 2, spot: Spot::of(&place(1)) });
     assert!(stays(&mut ears).await);
 }
@@ -89,9 +94,35 @@ async fn a_session_that_has_moved_to_the_new_generation_stays() {
 #[tokio::test(start_paused = true)]
 async fn a_session_that_begins_behind_the_rotation_hears_of_it_too() {
     let (orders, drain) = (Orders::default(), Drain::default());
-    orders.rotated(Some(2), policy(Live::Cut));
+    orders.rotated(accepted(2), policy(Live::Cut));
     assert_eq!(session(&orders, &drain, 1).order(), Order::Now(Cause::CredentialRotated));
     assert_eq!(session(&orders, &drain, 2).order(), Order::GoOn);
+}
+
+/// A wrong Secret, or one that comes before its time, and what was there before.
+#[tokio::test(start_paused = true)]
+async fn nobody_leaves_whose_generation_is_held_or_accepted() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut ears = session(&orders, &drain, 1);
+    for (held, accepted) in [(1, 1), (2, 1), (1, 1), (1, 2), (2, 1)] {
+        orders.rotated(InForce { held: Some(held), accepted: Some(accepted) }, policy(Live::Cut));
+        let _ = futures_util::poll!(std::pin::pin!(next(&mut ears)));
+        assert_eq!(ears.order(), Order::GoOn, "held {held}, accepted {accepted}");
+    }
+    orders.rotated(accepted(2), policy(Live::Cut));
+    assert_eq!(next(&mut ears).await.0, Order::Now(Cause::CredentialRotated));
+}
+
+/// The password was changed and changed back: what was in between is what has to go.
+#[tokio::test(start_paused = true)]
+async fn a_lower_number_may_be_the_newer_generation() {
+    let (orders, drain) = (Orders::default(), Drain::default());
+    let mut sessions = [1, 2].map(|generation| session(&orders, &drain, generation));
+    orders.rotated(InForce { held: Some(1), accepted: Some(2) }, policy(Live::Cut));
+    orders.rotated(accepted(1), policy(Live::Cut));
+    assert_eq!(next(&mut sessions[1]).await, (Order::Now(Cause::CredentialRotated), Duration::ZERO));
+    assert!(stays(&mut sessions[0]).await);
+    assert!(orders.retires(2) && !orders.retires(1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,7 +159,7 @@ async fn the_process_has_the_last_word() {
     tokio::spawn(async move { end.run(policy).await });
     assert_eq!(next(&mut ears).await, (Order::WhenQuiet(Cause::ShuttingDown), Duration::from_secs(20)));
     let at_once = OnRotation { live: Live::Drain, within: Duration::ZERO };
-    orders.rotated(Some(2), Policy { on_rotation: at_once, renews: true });
+    orders.rotated(accepted(2), Policy { on_rotation: at_once, renews: true });
     assert_eq!(next(&mut ears).await, (Order::Now(Cause::ShuttingDown), Duration::from_secs(5)));
 }
 
@@ -138,7 +169,7 @@ async fn sessions_of_older_generations_are_renewed_spread_over_some_seconds_also
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut old: Vec<_> = (0..1000).map(|_| session(&orders, &drain, 1)).collect();
     let mut new = session(&orders, &drain, 2);
-    orders.rotated(Some(2), renewing(Live::Keep));
+    orders.rotated(accepted(2), renewing(Live::Keep));
     let start = Instant::now();
     let heard = futures_util::future::join_all(old.iter_mut().map(async |ears| {
         assert_eq!(next(ears).await.0, Order::Renew);
@@ -161,7 +192,7 @@ async fn nobody_is_renewed_who_is_to_end() {
     ] {
         let (orders, drain) = (Orders::default(), Drain::default());
         let mut old = session(&orders, &drain, 1);
-        orders.rotated(Some(2), renewing(live));
+        orders.rotated(accepted(2), renewing(live));
         let (order, after) = next(&mut old).await;
         assert!(order == end && after.as_secs() <= most, "{order:?} after {after:?}");
         assert!(stays(&mut old).await);
@@ -172,7 +203,7 @@ async fn nobody_is_renewed_who_is_to_end() {
 async fn whoever_was_renewed_or_cannot_be_is_not_asked_again() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let [mut renewed, mut unable] = [1; 2].map(|generation| session(&orders, &drain, generation));
-    orders.rotated(Some(2), renewing(Live::Keep));
+    orders.rotated(accepted(2), renewing(Live::Keep));
     for ears in [&mut renewed, &mut unable] {
         assert_eq!(next(ears).await.0, Order::Renew);
     }
@@ -185,7 +216,7 @@ async fn whoever_was_renewed_or_cannot_be_is_not_asked_again() {
 async fn a_session_that_is_busy_makes_room_for_a_moment_now_and_then_and_is_not_ended_for_it() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut busy = session(&orders, &drain, 1);
-    orders.rotated(Some(2), renewing(Live::Keep));
+    orders.rotated(accepted(2), renewing(Live::Keep));
     assert_eq!(next(&mut busy).await.0, Order::Renew);
     let (mut asked, mut waited) = (0, Duration::ZERO);
     while waited < MINUTE * 10 {
@@ -202,14 +233,14 @@ async fn a_session_that_is_busy_makes_room_for_a_moment_now_and_then_and_is_not_
 async fn a_renewal_that_failed_is_tried_again_later_and_later_and_at_once_with_another_generation() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut ears = session(&orders, &drain, 1);
-    orders.rotated(Some(2), renewing(Live::Keep));
+    orders.rotated(accepted(2), renewing(Live::Keep));
     assert_eq!(next(&mut ears).await.0, Order::Renew);
     for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
         ears.put_off(Duration::ZERO);
         assert_eq!(ears.order(), Order::GoOn);
         // The server may say yes and no in turns: that is no reason to ask it sooner.
-        orders.rotated(Some(1), renewing(Live::Keep));
-        orders.rotated(Some(2), renewing(Live::Keep));
+        orders.rotated(accepted(1), renewing(Live::Keep));
+        orders.rotated(accepted(2), renewing(Live::Keep));
         let (order, after) = next(&mut ears).await;
         let share = after.as_secs_f64() / f64::from(seconds);
         assert!(order == Order::Renew && (0.74..=1.26).contains(&share), "{order:?} after {after:?}");
@@ -223,7 +254,7 @@ async fn a_renewal_that_failed_is_tried_again_later_and_later_and_at_once_with_a
             false => ears.put_off(MINUTE * 5),
         }
         let generation = if give_up { 4 } else { 3 };
-        orders.rotated(Some(generation), renewing(Live::Keep));
+        orders.rotated(accepted(generation), renewing(Live::Keep));
         let (order, after) = next(&mut ears).await;
         assert!(order == Order::Renew && after <= Duration::from_secs(5), "{order:?} after {after:?}");
     }
@@ -235,12 +266,12 @@ async fn a_renewal_that_failed_is_tried_again_later_and_later_and_at_once_with_a
 async fn nobody_is_renewed_for_a_generation_that_stopped_working_or_before_the_end() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut ears = session(&orders, &drain, 1);
-    orders.rotated(Some(2), renewing(Live::Keep));
+    orders.rotated(accepted(2), renewing(Live::Keep));
     let _ = futures_util::poll!(std::pin::pin!(next(&mut ears)));
-    orders.rotated(None, renewing(Live::Keep));
+    orders.rotated(InForce::default(), renewing(Live::Keep));
     let _ = futures_util::poll!(std::pin::pin!(next(&mut ears)));
     assert!(ears.order() == Order::GoOn && stays(&mut ears).await);
-    orders.rotated(Some(2), renewing(Live::Keep));
+    orders.rotated(accepted(2), renewing(Live::Keep));
     orders.heard_role(&place(1), Role::Primary, ServerRole::Replica);
     assert_eq!(next(&mut ears).await.0, Order::WhenQuiet(Cause::ServerDemoted));
     assert!(stays(&mut ears).await, "it is to end, with whatever login");

@@ -2,9 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
-use attache_wire::{Credential, Secret};
+use attache_wire::{Credential, Mark, Marker, Secret};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,15 +17,31 @@ pub struct Material {
     pub credential: Arc<Credential>,
     /// The certificate and key to show to the server, where the folder has them.
     pub identity: Option<Identity>,
+    pub asked: Asked,
     pub loaded_at: SystemTime,
     /// When the youngest of its files was written, as the file system says.
     pub file_time: Option<SystemTime>,
 }
 
 impl Material {
-    /// Counts the accepted versions of this credential, from 1.
+    /// Numbers the different contents that this credential has had, from 1.
     pub fn generation(&self) -> u64 {
         self.credential.generation()
+    }
+}
+
+/// Whether a server has asked for a client certificate. If none has, a login is the same with whichever one.
+#[derive(Debug, Clone, Default)]
+pub struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    /// A server asks.
+    pub fn note(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(super) fn was(&self) -> bool {
+        self.0.load(Ordering::Acquire)
     }
 }
 
@@ -58,6 +75,12 @@ impl Identity {
         }
     }
 
+    /// What chain and key are known again by.
+    pub(super) fn mark(&self, marker: &Marker) -> Mark {
+        let chain = self.chain.iter().map(|certificate| Some(certificate.as_ref()));
+        marker.mark(chain.chain([Some(self.key.secret_der())]))
+    }
+
     /// A copy of the private key, for the TLS library, which wants one of its own.
     pub fn key(&self) -> PrivateKeyDer<'static> {
         self.key.clone_key()
@@ -82,7 +105,8 @@ fn expiry(leaf: &CertificateDer<'static>) -> Option<SystemTime> {
     Some(certificate.tbs_certificate().validity().not_after.to_system_time())
 }
 
-/// What one reading of a folder found, before it is known whether it is news.
+/// What one reading of a folder found, before it is known whether it is news. Times of files do not count: a file that was
+/// written again with the same content is no news.
 pub(super) struct Contents {
     pub(super) user: Option<String>,
     pub(super) secret: Option<Secret>,
@@ -91,38 +115,15 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    /// Whether the folder still says what `material` was made from. Times of files do not count:
-    /// a file that was written again with the same content is no news.
-    pub(super) fn same_as(&self, material: &Material) -> bool {
-        self.user.as_deref() == material.credential.user()
-            && same_secret(self.secret.as_ref(), material.credential.secret())
-            && same_identity(self.identity.as_ref(), material.identity.as_ref())
-    }
-
     /// Becomes the generation of that number.
-    pub(super) fn accept(self, generation: u64) -> Material {
+    pub(super) fn accept(self, generation: u64, asked: Asked) -> Material {
         let credential = Credential::new(self.user, self.secret, generation);
         Material {
             credential: Arc::new(credential),
             identity: self.identity,
+            asked,
             loaded_at: SystemTime::now(),
             file_time: self.file_time,
         }
-    }
-}
-
-fn same_secret(one: Option<&Secret>, other: Option<&Secret>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => one.same_as(other),
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
-    }
-}
-
-fn same_identity(one: Option<&Identity>, other: Option<&Identity>) -> bool {
-    match (one, other) {
-        (Some(one), Some(other)) => one.chain == other.chain && one.key == other.key,
-        (None, None) => true,
-        (Some(_), None) | (None, Some(_)) => false,
     }
 }

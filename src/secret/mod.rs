@@ -8,6 +8,8 @@
 //! | `snapshot` | reads one consistent version of the folder |
 //! | `material` | holds one accepted version: a generation |
 //! | `source` | hands generations out, and hears how the server took them |
+//! | `numbers` | which contents are the same generation |
+//! | `picked` | the generations that logins are being made with |
 //! | `versions` | which generation a login should use, by what the server said to each |
 //! | `lockout` | how many rejected logins a server may see |
 //! | `watch` | notices changes: the background task |
@@ -24,6 +26,8 @@ pub mod headers;
 mod lockout;
 mod material;
 mod mount;
+mod numbers;
+mod picked;
 mod problem;
 mod snapshot;
 mod source;
@@ -34,10 +38,11 @@ mod watch;
 mod tests;
 
 pub use lockout::REJECTED_A_MINUTE;
-pub use material::{Identity, Material};
+pub use material::{Asked, Identity, Material};
+pub use picked::Picked;
 pub use problem::{Problem, Warning};
 pub use source::{Leave, Source, Standing};
-pub use versions::State;
+pub use versions::{InForce, State};
 pub use watch::Watcher;
 
 /// Where a credential is mounted and how to read it.

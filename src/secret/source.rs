@@ -13,8 +13,9 @@ use tokio::time::Instant;
 use super::Mount;
 use super::lockout::Lockout;
 use super::material::{Contents, Material};
+use super::picked::{Picked, UnderWay};
 use super::problem::{Problem, Warning};
-use super::versions::{State, Versions};
+use super::versions::{InForce, State, Versions};
 use super::watch::Watcher;
 
 /// A handle on the credential of one route; clones share it, from any thread.
@@ -24,7 +25,8 @@ pub struct Source(Arc<Shared>);
 struct Shared {
     route: String,
     known: Mutex<Known>,
-    generation: watch::Sender<u64>,
+    /// Counts the changes of the current generation.
+    changes: watch::Sender<u64>,
     /// Counts the server's verdicts that changed something.
     verdicts: watch::Sender<u64>,
     /// Counts those among them that were a yes.
@@ -36,6 +38,7 @@ struct Shared {
 struct Known {
     versions: Versions,
     lockout: Lockout,
+    under_way: UnderWay,
     /// The last generation that was rejected at leisure.
     refused: Option<u64>,
     problem: Option<Problem>,
@@ -66,6 +69,10 @@ pub struct Standing {
     pub certificate_not_after: Option<SystemTime>,
     /// The one that new sessions use.
     pub in_use: Option<u64>,
+    /// The highest number that any generation has had; 0 stands for none.
+    pub last: u64,
+    /// Whether anybody is logging in with another generation than the current one.
+    pub others_under_way: bool,
     pub state: State,
     /// Whether the server's last word on the current generation was no.
     pub rejected: bool,
@@ -99,7 +106,7 @@ impl Source {
         let source = Self(Arc::new(Shared {
             route: route.to_owned(),
             known: Mutex::default(),
-            generation: watch::Sender::new(0),
+            changes: watch::Sender::new(0),
             verdicts: watch::Sender::new(0),
             accepted: watch::Sender::new(0),
             requests,
@@ -128,14 +135,28 @@ impl Source {
         self.known().versions.on_trial().cloned()
     }
 
-    /// The newest generation that the server accepts.
-    pub fn proven(&self) -> Option<u64> {
-        self.known().versions.proven()
+    /// The most promising version for a login, apart from those that were tried.
+    pub fn pick(&self, tried: &[u64]) -> Option<Picked> {
+        let mut known = self.known();
+        let untried = |material: &Arc<Material>| !tried.contains(&material.generation());
+        let material = known.versions.candidates().into_iter().find(untried)?;
+        known.under_way.begin(material.generation());
+        Some(Picked::new(material, self.clone()))
     }
 
-    /// Tells of every new generation; 0 stands for none yet.
+    /// A login with this generation has come to its end.
+    pub(super) fn put_down(&self, generation: u64) {
+        self.known().under_way.end(generation);
+    }
+
+    /// The generations whose sessions and links are good.
+    pub fn in_force(&self) -> InForce {
+        self.known().versions.in_force()
+    }
+
+    /// Tells whenever another generation becomes the current one; 0 stands for none yet.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.0.generation.subscribe()
+        self.0.changes.subscribe()
     }
 
     /// Returns when the folder has been read by a reading that began after this call, or at once if
@@ -209,6 +230,14 @@ impl Source {
         }
     }
 
+    /// The login for which there was this leave was not rejected.
+    pub fn was_not_rejected(&self, leave: Leave) {
+        match leave {
+            Leave::Free => {}
+            Leave::Counted => self.known().lockout.refund(),
+        }
+    }
+
     /// Asks for leave to send a login for which nobody waits: of a session that lives. Where one with this generation
     /// was rejected, so many are sent a minute and no more.
     ///
@@ -226,16 +255,13 @@ impl Source {
     pub fn heard_at_leisure(&self, generation: u64, leave: Leave, accepted: bool) {
         if accepted {
             self.worked(generation);
+            return self.was_not_rejected(leave);
         }
         let mut known = self.known();
-        match (accepted, leave) {
-            (true, Leave::Free) | (false, Leave::Counted) => {}
-            (true, Leave::Counted) => known.lockout.refund(),
-            (false, Leave::Free) => known.lockout.charge(Instant::now()),
+        if leave == Leave::Free {
+            known.lockout.charge(Instant::now());
         }
-        if !accepted {
-            known.refused = Some(generation);
-        }
+        known.refused = Some(generation);
     }
 
     /// Whether any generation ever worked: if so, a rejection may be a rotation on its way.
@@ -246,17 +272,20 @@ impl Source {
     /// How things stand.
     pub fn standing(&self) -> Standing {
         let known = self.known();
-        let Known { versions, problem, warnings, .. } = &*known;
+        let Known { versions, under_way, problem, warnings, .. } = &*known;
         let material = versions.current();
+        let generation = material.map(|material| material.generation());
         Standing {
-            generation: material.map(|material| material.generation()),
+            generation,
             previous: versions.previous().map(|material| material.generation()),
             loaded_at: material.map(|material| material.loaded_at),
             file_time: material.and_then(|material| material.file_time),
             certificate_not_after: material.and_then(|material| material.identity.as_ref()?.not_after),
             in_use: versions.used().map(|material| material.generation()),
+            last: versions.last(),
+            others_under_way: under_way.of_others(generation),
             state: versions.state(),
-            rejected: material.is_some_and(|material| versions.is_rejected(material.generation())),
+            rejected: generation.is_some_and(|generation| versions.is_rejected(generation)),
             problem: problem.clone(),
             warnings: warnings.clone(),
         }
@@ -276,10 +305,11 @@ impl Source {
                     tracing::info!(route, "credential folder is in order again");
                 }
                 let accepted = known.versions.accept(contents);
+                let state = known.versions.state().name();
                 drop(known);
                 if let Some(generation) = accepted {
-                    tracing::info!(route, generation, "credential loaded");
-                    self.0.generation.send_replace(generation);
+                    tracing::info!(route, generation, state, "credential loaded");
+                    self.0.changes.send_modify(|count| *count += 1);
                 }
             }
             Err(problem) => {

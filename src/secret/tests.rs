@@ -91,7 +91,7 @@ async fn ten_thousand_swaps_never_mix_a_user_with_another_password() {
     while !writer.is_finished() {
         match snapshot::read(&mount) {
             Ok(contents) => {
-                let material = contents.accept(1);
+                let material = contents.accept(1, Asked::default());
                 let user = material.credential.user().expect("a user").to_owned();
                 assert!(is(&material, &user, &user.replace("user", "password")), "{user}");
                 read += 1;
@@ -339,5 +339,95 @@ fn what_is_rejected_at_leisure_bounds_what_follows_and_changes_nothing_else() {
         sent += 1;
     }
     assert!(sent <= REJECTED_A_MINUTE / 2, "{sent} rejected at once");
-    assert_eq!((source.leave(1), source.proven()), (Ok(Leave::Free), Some(1)), "others log in as before");
+    assert_eq!(
+        (source.leave(1), source.in_force().accepted),
+        (Ok(Leave::Free), Some(1)),
+        "others log in as before"
+    );
+}
+
+/// A folder with a password and the certificate of that number.
+fn with_certificate(pki: &Pki, password: &str) -> [(&'static str, String); 4] {
+    let pair = pki.client("orders");
+    let entries = [("username", "orders".to_owned()), ("password", password.to_owned())];
+    let [user, password] = entries;
+    [user, password, ("tls.crt", pair.cert_pem), ("tls.key", pair.key_pem)]
+}
+
+#[test]
+fn another_certificate_is_another_generation_only_where_a_server_has_asked_for_one() {
+    let pki = Pki::new();
+    let volume = Mounted::new(&[("username", "orders"), ("password", "one")]);
+    let (source, watcher) = Source::open("orders", mount(volume.path()));
+    let [first, second, third] = [(); 3].map(|()| with_certificate(&pki, "one"));
+    let put = |entries: &[(&'static str, String)]| {
+        volume.write(&entries.iter().map(|(key, value)| (*key, value.as_str())).collect::<Vec<_>>());
+        watcher.read().expect("a version");
+        let material = source.current().expect("a version");
+        let leaf = material.identity.as_ref().map(|identity| identity.chain[0].to_vec());
+        (material.generation(), leaf)
+    };
+    source.worked(1);
+    let mut seen = Vec::new();
+    for entries in [&first, &second, &third] {
+        let (generation, leaf) = put(entries);
+        assert_eq!((generation, source.standing().state), (1, State::Ok), "nobody has asked for it");
+        assert!(leaf.is_some() && !seen.contains(&leaf), "but the new one is shown from now on");
+        seen.push(leaf);
+    }
+    source.current().expect("a version").asked.note();
+    assert_eq!((put(&second).0, source.standing().state), (2, State::Untried));
+    assert_eq!((put(&third).0, source.standing().state), (1, State::Ok), "the same again");
+    assert_eq!(put(&with_certificate(&pki, "two")).0, 3);
+}
+
+#[test]
+fn a_content_that_comes_back_is_the_generation_that_it_was_and_was_read_just_now() {
+    let volume = Mounted::new(&[("username", "orders"), ("password", "one")]);
+    let (source, watcher) = Source::open("orders", mount(volume.path()));
+    source.worked(1);
+    let loaded = source.standing().loaded_at;
+    let mut news = source.subscribe();
+    for (password, generation) in [("wrong", 2), ("one", 1)] {
+        volume.credential("orders", password);
+        watcher.read().expect("a version");
+        assert!(holds(&source, "orders", password));
+        assert_eq!(source.standing().generation, Some(generation));
+        assert!(news.has_changed().expect("a source"), "it is told");
+        news.mark_unchanged();
+    }
+    let standing = source.standing();
+    assert_eq!((standing.state, standing.in_use, standing.last), (State::Ok, Some(1), 2));
+    assert!(standing.loaded_at > loaded, "whoever waits for it to be read sees that it was");
+}
+
+#[test]
+fn a_login_under_way_counts_until_it_is_over() {
+    let volume = Mounted::new(&[("username", "orders"), ("password", "one")]);
+    let (source, watcher) = Source::open("orders", mount(volume.path()));
+    source.worked(1);
+    let picked = source.pick(&[]).expect("a version");
+    assert!(!source.standing().others_under_way, "it is the current one");
+    volume.credential("orders", "two");
+    watcher.read().expect("a version");
+    source.worked(2);
+    assert!(source.standing().others_under_way);
+    let new = source.pick(&[]).expect("a version");
+    assert_eq!((picked.generation(), new.generation()), (1, 2));
+    drop(picked);
+    assert!(!source.standing().others_under_way);
+    assert!(source.pick(&[1, 2]).is_none());
+}
+
+/// What never reached a server cannot lock an account.
+#[test]
+fn a_login_that_was_not_rejected_leaves_the_account_as_it_was() {
+    let volume = Mounted::new(&[("username", "orders"), ("password", "one")]);
+    let (source, _watcher) = Source::open("orders", mount(volume.path()));
+    source.rejected(1, Leave::Free);
+    for _ in 0..100 {
+        let leave = source.leave(1).expect("leave");
+        assert_eq!(leave, Leave::Counted);
+        source.was_not_rejected(leave);
+    }
 }

@@ -6,11 +6,13 @@
 use std::sync::Arc;
 
 use super::material::{Contents, Material};
+use super::numbers::{Likeness, Number, Numbers};
 
 /// What is known of the versions. Kept are the current one, the one before it, and the last one that worked.
 #[derive(Default)]
 pub(super) struct Versions {
-    /// Newest first.
+    numbers: Numbers,
+    /// The one that was read last is the first.
     kept: Vec<Version>,
     /// Counts the server's verdicts, which puts them in order.
     verdicts: u64,
@@ -53,19 +55,58 @@ impl State {
     }
 }
 
+/// The generations whose sessions and links are good: what the folder holds, and the newest that the server accepts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InForce {
+    pub held: Option<u64>,
+    pub accepted: Option<u64>,
+}
+
+impl InForce {
+    pub fn covers(&self, generation: u64) -> bool {
+        [self.held, self.accepted].contains(&Some(generation))
+    }
+}
+
 impl Versions {
-    /// The number of the new generation, if what was read is one.
+    /// The number of the generation that is current now, if what was read is not what was current already. It may be one
+    /// that was there before.
     pub(super) fn accept(&mut self, contents: Contents) -> Option<u64> {
-        if self.kept.first().is_some_and(|current| contents.same_as(&current.material)) {
+        let Number { generation, likeness, asked } = self.numbers.of(&contents);
+        let current = self.current().map(|material| material.generation());
+        if current == Some(generation) && likeness == Likeness::Same {
             return None;
         }
-        let generation = self.kept.first().map_or(0, Version::generation) + 1;
-        let material = Arc::new(contents.accept(generation));
-        self.kept.insert(0, Version { material, worked: None, rejected: None });
-        let works = self.kept.iter().skip(1).find(|version| version.works()).map(Version::generation);
-        self.kept
-            .retain(|version| version.generation() + 1 >= generation || works == Some(version.generation()));
+        let in_use = self.used().is_some_and(|material| material.generation() == generation);
+        let before = self.kept.iter().position(|version| version.generation() == generation);
+        let before = before.map(|at| self.kept.remove(at));
+        let (worked, rejected) = match before {
+            Some(version) if in_use => (version.worked, version.rejected),
+            // Accounts are locked for another no.
+            Some(version) if version.is_rejected() => (None, version.rejected),
+            // It has accepted another one since, and may have forgotten this one.
+            Some(_) | None => (None, None),
+        };
+        let material = Arc::new(contents.accept(generation, asked));
+        self.kept.insert(0, Version { material, worked, rejected });
+        self.let_go();
         Some(generation)
+    }
+
+    fn let_go(&mut self) {
+        let works = self.kept.iter().skip(1).find(|version| version.works()).map(Version::generation);
+        let mut before = 0;
+        self.kept.retain(|version| {
+            before += 1;
+            before <= 2 || works == Some(version.generation())
+        });
+        let Self { numbers, kept, .. } = self;
+        numbers.forget(|generation| kept.iter().any(|version| version.generation() == generation));
+    }
+
+    /// The highest number that any generation has had; 0 stands for none.
+    pub(super) fn last(&self) -> u64 {
+        self.numbers.last()
     }
 
     pub(super) fn current(&self) -> Option<&Arc<Material>> {
@@ -100,6 +141,10 @@ impl Versions {
     /// The newest generation that the server accepts.
     pub(super) fn proven(&self) -> Option<u64> {
         self.kept.iter().find(|version| version.works()).map(Version::generation)
+    }
+
+    pub(super) fn in_force(&self) -> InForce {
+        InForce { held: self.current().map(|material| material.generation()), accepted: self.proven() }
     }
 
     pub(super) fn state(&self) -> State {
@@ -211,7 +256,60 @@ mod tests {
         let mut versions = versions(&["a"]);
         assert_eq!(versions.accept(contents("a")), None);
         assert_eq!(versions.accept(contents("b")), Some(2));
-        assert_eq!(versions.accept(contents("a")), Some(3));
+        assert_eq!(versions.accept(contents("b")), None);
+        assert_eq!(versions.accept(contents("a")), Some(1));
+        assert_eq!(versions.accept(contents("c")), Some(3));
+    }
+
+    #[test]
+    fn what_works_works_on_when_a_wrong_one_behind_it_is_taken_back() {
+        let mut versions = versions(&["a"]);
+        versions.worked(1);
+        for round in 0..3 {
+            assert_eq!(versions.accept(contents("b")), Some(2));
+            let known = if round == 0 { State::Untried } else { State::Degraded };
+            assert_eq!((versions.state(), on_trial(&versions)), (known, Some(2)), "a no is heeded");
+            versions.rejected(2);
+            assert_eq!(versions.in_force(), InForce { held: Some(2), accepted: Some(1) });
+            assert_eq!(versions.accept(contents("a")), Some(1));
+            assert_eq!(
+                (versions.state(), on_trial(&versions), order(&versions)),
+                (State::Ok, None, vec![1, 2])
+            );
+            assert_eq!(versions.in_force(), InForce { held: Some(1), accepted: Some(1) });
+        }
+    }
+
+    #[test]
+    fn what_comes_back_after_another_was_accepted_is_tried_before_it_is_trusted_again() {
+        let mut versions = versions(&["a"]);
+        versions.rejected(1);
+        versions.worked(1);
+        versions.accept(contents("b"));
+        versions.worked(2);
+        assert_eq!(versions.accept(contents("a")), Some(1));
+        assert_eq!(
+            (versions.state(), on_trial(&versions), order(&versions)),
+            (State::Untried, Some(1), vec![2, 1])
+        );
+        assert_eq!(versions.in_force(), InForce { held: Some(1), accepted: Some(2) });
+        versions.rejected(1);
+        assert_eq!((versions.state(), order(&versions)), (State::Degraded, vec![2, 1]));
+        versions.worked(1);
+        assert_eq!((versions.state(), order(&versions)), (State::Ok, vec![1, 2]));
+        assert!(!versions.in_force().covers(2));
+    }
+
+    #[test]
+    fn what_was_let_go_has_its_number_again_and_nothing_else() {
+        let mut versions = versions(&["a", "b"]);
+        versions.worked(2);
+        for password in ["c", "d"] {
+            versions.accept(contents(password));
+        }
+        assert_eq!(order(&versions), [2, 4, 3]);
+        assert_eq!(versions.accept(contents("a")), Some(1));
+        assert_eq!((order(&versions), versions.state(), versions.last()), (vec![2, 1, 4], State::Untried, 4));
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::net::link::Link;
 use crate::net::relay::Copier;
 use crate::orders::Spot;
 use crate::secret::Material;
-use crate::upstream::{Opened, Trail};
+use crate::upstream::{Opened, Said, Trail};
 
 /// The two sides, between two stretches of copying.
 struct Pause<'a, P: Protocol> {
@@ -45,7 +45,7 @@ pub(super) async fn run<P: Protocol>(
     route: &Route<P>,
     copier: &mut Copier<P::Watch>,
     books: &mut Books,
-    record: &Record,
+    record: &mut Record,
 ) -> Result<After, Failure> {
     let number = copier.next_number();
     let (mut client, server, watch) = copier.pause();
@@ -64,6 +64,7 @@ pub(super) async fn run<P: Protocol>(
                 Come::Waiting(intent) => Moment::Waiting(intent),
                 Come::Silence | Come::Opening => Moment::Session(number),
             };
+            record.ends(Err(failure.clone()));
             ending::turn_away(route, client, &failure, moment, record).await;
             Err(failure)
         }
@@ -138,12 +139,12 @@ impl<P: Protocol> Pause<'_, P> {
         let (protocol, upstream) = (&self.route.protocol, &self.route.upstream);
         if !protocol.shows_credential(intent) {
             let material = upstream.likely_material().ok().flatten();
-            return self.drive(intent, material.as_ref()).await;
+            return self.drive(intent, material.as_deref()).await;
         }
         let mut material = upstream.likely_material()?;
         let mut attempts = upstream.attempts();
         loop {
-            let outcome = self.try_out(intent, material.as_ref()).await;
+            let outcome = self.try_out(intent, material.as_deref()).await;
             let rejected = match &outcome {
                 Ok(greeting) => protocol.verdict(greeting) == Verdict::Rejected,
                 // It was not sent.
@@ -168,15 +169,15 @@ impl<P: Protocol> Pause<'_, P> {
         let leave = upstream.leave(material)?;
         let greeting = self.drive(intent, material).await;
         let said = match &greeting {
-            Err(failure) => Err(failure.cause()),
+            Err(failure) => Said::of(Some(failure)),
             Ok(said) => match self.route.protocol.verdict(said) {
-                Verdict::Accepted => Ok(()),
-                Verdict::Rejected => Err(Cause::CredentialRejected),
+                Verdict::Accepted => Said::Yes,
+                Verdict::Rejected => Said::No,
                 Verdict::Unknown => return greeting,
             },
         };
         upstream.heard(material, leave, said);
-        if said.is_ok() {
+        if said == Said::Yes {
             self.books.link = upstream.count(material);
         }
         greeting

@@ -37,7 +37,7 @@ pub(super) async fn run<P: Protocol>(
     record: &mut Record,
 ) -> Result<(), Failure> {
     let upstream = &route.upstream;
-    let Some(material) = upstream.newer_material(books.facts().generation) else {
+    let Some(material) = upstream.other_material(books.facts().generation) else {
         ears.put_off(Duration::ZERO);
         return Ok(());
     };

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::num::NonZeroU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use attache_wire::{Protocol, Terms, TlsStart};
@@ -11,6 +11,7 @@ use rustls_pki_types::ServerName;
 use tokio::time::{Instant, timeout_at};
 
 use super::members::{domain_of, is_of_domain};
+use super::rotation::Said;
 use super::{Course, LinkCount, Met, Opened, Origin, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{Endpoint, Role, TlsMode};
@@ -28,7 +29,8 @@ const TLS_LIFETIME: Duration = Duration::from_secs(5);
 pub(super) struct TlsCache(Mutex<Option<Cached>>);
 
 struct Cached {
-    generation: u64,
+    /// What it was made from; of no generation on a route without a credential.
+    material: Weak<Material>,
     read_at: Instant,
     config: Arc<ClientConfig>,
 }
@@ -49,10 +51,11 @@ impl<P: Protocol> Upstream<P> {
         let target = self.target(index);
         let met = met.take_if(|met| met.index == index);
         let result = self.log_in(index, &target, material, intent, met, &mut progress).await;
-        let cause = result.as_ref().err().map(Failure::cause);
+        let failure = result.as_ref().err();
+        let cause = failure.map(Failure::cause);
         progress.attempted(cause);
         self.metrics.login_attempt(cause.map_or("ok", Cause::name));
-        self.heard(material, leave, cause.map_or(Ok(()), Err));
+        self.heard(material, leave, Said::of(failure));
         if self.target(index) == target {
             let told = result.as_ref().map(|opened| self.protocol.role(&opened.greeting));
             if self.health.note(index, told) {
@@ -251,17 +254,17 @@ impl<P: Protocol> Upstream<P> {
     }
 
     fn tls_config(&self, material: Option<&Arc<Material>>) -> Result<Arc<ClientConfig>, Trouble> {
-        let generation = material.map_or(0, |material| material.generation());
+        let made_from = material.map_or_else(Weak::new, Arc::downgrade);
         let mut cached = self.tls.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = cached.as_ref()
-            && cached.generation == generation
+            && cached.material.ptr_eq(&made_from)
             && cached.read_at.elapsed() < TLS_LIFETIME
         {
             return Ok(Arc::clone(&cached.config));
         }
-        let identity = material.and_then(|material| material.identity.as_ref());
-        let config = tls::configure(&self.settings.tls, identity, P::FEATURES.alpn)?;
-        *cached = Some(Cached { generation, read_at: Instant::now(), config: Arc::clone(&config) });
+        let material = material.map(Arc::as_ref);
+        let config = tls::configure(&self.settings.tls, material, P::FEATURES.alpn)?;
+        *cached = Some(Cached { material: made_from, read_at: Instant::now(), config: Arc::clone(&config) });
         Ok(config)
     }
 }

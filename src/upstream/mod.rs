@@ -25,7 +25,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attache_wire::{Protocol, TlsStart};
-use prometheus_client::metrics::gauge::Gauge;
 use tokio::time::{Instant, sleep_until};
 
 pub use check::{Step, Verdict, approximately};
@@ -35,7 +34,7 @@ pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
 use remedy::{Remedy, remedy, worse};
-pub use rotation::Attempts;
+pub use rotation::{Attempts, Said};
 pub use sentinels::{SentinelSeen, Sentinels, attend};
 pub use trial::trial;
 
@@ -305,7 +304,6 @@ impl LinkState {
 
 /// Counts a link under its generation for as long as it is kept.
 pub struct LinkCount {
-    gauge: Gauge,
     generation: u64,
     state: LinkState,
     metrics: Arc<RouteMetrics>,
@@ -323,10 +321,8 @@ impl LinkCount {
     }
 
     fn counted(generation: u64, state: LinkState, metrics: Arc<RouteMetrics>, source: Source) -> Self {
-        let gauge = metrics.links(generation, state.name());
-        gauge.inc();
-        metrics.all_links.inc();
-        Self { gauge, generation, state, metrics, source }
+        metrics.link_came(generation, state.name());
+        Self { generation, state, metrics, source }
     }
 
     /// Counts the link as this from now on.
@@ -338,11 +334,7 @@ impl LinkCount {
 
 impl Drop for LinkCount {
     fn drop(&mut self) {
-        let left = self.gauge.dec() - 1;
-        self.metrics.all_links.dec();
         let current = self.source.current().is_some_and(|material| material.generation() == self.generation);
-        if left == 0 && !current {
-            self.metrics.forget_links(self.generation, self.state.name());
-        }
+        self.metrics.link_went(self.generation, self.state.name(), current);
     }
 }

@@ -26,7 +26,7 @@ use crate::chance;
 use crate::config::domain::{self, Live};
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
-use crate::secret::Source;
+use crate::secret::{InForce, Source};
 
 /// How long a session waits for a link that is being reset: some round trips. A login takes as long.
 const PATIENCE: Duration = Duration::from_millis(20);
@@ -177,8 +177,8 @@ impl<P: Protocol> Upstream<P> {
 
     /// Whether its password has leaked: nothing that it logged in is used once the server accepts another.
     fn is_cut(&self, origin: &Origin) -> bool {
-        let proven = self.source.as_ref().and_then(Source::proven);
-        self.live == Live::Cut && origin.generation < proven
+        let accepted = self.in_force().is_some_and(|in_force| in_force.accepted.is_some());
+        self.live == Live::Cut && accepted && !self.is_current(origin)
     }
 
     /// Whether a session on this link would be told to end as soon as it begins.
@@ -199,17 +199,16 @@ impl<P: Protocol> Upstream<P> {
     }
 
     /// What is to become of a link that waits.
-    fn judge(&self, warm: &mut Warm<P>, wanted: Option<u64>) -> Verdict {
-        match self.may_use(warm) {
-            false => Verdict::Dead,
-            true if warm.opened.origin.generation < wanted => Verdict::Stale,
-            true => Verdict::Good,
+    fn judge(&self, warm: &mut Warm<P>) -> Verdict {
+        match (self.may_use(warm), self.is_current(&warm.opened.origin)) {
+            (false, _) => Verdict::Dead,
+            (true, false) => Verdict::Stale,
+            (true, true) => Verdict::Good,
         }
     }
 
-    /// The generation that a new session would use.
-    fn wanted_generation(&self) -> Option<u64> {
-        self.source.as_ref()?.standing().in_use
+    fn in_force(&self) -> Option<InForce> {
+        self.source.as_ref().map(Source::in_force)
     }
 
     /// Resets a link whose session is over, so that it serves another, or takes leave of it. Doubt closes it.
@@ -233,8 +232,10 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
+    /// Whether it was logged in with what is good now.
     fn is_current(&self, origin: &Origin) -> bool {
-        origin.generation >= self.wanted_generation()
+        let in_force = self.in_force().zip(origin.generation);
+        in_force.is_none_or(|(in_force, generation)| in_force.covers(generation))
     }
 
     /// Puts a link where sessions find it, if it is wanted.

@@ -15,7 +15,7 @@ use crate::config::domain::Endpoint;
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::net::dial;
 use crate::net::link::Link;
-use crate::secret::Material;
+use crate::secret::{Material, Picked};
 
 /// A link on which nobody has logged in yet.
 pub struct Met<P: Protocol> {
@@ -68,8 +68,9 @@ impl<P: Protocol> Upstream<P> {
         }
         let material = self.likely_material()?;
         let target = self.target(index);
-        let mut progress = self.progress(index, material.as_deref(), trail);
-        let met = self.reach(index, &target, material.as_ref(), &mut progress).await;
+        let material = material.as_deref();
+        let mut progress = self.progress(index, material.map(Arc::as_ref), trail);
+        let met = self.reach(index, &target, material, &mut progress).await;
         if let Err(failure) = &met {
             progress.attempted(Some(failure.cause()));
             self.metrics.login_attempt(failure.cause().name());
@@ -79,9 +80,9 @@ impl<P: Protocol> Upstream<P> {
     }
 
     /// The generation that a login will try first.
-    pub fn likely_material(&self) -> Result<Option<Arc<Material>>, Failure> {
+    pub fn likely_material(&self) -> Result<Option<Picked>, Failure> {
         let Some(source) = &self.source else { return Ok(None) };
-        let material = source.candidates().into_iter().next();
+        let material = source.pick(&[]);
         let missing = || Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing);
         material.map(Some).ok_or_else(missing)
     }

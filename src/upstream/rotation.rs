@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::{Met, Opened, Trail, Upstream};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
-use crate::secret::{Leave, Material, REJECTED_A_MINUTE, Source};
+use crate::secret::{Leave, Material, Picked, REJECTED_A_MINUTE, Source};
 
 /// While sessions wait for a credential to be accepted, one of them tries this often at most.
 const TURN_INTERVAL: Duration = Duration::from_secs(1);
@@ -21,13 +21,13 @@ pub(super) struct Turns(Mutex<Turn>);
 
 struct Turn {
     next: Instant,
-    /// The current generation, as the last one to look knew it.
-    generation: u64,
+    /// How often the current generation had changed, as the last one to look knew it.
+    changes: u64,
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self(Mutex::new(Turn { next: Instant::now(), generation: 0 }))
+        Self(Mutex::new(Turn { next: Instant::now(), changes: 0 }))
     }
 }
 
@@ -47,11 +47,11 @@ impl Turns {
     }
 
     /// Takes the turn, or tells when there may be one.
-    fn take(&self, generation: u64, locked_out_for: Duration) -> Result<(), Instant> {
+    fn take(&self, changes: u64, locked_out_for: Duration) -> Result<(), Instant> {
         let mut turn = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if turn.generation != generation {
-            *turn = Turn { next: now, generation };
+        if turn.changes < changes {
+            *turn = Turn { next: now, changes };
         }
         let free_at = turn.next.max(now + locked_out_for);
         if free_at > now {
@@ -59,6 +59,29 @@ impl Turns {
         }
         turn.next = now + TURN_INTERVAL;
         Ok(())
+    }
+}
+
+/// What a server said to a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    Yes,
+    No,
+    /// Nothing, for it was not asked: no password was sent.
+    Unasked,
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Said {
+    /// By the failure of a login, if it failed.
+    pub fn of(failure: Option<&Failure>) -> Self {
+        match failure.map(|failure| (failure.stage, failure.cause())) {
+            None => Self::Yes,
+            Some((_, Cause::CredentialRejected)) => Self::No,
+            Some((stage, cause)) if stage < Stage::Login || cause == Cause::ServerNotReady => Self::Unasked,
+            Some(_) => Self::Unknown,
+        }
     }
 }
 
@@ -82,7 +105,7 @@ impl<P: Protocol> Upstream<P> {
         };
         let mut tried = Vec::new();
         let mut rejection = None;
-        while let Some(material) = untried(source, &tried) {
+        while let Some(material) = source.pick(&tried) {
             if rejection.is_some() {
                 trail.retries += 1;
                 self.metrics.login_retry("other_generation");
@@ -113,18 +136,18 @@ impl<P: Protocol> Upstream<P> {
 
     /// Another generation, where this one was rejected in the midst of a session: one that is there, or, as for a session
     /// that begins, one that comes. `None` once waiting is pointless or over.
-    pub async fn instead_of(&self, rejected: &Material, attempts: &mut Attempts) -> Option<Arc<Material>> {
+    pub async fn instead_of(&self, rejected: &Material, attempts: &mut Attempts) -> Option<Picked> {
         let source = self.source.as_ref()?;
         attempts.tried.push(rejected.generation());
         source.reread().await;
-        if untried(source, &attempts.tried).is_none() {
+        if source.pick(&attempts.tried).is_none() {
             if !self.other_credential(attempts.deadline).await {
                 return None;
             }
             attempts.tried.clear();
         }
         self.metrics.login_retry(Cause::CredentialRejected.name());
-        untried(source, &attempts.tried)
+        source.pick(&attempts.tried)
     }
 
     /// Asks for leave to log in with a generation.
@@ -145,9 +168,9 @@ impl<P: Protocol> Upstream<P> {
         })
     }
 
-    /// The generation with which a session can be logged in again that lives with an older one, `own`.
-    pub fn newer_material(&self, own: u64) -> Option<Arc<Material>> {
-        self.likely_material().ok().flatten().filter(|material| material.generation() > own)
+    /// The generation with which a session can be logged in again that lives with this one, `own`.
+    pub fn other_material(&self, own: u64) -> Option<Picked> {
+        self.likely_material().ok().flatten().filter(|material| material.generation() != own)
     }
 
     /// Asks for leave to log in for nobody who waits.
@@ -162,12 +185,16 @@ impl<P: Protocol> Upstream<P> {
     }
 
     /// Takes note of what the server said to a generation.
-    pub fn heard(&self, material: Option<&Arc<Material>>, leave: Leave, outcome: Result<(), Cause>) {
+    pub fn heard(&self, material: Option<&Arc<Material>>, leave: Leave, said: Said) {
         let Some((source, material)) = self.source.as_ref().zip(material) else { return };
-        match outcome {
-            Ok(()) => source.worked(material.generation()),
-            Err(Cause::CredentialRejected) => source.rejected(material.generation(), leave),
-            Err(_) => {}
+        match said {
+            Said::Yes => {
+                source.worked(material.generation());
+                source.was_not_rejected(leave);
+            }
+            Said::No => source.rejected(material.generation(), leave),
+            Said::Unasked => source.was_not_rejected(leave),
+            Said::Unknown => {}
         }
     }
 
@@ -202,8 +229,4 @@ impl<P: Protocol> Upstream<P> {
 /// Whether a server may say so to a client certificate, or for want of one.
 fn is_of_certificate(cause: Cause) -> bool {
     matches!(cause, Cause::TlsAlert | Cause::CredentialIncomplete)
-}
-
-fn untried(source: &Source, tried: &[u64]) -> Option<Arc<Material>> {
-    source.candidates().into_iter().find(|material| !tried.contains(&material.generation()))
 }

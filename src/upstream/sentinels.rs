@@ -210,13 +210,19 @@ impl<P: Protocol> Upstream<P> {
             match self.ask(sentinels, seat, Some(&material)).await {
                 Ok(asked) => {
                     source.worked(generation);
+                    source.was_not_rejected(leave);
                     return Ok(asked);
                 }
                 Err(trouble) if trouble.cause == Cause::SentinelLoginRejected => {
                     source.rejected(generation, leave);
                     last = trouble;
                 }
-                Err(trouble) => return Err(trouble),
+                Err(trouble) => {
+                    if is_of_dialling(trouble.cause) {
+                        source.was_not_rejected(leave);
+                    }
+                    return Err(trouble);
+                }
             }
         }
         Err(last)
@@ -301,6 +307,19 @@ fn unknown(master: &str) -> Trouble {
     Trouble::new(Cause::SentinelMasterUnknown, format!("it knows no servers called {master}"))
 }
 
+/// Whether nobody was reached who could have heard a password.
+fn is_of_dialling(cause: Cause) -> bool {
+    matches!(
+        cause,
+        Cause::NameNotFound
+            | Cause::NameServerFailed
+            | Cause::NameServerSilent
+            | Cause::ConnectRefused
+            | Cause::ConnectTimedOut
+            | Cause::Unreachable
+    )
+}
+
 fn too_slow(limit: Duration) -> Trouble {
     Trouble::new(Cause::TimedOut, format!("not done within {limit:?}"))
 }
@@ -323,6 +342,6 @@ fn tls_of(
         return Ok(None);
     }
     let name = server_name(tls.server_name.as_deref().unwrap_or(host))?;
-    let identity = material.and_then(|material| material.identity.as_ref());
-    Ok(Some(TlsClient { config: tls::configure(tls, identity, None)?, name }))
+    let material = material.map(Arc::as_ref);
+    Ok(Some(TlsClient { config: tls::configure(tls, material, None)?, name }))
 }

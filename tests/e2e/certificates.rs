@@ -1,8 +1,10 @@
 //! A client certificate from the mounted folder, and the next one after its rotation.
 
-use std::sync::mpsc;
+use std::io::{Error, Result};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use attache_kit::{Mounted, Pair, Pki, Script, ServerTls, eventually};
+use attache_kit::{Mounted, Pair, Peer, Pki, Script, ServerTls, eventually};
 
 use crate::client::Client;
 use crate::house::{House, Plan, SOON};
@@ -98,4 +100,94 @@ fn a_key_that_does_not_belong_to_the_certificate_is_reported_and_not_used() {
     secret.write(&[("tls.crt", &second.cert_pem), ("tls.key", &first.key_pem)]);
     house.attache.wait_for("the problem", SOON, |line| line["problem"] == "key_malformed");
     assert_eq!(house.status()["credential"]["generation"], 1);
+}
+
+/// Says everything twice.
+fn echo(mut peer: Peer) -> Result<()> {
+    loop {
+        let said = peer.read_some()?;
+        if said.is_empty() {
+            return Ok(());
+        }
+        peer.send(&said)?;
+    }
+}
+
+fn echoes(client: &mut Client) {
+    client.send(b"hello");
+    assert_eq!(client.read_exact(5), b"hello");
+}
+
+/// A new certificate beside the same password is another login only where servers ask for certificates.
+#[test]
+fn a_renewed_certificate_ends_sessions_only_where_a_server_has_asked_for_the_old_one() {
+    let pki = Pki::new();
+    for asks in [false, true] {
+        let tls = ServerTls::new(&pki.server());
+        let tls = if asks { tls.client_ca(pki.ca()) } else { tls };
+        let server = Script::serve(move |peer| echo(peer.start_tls(&tls)?));
+        let (first, second) = (pki.client("one"), pki.client("two"));
+        let secret = Mounted::new(&entries(&first, "orders"));
+        let policy =
+            format!("credential: {{ path: {}, on_rotation: {{ live: cut }} }}", secret.path().display());
+        let house = Plan::tcp(server.addr()).tls(&pki).route(&policy).start();
+        let mut staying = Client::connect(house.listen.addr());
+        echoes(&mut staying);
+        let before = house.attache.lines();
+        secret.write(&entries(&second, "orders"));
+        house
+            .attache
+            .wait_for_since(before, "the new one", SOON, |line| line["message"] == "credential loaded");
+        eventually("it to be in use", SOON, || {
+            let credential = &house.status()["credential"];
+            (credential["state"] == "ok" && credential["settled"] == true).then_some(())
+        });
+        echoes(&mut Client::connect(house.listen.addr()));
+        assert_eq!(house.status()["credential"]["generation"], if asks { 2 } else { 1 });
+        match asks {
+            true => drop(staying.ending()),
+            false => echoes(&mut staying),
+        }
+    }
+}
+
+/// The old password must not go while somebody is logging in with it.
+#[test]
+fn nothing_is_settled_while_a_login_with_what_was_before_is_under_way() {
+    let pki = Pki::new();
+    let tls = ServerTls::new(&pki.server()).client_ca(pki.ca());
+    let hold = Arc::new(AtomicBool::new(false));
+    let (let_go, held) = mpsc::channel();
+    let server = Script::serve({
+        let (hold, held) = (Arc::clone(&hold), Mutex::new(held));
+        move |peer| {
+            if hold.swap(false, Ordering::SeqCst) {
+                held.lock().unwrap().recv().map_err(Error::other)?;
+            }
+            echo(peer.start_tls(&tls)?)
+        }
+    });
+    let (first, second) = (pki.client("one"), pki.client("two"));
+    let secret = Mounted::new(&entries(&first, "orders"));
+    let plan = Plan::tcp(server.addr()).tls(&pki).secret(secret.path());
+    let house = plan.upstream("connect_timeout: 1m").start();
+    echoes(&mut Client::connect(house.listen.addr()));
+    let settled = |wanted: bool| (house.status()["credential"]["settled"] == wanted).then_some(());
+    eventually("the first one to settle", SOON, || settled(true));
+
+    hold.store(true, Ordering::SeqCst);
+    let mut late = Client::connect(house.listen.addr());
+    eventually("it to be on its way", SOON, || (!hold.load(Ordering::SeqCst)).then_some(()));
+    secret.write(&entries(&second, "orders"));
+    second_generation(&house);
+    assert_eq!(house.status()["credential"]["state"], "ok");
+    assert_eq!(house.status()["credential"]["settled"], false, "somebody logs in with the first one");
+    assert_eq!(house.metric("attache_credential_settled", &[]), 0.0);
+
+    let_go.send(()).unwrap();
+    echoes(&mut late);
+    assert_eq!(house.status()["links_by_generation"]["1"], 1);
+    assert_eq!(house.status()["credential"]["settled"], false);
+    drop(late);
+    eventually("the second one to settle", SOON, || settled(true));
 }

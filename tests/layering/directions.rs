@@ -10,7 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("chance", &["sim"]),
     ("config", &[]),
     ("failure", &[]),
-    ("secret", &["sim"]),
+    ("secret", &["chance", "sim"]),
     // What tests play in the place of the world below; no release has it.
     ("sim", &[]),
     ("bell", &[]),

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 
 use attache_kit::postgres::Encryption;
 use attache_kit::*;
+use serde_json::Value;
 
 use crate::house::*;
 use crate::raw::{self, Raw};
 use crate::servers::{self, Account, Db};
+use crate::warm::{pooled, waits};
 
 fn rotate(db: &Db, account: &Account) {
     let new = format!("{SECRET}-2");
@@ -165,4 +167,75 @@ fn keep_lets_them_live() {
     assert!(session.is_silent());
     assert_eq!(session.value("select 1"), "1");
     assert_eq!(links(&house, "1"), 1);
+}
+
+/// What the status page says of the credential.
+fn credential(house: &House) -> Value {
+    http::get(house.control.addr(), "/status").unwrap().json()["routes"][0]["credential"].clone()
+}
+
+fn is_back_on_the_first(house: &House) {
+    eventually("the first generation again", SOON, || {
+        let credential = credential(house);
+        let is_first = credential["generation"] == 1 && credential["generation_in_use"] == 1;
+        (is_first && credential["state"] == "ok").then_some(())
+    });
+}
+
+/// Nobody's password has changed: sessions stay, and so does the link that waits.
+#[test]
+fn a_wrong_secret_that_is_put_right_again_ends_nobody() {
+    for (db, live) in servers::each().flat_map(|db| [(db, "cut"), (db, "drain")]) {
+        let account = db.account(&format!("put_right_{live}"));
+        let house =
+            pooled(db, &account, "warm: 1").on_rotation(&format!("{{ live: {live}, within: 0s }}")).start();
+        let mut idle = house.raw(&account.name);
+        let mut in_transaction = house.raw(&account.name);
+        in_transaction.query("begin");
+        waits(&house, 1);
+        let backends = "select pid from pg_stat_activity where usename = current_user and state = 'idle' \
+                        and pid <> pg_backend_pid() order by backend_start desc limit 1";
+        let waiting = idle.value(backends);
+
+        account.secret.credential(&account.name, &format!("{SECRET}-wrong"));
+        eventually("the wrong one to be refused", SOON, || {
+            (credential(&house)["state"] == "degraded").then_some(())
+        });
+        account.secret.credential(&account.name, SECRET);
+        is_back_on_the_first(&house);
+        assert_eq!(credential(&house)["settled"], true, "{live}");
+        assert!(idle.is_silent() && in_transaction.is_silent(), "{live}: somebody was told to leave");
+        assert_eq!(in_transaction.value("select 1"), "1");
+        let mut next = house.raw(&account.name);
+        assert_eq!(
+            next.value("select pg_backend_pid()"),
+            waiting,
+            "{live}: the link that was good was thrown away"
+        );
+        assert_eq!(ended_for_rotation(&house), 0);
+    }
+}
+
+/// The password is changed, and changed back.
+#[test]
+fn a_rotation_that_is_taken_back_ends_the_sessions_of_the_password_in_between_alone() {
+    let Some(db) = servers::of(Version::V18) else { return };
+    let account = db.account("taken_back");
+    let house = Route::to(db, &account).on_rotation("{ live: drain, within: 0s }").start();
+    accepted(&house, 1);
+    // It cannot leave when the password changes.
+    let mut listening = house.raw(&account.name);
+    listening.query("listen news");
+    rotate(db, &account);
+    accepted(&house, 2);
+    let mut between = house.raw(&account.name);
+    assert_eq!((links(&house, "1"), links(&house, "2")), (1, 1));
+
+    db.server.password(&account.name, SECRET, Encryption::Scram);
+    account.secret.credential(&account.name, SECRET);
+    is_back_on_the_first(&house);
+    told_to_leave(&mut between);
+    listening.query("discard all");
+    assert!(listening.is_silent(), "its password is the right one again");
+    assert_eq!((listening.value("select 1").as_str(), links(&house, "1")), ("1", 1));
 }

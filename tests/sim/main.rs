@@ -13,6 +13,7 @@ mod oracle;
 mod plan;
 mod postgres;
 mod redis;
+mod same;
 mod schedule;
 mod script;
 mod speech;

@@ -187,7 +187,8 @@ impl Judge<'_> {
         let hurt = conn.is_hurt(at);
         match &broken.told {
             Some(told) if self.of_policy(told, at) => {
-                self.began_too_late(began, at, told).or_else(|| self.ended_by_policy(at, conn, busy, told))
+                let rotated = self.began_too_late(began, at, told).or_else(|| self.was_good(at, conn, told));
+                rotated.or_else(|| self.ended_by_policy(at, conn, busy, told))
             }
             Some(_) if hurt => None,
             Some(_) => Some("nothing had happened to its server".to_owned()),
@@ -250,6 +251,15 @@ impl Judge<'_> {
         let is_of_rotation = told.text.contains("rotated");
         let news = firsts.into_iter().any(|first| first <= at && began <= first + HEARD);
         (is_of_rotation && !news).then(|| "no generation was accepted since it began".to_owned())
+    }
+
+    /// A rotation ends no session that logged in with what the folder holds, however it came there.
+    fn was_good(&self, at: Instant, conn: &Conn, told: &Told) -> Option<String> {
+        let noticed = at.checked_sub(self.plan.poll + AGAIN)?;
+        let is_held = noticed >= self.state.start
+            && self.during(noticed, at).all(|facts| facts.mounted.is_some() && facts.mounted == conn.login);
+        (told.text.contains("rotated") && is_held)
+            .then(|| "the folder held what it had logged in with".to_owned())
     }
 
     fn policies(&self) -> impl Iterator<Item = Live> {

@@ -64,10 +64,9 @@ pub async fn keep<P: Protocol>(upstream: Arc<Upstream<P>>) {
 
 /// Looks at what waits, and says goodbye where that is due.
 fn look<P: Protocol>(upstream: &Arc<Upstream<P>>, pool: &Pool<P>) {
-    let wanted = upstream.wanted_generation();
     let gone = {
         let mut stock = pool.stock();
-        stock.sweep(Instant::now(), |warm| upstream.judge(warm, wanted));
+        stock.sweep(Instant::now(), |warm| upstream.judge(warm));
         stock.gone()
     };
     for Warm { mut opened, home } in gone {
