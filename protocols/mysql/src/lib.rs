@@ -13,7 +13,8 @@
 //! | `reopen` | a change of user, as the client asks for it |
 //! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
 //! | `command`, `reply`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
-//! | `restriction`, `guard`, `lex` | a session that only reads, and statements that would undo it |
+//! | `restriction` | a session that only reads |
+//! | `guard`, `attributes`, `statement`, `dialect` | commands that would undo it |
 //! | `access` | what a URL says, and how the clients' environment leads them to us |
 //! | `login` | from there to its OK, with TLS asked for on the way |
 //! | `agreement` | which flags both links have |
@@ -34,9 +35,11 @@ mod account;
 mod agreement;
 mod answer;
 mod arrival;
+mod attributes;
 mod auth;
 mod capabilities;
 mod command;
+mod dialect;
 mod exchange;
 mod field;
 mod greeting;
@@ -45,7 +48,6 @@ mod hello;
 mod holdings;
 mod intent;
 mod kill;
-mod lex;
 mod login;
 mod offer;
 mod options;
@@ -67,6 +69,7 @@ mod scan;
 mod shared;
 mod standing;
 mod start;
+mod statement;
 mod status;
 mod watch;
 mod welcome;
@@ -80,10 +83,10 @@ use attache_wire::{
 use bytes::BytesMut;
 
 pub use accept::Accept;
+pub use attache_sql::MAX_CHECKED_LEN;
 pub use capabilities::Capabilities;
 pub use exchange::MAX_RESPONSE_LEN;
 pub use greeting::Greeting;
-pub use guard::MAX_CHECKED_LEN;
 pub use hello::Hello;
 pub use intent::Intent;
 pub use login::{Login, MAX_LOGIN_PACKET_LEN};

@@ -174,7 +174,6 @@ impl Replies {
         self.current = Command { statement, ..command };
         self.number = number;
         self.state = match command.reply {
-            Reply::Stream => State::Stream,
             Reply::Rows => State::Rows,
             Reply::Executed => {
                 // The server closes the cursor of the execution before.
@@ -186,7 +185,8 @@ impl Replies {
             | Reply::StatementReset
             | Reply::SessionReset
             | Reply::Prepared
-            | Reply::Line => State::Waiting,
+            | Reply::Line
+            | Reply::Stream => State::Waiting,
         };
     }
 
@@ -224,7 +224,9 @@ impl Replies {
             (Reply::Line, _) => self.finish(),
             (_, Some(&ERR)) => self.failed(),
             (Reply::Prepared, Some(&OK)) => self.statement(seen.head),
-            (Reply::Prepared | Reply::Rows | Reply::Stream, _) | (_, None) => self.lose(),
+            // A server that does not refuse it hears no commands any more.
+            (Reply::Stream, _) => self.state = State::Stream,
+            (Reply::Prepared | Reply::Rows, _) | (_, None) => self.lose(),
             (_, Some(&OK)) => self.ended(seen),
             (_, Some(&END)) if self.is_end(seen) => self.ended(seen),
             (_, Some(&FILE)) => return self.upload(),
