@@ -27,14 +27,20 @@ pub(crate) enum Look {
     Refused(usize, Bytes),
     /// It is longer than what is kept.
     TooLong,
+    /// Its length makes no sense, so that nobody knows what stands behind it.
+    Senseless,
 }
 
 /// Looks at the frame that begins here.
 pub(crate) fn look(bytes: &[u8]) -> Look {
     let Some([tag, length @ ..]) = bytes.first_chunk::<HEADER_LEN>() else { return Look::Incomplete };
-    let len = 1 + u32::from_be_bytes(*length) as usize;
-    if !matches!(*tag, QUERY | PARSE | FUNCTION_CALL) || len < HEADER_LEN {
-        return Look::Harmless(len.max(HEADER_LEN));
+    // A length is signed, and counts itself.
+    let len = usize::try_from(i32::from_be_bytes(*length)).map_or(0, |len| 1 + len);
+    if len < HEADER_LEN {
+        return Look::Senseless;
+    }
+    if !matches!(*tag, QUERY | PARSE | FUNCTION_CALL) {
+        return Look::Harmless(len);
     }
     if len > MAX_CHECKED_LEN {
         return Look::TooLong;
@@ -104,6 +110,9 @@ mod tests {
         assert_eq!(look(&message(b'B', &[b"begin read write\0"])), Look::Harmless(22));
         assert_eq!(look(b"d\0\x10\0\0"), Look::Harmless(0x10_0001));
         assert_eq!(look(b"Q\x7f\xff\xff\xff"), Look::TooLong);
+        for senseless in [b"Q\0\0\0\x03", b"d\0\0\0\0", b"d\x80\0\0\0", b"Q\xff\xff\xff\xff"] {
+            assert_eq!(look(senseless), Look::Senseless);
+        }
         assert_eq!(look(&message(b'Q', &[b"no end"])), Look::Harmless(11));
     }
 

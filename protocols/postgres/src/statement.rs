@@ -1,5 +1,6 @@
 //! Words of a statement that would turn off what makes a session read-only (manual, "SET", "SET TRANSACTION", "BEGIN",
-//! "DO"; "System Administration Functions", `set_config`).
+//! "DO"; "System Administration Functions", `set_config`), and one that writes all the same: EXPLAIN ANALYZE creates tables
+//! also where transactions are read-only (seen of versions 15 and 18).
 //!
 //! What is not understood of such a statement is taken for the worst.
 
@@ -16,6 +17,7 @@ const CURRENT: &str = "transaction_read_only";
 const MODE: &str = "READ WRITE";
 const CHANGE: &str = "a change of transaction_read_only";
 const SYSTEM: &str = "ALTER SYSTEM";
+const MEASURED: &str = "EXPLAIN ANALYZE of what creates a table";
 const BLOCK: &str = "a block of code that changes the mode of transactions";
 
 /// What of this text would turn it off.
@@ -43,6 +45,9 @@ enum Kind {
     Alter,
     /// A block of code, in a string.
     Do,
+    Explain,
+    /// EXPLAIN ANALYZE, which runs what it explains.
+    Measure,
     Other,
 }
 
@@ -118,6 +123,8 @@ impl Heard {
             (Kind::Set, _, Some(setting)) => self.expects = Expects::To(setting),
             (Kind::Reset, _, Some(Setting::Current)) => return Some(CHANGE),
             (Kind::Alter, b"system", _) => return Some(SYSTEM),
+            (Kind::Explain, b"analyze" | b"analyse", _) => self.kind = Kind::Measure,
+            (Kind::Measure, b"create" | b"into", _) => return Some(MEASURED),
             (_, b"set_config", _) => self.expects = Expects::Name,
             (_, _, Some(_) | None) => {}
         }
@@ -148,6 +155,7 @@ impl Kind {
             b"reset" => Self::Reset,
             b"alter" => Self::Alter,
             b"do" => Self::Do,
+            b"explain" => Self::Explain,
             _ => Self::Other,
         }
     }
@@ -261,6 +269,9 @@ mod tests {
             "do E'begin set transaction re\\x61d write; end'",
             "DO LANGUAGE plpgsql 'begin commit; start transaction read write; end'",
             "alter system set max_connections = 1",
+            "explain analyze create table t as select 1",
+            "EXPLAIN (verbose, ANALYSE) create materialized view v as select 1",
+            "explain (analyze, buffers) select 1 into t",
             "select $a$;$a$; set default_transaction_read_only=off",
             "select U&'\\0061' ; set default_transaction_read_only=off",
         ] {
@@ -333,6 +344,8 @@ mod tests {
             "reset all; reset default_transaction_read_only; discard all",
             "insert into t values ('read', 'write')",
             "select read, write from t",
+            "explain create table t as select 1",
+            "explain analyze select * from t",
             "do $$ begin raise notice 'x'; end $$",
             "select 'it''s', E'\\'', U&\"x\" from t where a = $1 and b < 'c' -- end",
             r"select * from files where path = 'c:\' and kind = 'x'",

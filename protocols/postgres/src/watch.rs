@@ -210,6 +210,7 @@ impl SessionWatch {
                     return Ok(Passage::Instead { passed: at, dropped });
                 }
                 Look::TooLong => return Err(Fault::TooLong(MAX_CHECKED_LEN)),
+                Look::Senseless => return Err(LOST),
             }
         }
         Ok(self.follow(bytes))

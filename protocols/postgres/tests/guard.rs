@@ -81,6 +81,15 @@ fn a_goodbye_that_the_server_hears_ends_its_link_whatever_stands_behind() {
 }
 
 #[test]
+fn nothing_passes_behind_a_length_that_makes_no_sense() {
+    let stream = [&b"d\x80\0\0\0"[..], &message(b'Q', b"begin read write\0")].concat();
+    for size in [1, 5, stream.len()] {
+        let passed = testing::passed_on(&mut SessionWatch::new(true), stream.chunks(size));
+        assert!(matches!(passed, Err(Fault::Malformed(_))), "{size}");
+    }
+}
+
+#[test]
 fn a_statement_that_is_too_long_to_be_kept_ends_the_session() {
     let long = [&b"Q"[..], &(MAX_CHECKED_LEN as u32).to_be_bytes(), b"select"].concat();
     assert_eq!(SessionWatch::new(true).from_client(&long), Err(Fault::TooLong(MAX_CHECKED_LEN)));

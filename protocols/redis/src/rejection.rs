@@ -5,10 +5,6 @@ use bytes::{Bytes, BytesMut};
 
 use crate::frame::{Reply, put_error};
 
-/// The most characters of the server's text that go to the log.
-const MAX_MESSAGE_CHARS: usize = 300;
-/// Shorter secrets are found in ordinary words by chance, and looking for them would censor those.
-const MIN_GUARDED_LEN: usize = 8;
 /// The user of whoever names none: everybody knows it.
 const DEFAULT_USER: &str = "default";
 /// What stands in for a text that is not passed on.
@@ -19,7 +15,7 @@ pub(crate) fn rejection(text: &[u8], credential: Option<&Credential>) -> Fault {
     let (kind, code) = (kind(text), code(text));
     let message = match shows_secret(credential, text) {
         true => WITHHELD.to_owned(),
-        false => as_text(text.strip_prefix(code.as_bytes()).unwrap_or(text).trim_ascii_start()),
+        false => Rejection::line(text.strip_prefix(code.as_bytes()).unwrap_or(text).trim_ascii_start()),
     };
     Fault::Rejected(Box::new(Rejection { kind, message, frame: shown(text, credential), code }))
 }
@@ -75,14 +71,9 @@ fn code(text: &[u8]) -> String {
     }
 }
 
-/// Whether these bytes contain the secret. A secret that the user's name contains is none.
+/// Whether these bytes contain the secret.
 pub(crate) fn shows_secret(credential: Option<&Credential>, bytes: &[u8]) -> bool {
-    let Some(credential) = credential else { return false };
-    let user = credential.user().unwrap_or_default().as_bytes();
-    let secret = credential.secret().map(|secret| secret.expose());
-    secret
-        .filter(|secret| secret.len() >= MIN_GUARDED_LEN && places(user, secret).next().is_none())
-        .is_some_and(|secret| places(bytes, secret).next().is_some())
+    credential.is_some_and(|credential| credential.is_shown_in(bytes))
 }
 
 /// Whether the user is named, as a word of its own.
@@ -100,12 +91,6 @@ fn shows_user(credential: Option<&Credential>, bytes: &[u8]) -> bool {
 fn places<'a>(hay: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     let windows = hay.windows(needle.len().max(1)).enumerate();
     windows.filter(move |(_, window)| *window == needle).map(|(at, _)| at)
-}
-
-/// One line of bounded length.
-fn as_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect()
 }
 
 #[cfg(test)]
