@@ -61,6 +61,7 @@ pub(crate) fn look(bytes: &[u8], capabilities: Capabilities) -> Look {
     };
     match what {
         None => Look::Harmless,
+        Some(_) if len > MAX_CHECKED_LEN => Look::TooLong,
         Some(_) if bytes.len() < len => Look::Incomplete,
         Some(what) => Look::Refused(len, refusing(*command, what, capabilities)),
     }
@@ -112,6 +113,7 @@ mod tests {
         assert_eq!(look(b"\0\0\0\0", none), Look::Harmless);
         assert_eq!(look(b"\xff\xff\xff\0\x03select", none), Look::TooLong);
         assert_eq!(look(b"\xff\xff\xff\0\x17", none), Look::Harmless);
+        assert_eq!(look(b"\xff\xff\xff\0\x1f", none), Look::TooLong, "nor is it kept to be dropped");
     }
 
     #[test]

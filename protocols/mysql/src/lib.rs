@@ -12,7 +12,7 @@
 //! | `welcome`, `refuse` | what it is told in the end |
 //! | `reopen` | a change of user, as the client asks for it |
 //! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
-//! | `command`, `reply`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
+//! | `command`, `reply`, `prepared`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
 //! | `restriction` | a session that only reads |
 //! | `guard`, `attributes`, `statement`, `dialect` | commands that would undo it |
 //! | `access` | what a URL says, and how the clients' environment leads them to us |
@@ -54,6 +54,7 @@ mod options;
 mod packet;
 mod ping;
 mod plugin;
+mod prepared;
 mod proof;
 mod public_key;
 mod question;

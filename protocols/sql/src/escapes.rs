@@ -91,7 +91,8 @@ fn octet(rest: &[u8], radix: u32, most: usize, out: &mut Vec<u8>) -> usize {
     let digits = rest.iter().take(most).map_while(|octet| char::from(*octet).to_digit(radix));
     let (number, len) = digits.fold((0, 0), |(number, len), digit| (number * radix + digit, len + 1));
     // Of three octal digits the server, too, takes what an octet holds.
-    out.push((number & 0xff) as u8);
+    let [octet, ..] = u32::to_le_bytes(number);
+    out.push(octet);
     len
 }
 
