@@ -8,6 +8,7 @@ use attache_sql::MAX_CHECKED_LEN;
 use bytes::{Bytes, BytesMut};
 
 use crate::frame::{self, HEADER_LEN, take_string, take_u32};
+use crate::scan::body_len;
 use crate::statement::finding;
 
 const QUERY: u8 = b'Q';
@@ -33,13 +34,10 @@ pub(crate) enum Look {
 
 /// Looks at the frame that begins here.
 pub(crate) fn look(bytes: &[u8]) -> Look {
-    let Some([tag, length @ ..]) = bytes.first_chunk::<HEADER_LEN>() else { return Look::Incomplete };
-    // A length is signed, and counts itself.
-    let len = usize::try_from(i32::from_be_bytes(*length)).map_or(0, |len| 1 + len);
-    if len < HEADER_LEN {
-        return Look::Senseless;
-    }
-    if !matches!(*tag, QUERY | PARSE | FUNCTION_CALL) {
+    let Some(header) = bytes.first_chunk::<HEADER_LEN>() else { return Look::Incomplete };
+    let Some(len) = body_len(*header).map(|len| HEADER_LEN + len) else { return Look::Senseless };
+    let tag = header[0];
+    if !matches!(tag, QUERY | PARSE | FUNCTION_CALL) {
         return Look::Harmless(len);
     }
     if len > MAX_CHECKED_LEN {
@@ -47,7 +45,7 @@ pub(crate) fn look(bytes: &[u8]) -> Look {
     }
     let Some(body) = bytes.get(HEADER_LEN..len) else { return Look::Incomplete };
     // What cannot be read is the server's to complain of.
-    minded(*tag, body).map_or(Look::Harmless(len), |instead| Look::Refused(len, instead))
+    minded(tag, body).map_or(Look::Harmless(len), |instead| Look::Refused(len, instead))
 }
 
 /// What goes in the place of a message with this body, if it is minded.
