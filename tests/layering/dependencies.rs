@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::sources::root;
 
-/// What a protocol crate may depend on: the contract, byte buffers, shapes of options, and arithmetic.
+/// What a protocol crate may depend on: the contract, words of SQL, byte buffers, shapes of options, and arithmetic.
 const PURE: &[&str] = &[
+    "attache-sql",
     "attache-wire",
     "aws-lc-rs",
     "base64",

@@ -4,8 +4,8 @@
 //! libmysqlclient: `ssl-mode`; Connector/J: `sslMode`; Go: `tls`). The environment is that of MySQL's and MariaDB's own
 //! clients (manual, "Environment Variables"). The URL itself is read by the house.
 
+use attache_wire::access::{authority, encoded};
 use attache_wire::{Access, At, Directions, TlsWish, UrlParameter};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// Parameters that decide who is connected to, or how a login is protected: that is ours to do, and a URL of ours
 /// cannot say it.
@@ -100,18 +100,17 @@ pub(crate) fn directions(access: &Access<'_>) -> Result<Directions, String> {
 /// The form of Connector/J, which knows no sockets and has the user in a parameter.
 fn jdbc(access: &Access<'_>) -> Option<String> {
     let At::Tcp { host, port } = access.at else { return None };
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let place = authority(host, port);
     let database = access.database.map(encoded).unwrap_or_default();
     let user = access.user.map(|user| format!("user={}&", encoded(user))).unwrap_or_default();
-    Some(format!("jdbc:mysql://{host}:{port}/{database}?{user}sslMode=DISABLED"))
+    Some(format!("jdbc:mysql://{place}/{database}?{user}sslMode=DISABLED"))
 }
 
 fn url(access: &Access<'_>) -> String {
     let user = access.user.map(|user| encoded(user) + "@").unwrap_or_default();
     let database = access.database.map(encoded).unwrap_or_default();
     let (authority, socket) = match access.at {
-        At::Tcp { host, port } if host.contains(':') => (format!("[{host}]:{port}"), None),
-        At::Tcp { host, port } => (format!("{host}:{port}"), None),
+        At::Tcp { host, port } => (authority(host, port), None),
         At::Unix(path) => ("localhost".to_owned(), Some(format!("socket={}", encoded(path)))),
     };
     let parameters =
@@ -119,14 +118,6 @@ fn url(access: &Access<'_>) -> String {
     let parameters: Vec<String> = socket.into_iter().chain(parameters).collect();
     let mark = if parameters.is_empty() { "" } else { "?" };
     format!("mysql://{user}{authority}/{database}{mark}{}", parameters.join("&"))
-}
-
-fn encoded(text: &str) -> String {
-    // Plain names should stay readable; everything else may mean something inside a URL.
-    match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
-        true => text.to_owned(),
-        false => utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
-    }
 }
 
 #[cfg(test)]

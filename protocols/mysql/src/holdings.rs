@@ -146,20 +146,27 @@ fn word<'a>(text: &mut &'a [u8]) -> &'a [u8] {
 /// Without blanks and comments in front. A comment that is run from some version on is none.
 fn trim(text: &[u8]) -> &[u8] {
     let mut text = text.trim_ascii_start();
-    while let Some(comment) = text.strip_prefix(b"/*") {
-        text = match comment.strip_prefix(b"!").or(comment.strip_prefix(b"M!")) {
-            Some(run) => {
+    loop {
+        text = match text {
+            [b'/', b'*', b'!', run @ ..] | [b'/', b'*', b'M', b'!', run @ ..] => {
                 let digits = run.iter().take_while(|byte| byte.is_ascii_digit()).count();
                 &run[digits..]
             }
-            None => match comment.windows(2).position(|window| window == b"*/") {
-                Some(end) => &comment[end + 2..],
-                None => &[],
-            },
+            [b'/', b'*', comment @ ..] => behind(comment, b"*/"),
+            [b'#', comment @ ..] => behind(comment, b"\n"),
+            [b'-', b'-', comment @ ..] if comment.first().is_some_and(u8::is_ascii_whitespace) => {
+                behind(comment, b"\n")
+            }
+            text => return text,
         }
         .trim_ascii_start();
     }
-    text
+}
+
+/// What stands behind the end of a comment; of one without an end, nothing.
+fn behind<'a>(comment: &'a [u8], end: &[u8]) -> &'a [u8] {
+    let at = comment.windows(end.len()).position(|window| window == end);
+    at.map_or(&[], |at| &comment[at + end.len()..])
 }
 
 /// `wanted` is in lower case.
@@ -180,6 +187,9 @@ mod tests {
             ("create temporary table t (a int)", Deed::Make),
             ("create or replace\ttemporary table t select 1", Deed::Make),
             ("/* shop:42 */ create temporary table t", Deed::Make),
+            ("-- shop\n# 42\n--\nset @x = 1", Deed::Make),
+            ("--x", Deed::Nothing),
+            ("# never ends", Deed::Nothing),
             ("/*!40101 SET @OLD = @@CHARACTER_SET_CLIENT */", Deed::Make),
             ("/*M!100100 SET @x = 1 */", Deed::Make),
             ("set @token='x'", Deed::Make),

@@ -8,6 +8,7 @@
 use attache_wire::{Fault, Machine, Step, Turn};
 use bytes::BytesMut;
 
+use crate::attributes;
 use crate::capabilities::Capabilities;
 use crate::greeting::Greeting;
 use crate::login::MAX_LOGIN_PACKET_LEN;
@@ -22,8 +23,6 @@ const MARK: u32 = 0xf000_0000;
 const MAX_KILL_LEN: usize = 64;
 const QUERY: u8 = 0x03;
 pub(crate) const PROCESS_KILL: u8 = 0x0c;
-/// What stands in front of a statement where it may have attributes, and has none.
-const NO_ATTRIBUTES: &[u8] = &[0, 1];
 /// Words between the first one and the id; some are MariaDB's.
 const WORDS: [&[u8]; 5] = [b"query", b"connection", b"hard", b"soft", b"id"];
 
@@ -77,8 +76,7 @@ impl Sight {
 }
 
 fn may_become_one(payload: &[u8], agreed: Capabilities) -> bool {
-    let prefix: &[u8] = if agreed.has(Capabilities::QUERY_ATTRIBUTES) { NO_ATTRIBUTES } else { &[] };
-    let wanted = [&[QUERY], prefix, b"kill"].concat();
+    let wanted = [&[QUERY], attributes::prefix(agreed), b"kill"].concat();
     let both = payload.len().min(wanted.len());
     payload.first() == Some(&PROCESS_KILL) || payload[..both].eq_ignore_ascii_case(&wanted[..both])
 }
@@ -89,10 +87,7 @@ impl Kill {
         let (command, rest) = payload.split_first()?;
         let kill = match *command {
             PROCESS_KILL => Self { id: u32::from_le_bytes(rest.try_into().ok()?), form: Form::Command },
-            QUERY if agreed.has(Capabilities::QUERY_ATTRIBUTES) => {
-                Self::statement(payload, rest.strip_prefix(NO_ATTRIBUTES)?)?
-            }
-            QUERY => Self::statement(payload, rest)?,
+            QUERY => Self::statement(payload, rest.strip_prefix(attributes::prefix(agreed))?)?,
             _ => return None,
         };
         is_ours(kill.id).then_some(kill)

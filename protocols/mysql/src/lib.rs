@@ -12,8 +12,9 @@
 //! | `welcome`, `refuse` | what it is told in the end |
 //! | `reopen` | a change of user, as the client asks for it |
 //! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
-//! | `command`, `reply`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
-//! | `restriction`, `guard`, `lex` | a session that only reads, and statements that would undo it |
+//! | `command`, `reply`, `prepared`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
+//! | `restriction` | a session that only reads |
+//! | `guard`, `attributes`, `statement`, `dialect` | commands that would undo it |
 //! | `access` | what a URL says, and how the clients' environment leads them to us |
 //! | `login` | from there to its OK, with TLS asked for on the way |
 //! | `agreement` | which flags both links have |
@@ -34,9 +35,11 @@ mod account;
 mod agreement;
 mod answer;
 mod arrival;
+mod attributes;
 mod auth;
 mod capabilities;
 mod command;
+mod dialect;
 mod exchange;
 mod field;
 mod greeting;
@@ -45,13 +48,13 @@ mod hello;
 mod holdings;
 mod intent;
 mod kill;
-mod lex;
 mod login;
 mod offer;
 mod options;
 mod packet;
 mod ping;
 mod plugin;
+mod prepared;
 mod proof;
 mod public_key;
 mod question;
@@ -67,6 +70,7 @@ mod scan;
 mod shared;
 mod standing;
 mod start;
+mod statement;
 mod status;
 mod watch;
 mod welcome;
@@ -80,10 +84,10 @@ use attache_wire::{
 use bytes::BytesMut;
 
 pub use accept::Accept;
+pub use attache_sql::MAX_CHECKED_LEN;
 pub use capabilities::Capabilities;
 pub use exchange::MAX_RESPONSE_LEN;
 pub use greeting::Greeting;
-pub use guard::MAX_CHECKED_LEN;
 pub use hello::Hello;
 pub use intent::Intent;
 pub use login::{Login, MAX_LOGIN_PACKET_LEN};

@@ -7,14 +7,13 @@ use std::ops::RangeInclusive;
 use attache_wire::Fault;
 use bytes::BytesMut;
 
+use crate::attributes;
 use crate::capabilities::Capabilities;
 use crate::field::take_text;
 use crate::packet::{self, Packet};
 use crate::rejection::ERR;
 
 const COM_QUERY: u8 = 0x03;
-/// With query attributes: there are none, in one set.
-const NO_ATTRIBUTES: &[u8] = &[0, 1];
 /// What ends columns and rows begins with it; as the first octet of a row it would mean 16 MiB.
 const EOF: u8 = 0xfe;
 /// Where a client may do without the columns: here they are.
@@ -59,8 +58,7 @@ enum State {
 
 /// Appends a statement as this link has it.
 pub(crate) fn put(sql: &[u8], capabilities: Capabilities, out: &mut BytesMut) {
-    let attributes = if capabilities.has(Capabilities::QUERY_ATTRIBUTES) { NO_ATTRIBUTES } else { &[] };
-    packet::put(out, 0, &[&[COM_QUERY], attributes, sql]);
+    packet::put(out, 0, &[&[COM_QUERY], attributes::prefix(capabilities), sql]);
 }
 
 impl Question {

@@ -9,12 +9,8 @@ use crate::packet::{self, HEADER_LEN};
 
 /// What an error begins with.
 pub(crate) const ERR: u8 = 0xff;
-/// The most characters of the server's text that go to the log.
-const MAX_MESSAGE_CHARS: usize = 300;
 /// The most octets of the server's text that go to the client. MySQL's own limit is 512.
 const MAX_TEXT_LEN: usize = 1024;
-/// Shorter secrets are found in ordinary words by chance, and looking for them would censor those.
-const MIN_GUARDED_LEN: usize = 8;
 /// The SQLSTATE of an error that has none of its own.
 const GENERAL: &[u8] = b"HY000";
 /// What stands in for a text that is not passed on.
@@ -33,7 +29,7 @@ pub(crate) fn rejection(payload: &[u8], sequence: u8, credential: Option<&Creden
     let Some(mut err) = ErrPacket::parse(payload) else {
         return Fault::Malformed("an error of the server's has no number");
     };
-    if shows_secret(credential, payload) || shows_secret(credential, as_text(err.text).as_bytes()) {
+    if shows_secret(credential, payload) || shows_secret(credential, Rejection::line(err.text).as_bytes()) {
         err = ErrPacket { sqlstate: GENERAL, text: WITHHELD, ..err };
     }
     err.fault(sequence, kind(err.number))
@@ -90,7 +86,7 @@ impl<'a> ErrPacket<'a> {
         Fault::Rejected(Box::new(Rejection {
             kind,
             code: self.number.to_string(),
-            message: as_text(self.text),
+            message: Rejection::line(self.text),
             frame: self.frame(sequence),
         }))
     }
@@ -107,17 +103,9 @@ impl<'a> ErrPacket<'a> {
     }
 }
 
-/// Whether these bytes contain the secret. A secret that the user's name contains is none: it is on
-/// the wire of every login.
+/// Whether these bytes contain the secret.
 pub(crate) fn shows_secret(credential: Option<&Credential>, bytes: &[u8]) -> bool {
-    let contains = |hay: &[u8], needle: &[u8]| hay.windows(needle.len()).any(|window| window == needle);
-    let Some(credential) = credential else { return false };
-    let user = credential.user().unwrap_or_default().as_bytes();
-    credential
-        .secret()
-        .map(|secret| secret.expose())
-        .filter(|secret| secret.len() >= MIN_GUARDED_LEN && !contains(user, secret))
-        .is_some_and(|secret| contains(bytes, secret))
+    credential.is_some_and(|credential| credential.is_shown_in(bytes))
 }
 
 /// What an error means for us (MySQL's "Server Error Message Reference", MariaDB's "Error Codes").
@@ -152,10 +140,4 @@ fn known(number: u16) -> (&'static [u8], &'static str) {
 
 fn is_sqlstate(code: &[u8]) -> bool {
     code.len() == 5 && code.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-}
-
-/// One line of bounded length. The server's text may be in any encoding.
-fn as_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect()
 }

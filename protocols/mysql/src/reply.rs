@@ -9,8 +9,8 @@ use attache_wire::Fault;
 
 use crate::capabilities::Capabilities;
 use crate::command::{Ask, Command, Reply};
-use crate::field::take_length;
 use crate::packet::FULL_LEN;
+use crate::prepared::{Columns, Definitions, Prepared};
 use crate::scan::Seen;
 use crate::standing::Standing;
 use crate::status::Status;
@@ -74,7 +74,7 @@ enum Block {
     /// The columns of rows that follow.
     Result,
     /// Parameters of a statement, which has so many columns; whether these are defined too.
-    Parameters(u16, bool),
+    Parameters(u16, Definitions),
     /// Columns of a statement.
     Columns,
 }
@@ -174,7 +174,6 @@ impl Replies {
         self.current = Command { statement, ..command };
         self.number = number;
         self.state = match command.reply {
-            Reply::Stream => State::Stream,
             Reply::Rows => State::Rows,
             Reply::Executed => {
                 // The server closes the cursor of the execution before.
@@ -186,7 +185,8 @@ impl Replies {
             | Reply::StatementReset
             | Reply::SessionReset
             | Reply::Prepared
-            | Reply::Line => State::Waiting,
+            | Reply::Line
+            | Reply::Stream => State::Waiting,
         };
     }
 
@@ -224,7 +224,9 @@ impl Replies {
             (Reply::Line, _) => self.finish(),
             (_, Some(&ERR)) => self.failed(),
             (Reply::Prepared, Some(&OK)) => self.statement(seen.head),
-            (Reply::Prepared | Reply::Rows | Reply::Stream, _) | (_, None) => self.lose(),
+            // A server that does not refuse it hears no commands any more.
+            (Reply::Stream, _) => self.state = State::Stream,
+            (Reply::Prepared | Reply::Rows, _) | (_, None) => self.lose(),
             (_, Some(&OK)) => self.ended(seen),
             (_, Some(&END)) if self.is_end(seen) => self.ended(seen),
             (_, Some(&FILE)) => return self.upload(),
@@ -244,37 +246,29 @@ impl Replies {
         Ok(())
     }
 
-    /// The number of columns, and whether their definitions follow.
-    fn columns(&mut self, mut head: &[u8]) {
-        match take_length(&mut head) {
-            Some(count) => {
-                let optional = self.agreed.has(Capabilities::OPTIONAL_RESULTSET_METADATA)
-                    || self.agreed.has(Capabilities::CACHE_METADATA);
-                self.define(count, Block::Result, !(optional && head.first() == Some(&0)));
-            }
+    fn columns(&mut self, head: &[u8]) {
+        match Columns::parse(head, self.agreed) {
+            Some(columns) => self.define(columns.count, Block::Result, columns.definitions),
             None => self.lose(),
         }
     }
 
-    /// COM_STMT_PREPARE_OK: the statement's number, the number of its columns and of its parameters, an octet without
-    /// a meaning, a count of warnings, and whether definitions follow.
     fn statement(&mut self, head: &[u8]) {
-        let Some([_, a, b, c, d, columns @ .., e, f]) = head.first_chunk::<9>() else {
+        let Some(Prepared { statement, columns, parameters, definitions }) =
+            Prepared::parse(head, self.agreed)
+        else {
             self.lose();
             return;
         };
-        self.prepared = u32::from_le_bytes([*a, *b, *c, *d]);
-        let &[low, high] = columns;
-        let follow = !self.agreed.has(Capabilities::OPTIONAL_RESULTSET_METADATA) || head.get(12) != Some(&0);
-        let parameters = u16::from_le_bytes([*e, *f]);
-        self.define(parameters.into(), Block::Parameters(u16::from_le_bytes([low, high]), follow), follow);
+        self.prepared = statement;
+        self.define(parameters.into(), Block::Parameters(columns, definitions), definitions);
     }
 
-    fn define(&mut self, count: u64, block: Block, follow: bool) {
-        match count {
-            0 => self.defined(block),
-            count if follow => self.state = State::Definitions(count, block),
-            _ => self.end_definitions(block),
+    fn define(&mut self, count: u64, block: Block, definitions: Definitions) {
+        match (count, definitions) {
+            (0, _) => self.defined(block),
+            (count, Definitions::Follow) => self.state = State::Definitions(count, block),
+            (_, Definitions::LeftOut) => self.end_definitions(block),
         }
     }
 
@@ -320,7 +314,9 @@ impl Replies {
     fn defined(&mut self, block: Block) {
         match block {
             Block::Result => self.state = State::Rows,
-            Block::Parameters(columns, follow) => self.define(columns.into(), Block::Columns, follow),
+            Block::Parameters(columns, definitions) => {
+                self.define(columns.into(), Block::Columns, definitions);
+            }
             Block::Columns => self.finish(),
         }
     }

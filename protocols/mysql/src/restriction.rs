@@ -6,19 +6,16 @@ use attache_wire::{Credential, Fault};
 use bytes::BytesMut;
 
 use crate::capabilities::Capabilities;
-use crate::packet::{self, Packet};
+use crate::packet::Packet;
+use crate::question;
 use crate::rejection::{ERR, rejection};
 
 pub(crate) const STATEMENT: &[u8] = b"SET SESSION TRANSACTION READ ONLY";
-const COM_QUERY: u8 = 0x03;
-/// With query attributes: there are none, in one set.
-const NO_ATTRIBUTES: &[u8] = &[0, 1];
 const OK: u8 = 0x00;
 
 /// Asks for it.
 pub(crate) fn ask(capabilities: Capabilities, out: &mut BytesMut) {
-    let attributes = if capabilities.has(Capabilities::QUERY_ATTRIBUTES) { NO_ATTRIBUTES } else { &[] };
-    packet::put(out, 0, &[&[COM_QUERY], attributes, STATEMENT]);
+    question::put(STATEMENT, capabilities, out);
 }
 
 /// The answer. A server that does not do it is not used: sessions would write.

@@ -59,6 +59,7 @@ impl Seen<'_> {
 
 impl<const HEAD_LEN: usize> Default for Scanner<HEAD_LEN> {
     fn default() -> Self {
+        const { assert!(HEAD_LEN <= u8::MAX as usize, "its length is kept in an octet") };
         let (state, part) = (State::Header(0), Part::First);
         Self { state, part, header: [0; HEADER_LEN], head: [0; HEAD_LEN], head_len: 0 }
     }

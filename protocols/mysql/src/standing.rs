@@ -1,6 +1,7 @@
 //! What a session would lose if it ended now: a transaction, rows that wait behind a cursor, and what its statements seem
 //! to have made ([`Holdings`]).
 
+use crate::attributes;
 use crate::capabilities::Capabilities;
 use crate::command::{Reply, outlives_reset};
 use crate::holdings::{Deed, Holdings};
@@ -84,10 +85,8 @@ impl Standing {
     pub(crate) fn asked(&mut self, reply: Reply, head: &[u8], agreed: Capabilities) {
         let text = head.get(1..).unwrap_or_default();
         let deed = match reply {
-            Reply::Results if agreed.has(Capabilities::QUERY_ATTRIBUTES) => {
-                Deed::of(text.strip_prefix(&[0, 1]).unwrap_or_default())
-            }
-            Reply::Results | Reply::Prepared => Deed::of(text),
+            Reply::Results => Deed::of(text.strip_prefix(attributes::prefix(agreed)).unwrap_or_default()),
+            Reply::Prepared => Deed::of(text),
             Reply::Executed
             | Reply::Done
             | Reply::StatementReset

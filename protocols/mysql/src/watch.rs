@@ -3,12 +3,13 @@
 //! A change of user is a login, and that one is ours: the relay pauses in front of it. So it does in front of a KILL that
 //! names a session by an id of ours.
 
+use attache_sql::MAX_CHECKED_LEN;
 use attache_wire::{Fault, Nonce, Passage, Watch};
 use bytes::Bytes;
 
 use crate::command::Ask;
 use crate::greeting::Greeting;
-use crate::guard::{self, Look, MAX_CHECKED_LEN};
+use crate::guard::{self, Look};
 use crate::intent::{Intent, Wish};
 use crate::kill::{Sight, is_ours};
 use crate::packet::HEADER_LEN;

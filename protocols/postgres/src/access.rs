@@ -3,8 +3,8 @@
 //! Section "Connection URIs" of chapter "libpq" of the PostgreSQL manual, and its "Environment Variables". The
 //! URL itself is read by the house.
 
+use attache_wire::access::{authority, encoded};
 use attache_wire::{Access, At, Directions, TlsWish, UrlParameter};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What a server's socket is called inside its folder, before the port.
 const SOCKET: &str = ".s.PGSQL.";
@@ -90,10 +90,10 @@ pub(crate) fn directions(access: &Access<'_>) -> Result<Directions, String> {
 /// The form of pgJDBC, which knows no sockets and has the user in a parameter.
 fn jdbc(access: &Access<'_>) -> Option<String> {
     let At::Tcp { host, port } = access.at else { return None };
-    let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+    let place = authority(host, port);
     let database = access.database.map(encoded).unwrap_or_default();
     let user = access.user.map(|user| format!("user={}&", encoded(user))).unwrap_or_default();
-    Some(format!("jdbc:postgresql://{host}:{port}/{database}?{user}sslmode=disable"))
+    Some(format!("jdbc:postgresql://{place}/{database}?{user}sslmode=disable"))
 }
 
 /// Host and port as libpq understands them: of a socket it is told the folder and the port in its name.
@@ -115,22 +115,13 @@ fn url(access: &Access<'_>, host: &str, port: u16) -> String {
     let user = access.user.map(|user| encoded(user) + "@").unwrap_or_default();
     let database = access.database.map(|database| format!("/{}", encoded(database))).unwrap_or_default();
     let (authority, socket) = match access.at {
-        At::Tcp { .. } if host.contains(':') => (format!("[{host}]:{port}"), String::new()),
-        At::Tcp { .. } => (format!("{host}:{port}"), String::new()),
+        At::Tcp { .. } => (authority(host, port), String::new()),
         At::Unix(_) => (String::new(), format!("host={}&port={port}&", encoded(host))),
     };
     let parameters = access.parameters.iter();
     let parameters: String =
         parameters.map(|(name, value)| format!("{}={}&", encoded(name), encoded(value))).collect();
     format!("postgresql://{user}{authority}{database}?{socket}{parameters}sslmode=disable")
-}
-
-fn encoded(text: &str) -> String {
-    // Plain names should stay readable; everything else may mean something inside a URL.
-    match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
-        true => text.to_owned(),
-        false => utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -19,17 +19,17 @@
 //! | `access` | what a URL says, and how libpq's environment leads a client to us |
 //! | `reset` | a link is made as it was after its login, for another session |
 //! | `reported` | parameters that the server reported during a session |
-//! | `guard`, `lex` | statements that would let a read-only session write |
+//! | `guard`, `statement`, `dialect` | messages that would let a read-only session write |
 //! | `watch`, `scan` | frame boundaries and the quiet point, while bytes are copied |
 
 mod accept;
 mod access;
 mod auth;
 mod cancel;
+mod dialect;
 mod frame;
 mod greeting;
 mod guard;
-mod lex;
 mod login;
 mod options;
 mod ping;
@@ -40,6 +40,7 @@ mod reset;
 mod role;
 mod scan;
 mod startup;
+mod statement;
 mod upgrade;
 mod watch;
 
@@ -50,9 +51,9 @@ use attache_wire::{
 use bytes::{BufMut, BytesMut};
 
 pub use accept::Accept;
+pub use attache_sql::MAX_CHECKED_LEN;
 pub use cancel::{CancelRequest, Deliver};
 pub use greeting::{Greeting, MAX_GREETING_LEN};
-pub use guard::MAX_CHECKED_LEN;
 pub use login::{Login, MAX_LOGIN_FRAME_LEN};
 pub use options::{ChannelBinding, Options};
 pub use startup::{Intent, MAX_STARTUP_LEN};

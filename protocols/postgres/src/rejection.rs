@@ -7,10 +7,6 @@ use bytes::{Bytes, BytesMut};
 use crate::frame::{Frame, take_string};
 use crate::refuse;
 
-/// The most characters of the server's text that go to the log.
-const MAX_MESSAGE_CHARS: usize = 300;
-/// Shorter secrets are found in ordinary words by chance, and looking for them would censor those.
-const MIN_GUARDED_LEN: usize = 8;
 /// The routine of the server that reports what its access rules (`pg_hba.conf`) do not allow.
 const ACCESS_RULES: &[u8] = b"ClientAuthentication";
 /// What stands in for a text that is not passed on.
@@ -18,8 +14,9 @@ const WITHHELD: &str = "the server's message is withheld, because it contains th
 
 /// Makes a fault of an ErrorResponse.
 pub(crate) fn rejection(frame: Frame, credential: Option<&Credential>) -> Fault {
-    let code = field(frame.body(), b'C').filter(|code| is_sqlstate(code)).map(as_text).unwrap_or_default();
-    let message = field(frame.body(), b'M').map(as_text).unwrap_or_default();
+    let code =
+        field(frame.body(), b'C').filter(|code| is_sqlstate(code)).map(Rejection::line).unwrap_or_default();
+    let message = field(frame.body(), b'M').map(Rejection::line).unwrap_or_default();
     let kind = kind(&code, field(frame.body(), b'R'));
     let shown = |text: &[u8]| shows_secret(credential, text);
     let rejection = if shown(frame.body()) || shown(message.as_bytes()) {
@@ -31,17 +28,9 @@ pub(crate) fn rejection(frame: Frame, credential: Option<&Credential>) -> Fault 
     Fault::Rejected(Box::new(rejection))
 }
 
-/// Whether these bytes contain the secret. A secret that the user's name contains is none: it is on
-/// the wire of every login.
+/// Whether these bytes contain the secret.
 pub(crate) fn shows_secret(credential: Option<&Credential>, bytes: &[u8]) -> bool {
-    let contains = |hay: &[u8], needle: &[u8]| hay.windows(needle.len()).any(|window| window == needle);
-    let Some(credential) = credential else { return false };
-    let user = credential.user().unwrap_or_default().as_bytes();
-    credential
-        .secret()
-        .map(|secret| secret.expose())
-        .filter(|secret| secret.len() >= MIN_GUARDED_LEN && !contains(user, secret))
-        .is_some_and(|secret| contains(bytes, secret))
+    credential.is_some_and(|credential| credential.is_shown_in(bytes))
 }
 
 /// What an SQLSTATE means for us (Appendix A, "PostgreSQL Error Codes").
@@ -81,10 +70,4 @@ fn field(mut body: &[u8], name: u8) -> Option<&[u8]> {
 
 fn is_sqlstate(code: &[u8]) -> bool {
     code.len() == 5 && code.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-}
-
-/// One line of bounded length. The server's text may be in any encoding.
-fn as_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect()
 }

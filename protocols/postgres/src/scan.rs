@@ -105,6 +105,6 @@ fn pass_whole_frame(bytes: &mut &[u8], seen: &mut impl FnMut(Seen<'_>)) -> bool 
 }
 
 /// `None` where the length makes no sense: it is signed, and counts itself.
-fn body_len([_, length @ ..]: [u8; HEADER_LEN]) -> Option<usize> {
+pub(crate) fn body_len([_, length @ ..]: [u8; HEADER_LEN]) -> Option<usize> {
     usize::try_from(i32::from_be_bytes(length).checked_sub(4)?).ok()
 }

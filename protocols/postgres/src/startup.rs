@@ -6,7 +6,8 @@ use attache_wire::Fault;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::frame::{take_string, take_u32};
-use crate::{guard, put_untagged};
+use crate::put_untagged;
+use crate::statement::SETTING;
 
 /// The longest startup packet, in octets, in either direction: PostgreSQL's own bound
 /// (`MAX_STARTUP_PACKET_LENGTH`).
@@ -98,7 +99,7 @@ impl Intent {
         }
         let mut body = BytesMut::with_capacity(self.parameters.len() + user.len() + 64);
         let mut missing = [("user", Some(user)), ("database", database)];
-        let is_setting = |name: &[u8]| name.eq_ignore_ascii_case(guard::SETTING.as_bytes());
+        let is_setting = |name: &[u8]| name.eq_ignore_ascii_case(SETTING.as_bytes());
         for (name, value) in self.parameters().filter(|(name, _)| !read_only || !is_setting(name)) {
             let ours = missing.iter().position(|(known, _)| known.as_bytes() == name);
             let replaced = ours.and_then(|at| replacement(at, user, database));
@@ -110,7 +111,7 @@ impl Intent {
         }
         if read_only {
             // Behind whatever `options` may say: the last word counts.
-            put_pair(&mut body, guard::SETTING.as_bytes(), b"on");
+            put_pair(&mut body, SETTING.as_bytes(), b"on");
         }
         body.put_u8(0);
         self.enclose(&body)

@@ -5,11 +5,12 @@
 //! of the server would; it never loses a reply or a transaction. LISTEN alone is known, by the server's
 //! word that it was done.
 
+use attache_sql::MAX_CHECKED_LEN;
 use attache_wire::{Fault, Passage, Watch};
 use bytes::Bytes;
 
 use crate::frame::HEADER_LEN;
-use crate::guard::{self, Look, MAX_CHECKED_LEN};
+use crate::guard::{self, Look};
 use crate::reported::{Reported, Value};
 use crate::scan::{Scanner, Seen};
 
@@ -94,6 +95,13 @@ enum ServerEnd {
     Fatal,
 }
 
+/// A message of the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Last {
+    Goodbye,
+    Other,
+}
+
 /// Whether notifications come here, and would be lost while the client connects again.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 enum Listening {
@@ -114,7 +122,7 @@ enum Role {
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
         match self.guard {
-            Guard::Off => self.follow(bytes),
+            Guard::Off => Ok(self.follow(bytes)),
             Guard::On(_) => self.examine(bytes),
         }
     }
@@ -195,40 +203,47 @@ impl SessionWatch {
             match guard::look(rest) {
                 Look::Harmless(len) => at += len,
                 Look::Incomplete => {
-                    self.follow(&bytes[..at])?;
+                    self.note(&bytes[..at]);
                     return Ok(Passage::Hold(at));
                 }
                 Look::Refused(dropped, instead) => {
-                    self.follow(&bytes[..at])?;
+                    self.note(&bytes[..at]);
                     // What goes in its place is answered as it would be.
                     self.pending.asked(rest[0]);
                     self.guard = Guard::On(instead);
                     return Ok(Passage::Instead { passed: at, dropped });
                 }
                 Look::TooLong => return Err(Fault::TooLong(MAX_CHECKED_LEN)),
+                Look::Senseless => return Err(LOST),
             }
         }
-        self.follow(bytes)
+        Ok(self.follow(bytes))
     }
 
-    fn follow(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
+    fn follow(&mut self, bytes: &[u8]) -> Passage {
+        let last = self.note(bytes);
+        // A goodbye of which a part was passed on already has to be completed.
+        match bytes.len().checked_sub(HEADER_LEN) {
+            Some(passing) if last == Last::Goodbye && self.reported.is_some() && self.quiet() => {
+                self.client_end = ClientEnd::Left;
+                Passage::Bye(passing)
+            }
+            Some(_) | None => Passage::All,
+        }
+    }
+
+    /// Takes in what is passed on. Says what the last whole message of it is.
+    fn note(&mut self, bytes: &[u8]) -> Last {
         let Self { client, pending, client_end, .. } = self;
-        let mut last_is_goodbye = false;
+        let mut last = Last::Other;
         client.feed(bytes, |seen| {
-            last_is_goodbye = seen.tag == b'X' && seen.head.is_empty();
+            last = if seen.tag == b'X' && seen.head.is_empty() { Last::Goodbye } else { Last::Other };
             match seen.tag {
                 b'X' => *client_end = ClientEnd::Terminated,
                 tag => pending.asked(tag),
             }
         });
-        // A goodbye of which a part was passed on already has to be completed.
-        match bytes.len().checked_sub(HEADER_LEN) {
-            Some(passing) if last_is_goodbye && self.reported.is_some() && self.quiet() => {
-                self.client_end = ClientEnd::Left;
-                Ok(Passage::Bye(passing))
-            }
-            Some(_) | None => Ok(Passage::All),
-        }
+        last
     }
 
     /// What the server has reported since the session began, where all of that is known.

@@ -4,40 +4,14 @@
 mod support;
 
 use attache_postgres::{MAX_CHECKED_LEN, Options, Postgres, SessionWatch};
-use attache_wire::testing::run;
+use attache_wire::testing::{self, run};
 use attache_wire::{Fault, Passage, Protocol, TlsStart, Watch};
 use proptest::prelude::*;
 use support::{intent, message, startup, terms};
 
-/// Does what a relay does with a watch, with these pieces of a client's stream.
 fn passed_on<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, SessionWatch) {
-    let (mut watch, mut passed, mut held) = (SessionWatch::new(true), Vec::new(), Vec::new());
-    for piece in pieces {
-        held.extend_from_slice(piece);
-        let bytes = std::mem::take(&mut held);
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let left = match watch.from_client(rest).unwrap() {
-                Passage::All => {
-                    passed.extend_from_slice(rest);
-                    &[]
-                }
-                Passage::Hold(count) => {
-                    passed.extend_from_slice(&rest[..count]);
-                    held = rest[count..].to_vec();
-                    &[]
-                }
-                Passage::Instead { passed: count, dropped } => {
-                    passed.extend_from_slice(&rest[..count]);
-                    passed.extend_from_slice(&watch.in_place());
-                    &rest[count + dropped..]
-                }
-                other @ (Passage::Until(_) | Passage::Bye(_)) => panic!("{other:?}"),
-            };
-            rest = left;
-        }
-    }
-    (passed, watch)
+    let mut watch = SessionWatch::new(true);
+    (testing::passed_on(&mut watch, pieces).unwrap(), watch)
 }
 
 fn batch() -> Vec<u8> {
@@ -91,6 +65,27 @@ fn a_refused_statement_is_replaced_by_one_of_its_kind_that_fails() {
         assert!(!watch.answered());
         watch.from_server(&message(b'Z', b"I")).unwrap();
         assert_eq!(watch.answered(), left == 0);
+    }
+}
+
+#[test]
+fn a_goodbye_that_the_server_hears_ends_its_link_whatever_stands_behind() {
+    let bye = message(b'X', b"");
+    for (behind, kept) in [(&b""[..], true), (b"Q\0", false), (&message(b'Q', b"begin read write\0"), false)]
+    {
+        let mut watch = SessionWatch::new(true);
+        watch.may_be_kept();
+        let passed = testing::passed_on(&mut watch, [&[&bye, behind].concat()[..]]).unwrap();
+        assert_eq!((passed.starts_with(&bye), watch.reusable()), (!kept, kept), "{behind:?}");
+    }
+}
+
+#[test]
+fn nothing_passes_behind_a_length_that_makes_no_sense() {
+    let stream = [&b"d\x80\0\0\0"[..], &message(b'Q', b"begin read write\0")].concat();
+    for size in [1, 5, stream.len()] {
+        let passed = testing::passed_on(&mut SessionWatch::new(true), stream.chunks(size));
+        assert!(matches!(passed, Err(Fault::Malformed(_))), "{size}");
     }
 }
 

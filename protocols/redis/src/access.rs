@@ -3,8 +3,8 @@
 //! The form is that of the provisional registration of the scheme with IANA: `redis://HOST:PORT/DATABASE`. No two
 //! clients agree on more; the variables below are those that frameworks and hosting services use.
 
+use attache_wire::access::{authority, encoded};
 use attache_wire::{Access, At, Directions, TlsWish, UrlParameter};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What would lead a client past us, or have it log in with something that it should not need.
 const CLEAR: [&str; 5] = ["REDISCLI_AUTH", "REDIS_PASSWORD", "REDIS_TLS_URL", "REDIS_USER", "REDIS_USERNAME"];
@@ -50,9 +50,8 @@ fn url(access: &Access<'_>, database: Option<&str>) -> String {
         .collect();
     let place = match access.at {
         At::Tcp { host, port } => {
-            let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
             let database = database.map(|database| format!("/{database}")).unwrap_or_default();
-            format!("redis://{host}:{port}{database}")
+            format!("redis://{}{database}", authority(host, port))
         }
         At::Unix(path) => {
             parameters.splice(..0, database.map(|database| format!("db={database}")));
@@ -61,13 +60,6 @@ fn url(access: &Access<'_>, database: Option<&str>) -> String {
     };
     let query = if parameters.is_empty() { String::new() } else { format!("?{}", parameters.join("&")) };
     place + &query
-}
-
-fn encoded(text: &str) -> String {
-    match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
-        true => text.to_owned(),
-        false => utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
-    }
 }
 
 #[cfg(test)]

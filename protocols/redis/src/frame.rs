@@ -165,7 +165,9 @@ fn is_shallow(mut frame: &[u8]) -> bool {
                 }
                 continue;
             }
-            (Some(b'$'), Some(count)) => frame = frame.get(count + 2..).unwrap_or_default(),
+            (Some(b'$'), Some(count)) => {
+                frame = frame.get(count.saturating_add(2)..).unwrap_or_default();
+            }
             _ => {}
         }
         // A value is complete, and with it perhaps the arrays around it.
@@ -200,6 +202,8 @@ mod tests {
         assert!(elements(&nested(MAX_DEPTH)).is_some());
         assert!(elements(&nested(MAX_DEPTH + 1)).is_none());
         assert!(elements(&nested(12_000)).is_none());
+        // What stands in a string of RESP3 may look like anything.
+        assert!(elements(b"*1\r\n=22\r\n$18446744073709551615\r\n\r\n").is_none());
         let row = b"*2\r\n*1\r\n$2\r\nab\r\n*2\r\n:1\r\n*0\r\n".repeat(50);
         assert!(elements(&[&b"*50\r\n"[..], &row].concat()).is_some(), "many rows are not deep");
 

@@ -5,30 +5,40 @@ use bytes::{Bytes, BytesMut};
 
 use crate::frame::{Reply, put_error};
 
-/// The most characters of the server's text that go to the log.
-const MAX_MESSAGE_CHARS: usize = 300;
-/// Shorter secrets are found in ordinary words by chance, and looking for them would censor those.
-const MIN_GUARDED_LEN: usize = 8;
 /// The user of whoever names none: everybody knows it.
 const DEFAULT_USER: &str = "default";
 /// What stands in for a text that is not passed on.
 const WITHHELD: &str = "the server's message is withheld, because it names the login of this route";
 
+/// First words of errors that are nobody's secret.
+const CODES: [&str; 6] = ["WRONGPASS", "NOAUTH", "NOPERM", "LOADING", "MASTERDOWN", "DENIED"];
+/// The same where nobody has looked.
+const UNREAD: &str = "the server's message is withheld, because it may contain the secret of the credential";
+
 /// Makes a fault of an error reply.
 pub(crate) fn rejection(text: &[u8], credential: Option<&Credential>) -> Fault {
-    let (kind, code) = (kind(text), code(text));
+    let (kind, code) = (kind(text), code(text, credential));
     let message = match shows_secret(credential, text) {
         true => WITHHELD.to_owned(),
-        false => as_text(text.strip_prefix(code.as_bytes()).unwrap_or(text).trim_ascii_start()),
+        false => Rejection::line(text.strip_prefix(code.as_bytes()).unwrap_or(text).trim_ascii_start()),
     };
     Fault::Rejected(Box::new(Rejection { kind, message, frame: shown(text, credential), code }))
+}
+
+/// Makes a fault of an error reply where the secret is not at hand that the server may know: without the server's words.
+pub(crate) fn rejection_unread(text: &[u8]) -> Fault {
+    let code = CODES.iter().find(|code| text.starts_with(code.as_bytes())).copied().unwrap_or("ERR");
+    let mut frame = BytesMut::new();
+    put_error(&mut frame, &format!("{code} {UNREAD}"));
+    let (kind, message, frame) = (kind(text), UNREAD.to_owned(), frame.freeze());
+    Fault::Rejected(Box::new(Rejection { kind, code: code.to_owned(), message, frame }))
 }
 
 /// Makes of an error what a client may hear: the same, without the login.
 pub(crate) fn shown(text: &[u8], credential: Option<&Credential>) -> Bytes {
     let mut frame = BytesMut::new();
     if shows_secret(credential, text) || shows_user(credential, text) {
-        let code = code(text);
+        let code = code(text, credential);
         put_error(&mut frame, &format!("{} {WITHHELD}", if code.is_empty() { "ERR" } else { &code }));
     } else {
         put_error(&mut frame, &String::from_utf8_lossy(text));
@@ -66,23 +76,19 @@ fn is_without_password(text: &[u8]) -> bool {
         || text.starts_with(b"ERR Client sent AUTH, but no password is set")
 }
 
-/// The first word of an error, where it is one in capitals.
-fn code(text: &[u8]) -> String {
+/// The first word of an error, where it is one in capitals that may be shown.
+fn code(text: &[u8], credential: Option<&Credential>) -> String {
     let word = text.split(|octet| *octet == b' ').next().unwrap_or_default();
-    match (1..=20).contains(&word.len()) && word.iter().all(u8::is_ascii_uppercase) {
+    let is_code = (1..=20).contains(&word.len()) && word.iter().all(u8::is_ascii_uppercase);
+    match is_code && !shows_secret(credential, word) && !shows_user(credential, word) {
         true => String::from_utf8_lossy(word).into_owned(),
         false => String::new(),
     }
 }
 
-/// Whether these bytes contain the secret. A secret that the user's name contains is none.
+/// Whether these bytes contain the secret.
 pub(crate) fn shows_secret(credential: Option<&Credential>, bytes: &[u8]) -> bool {
-    let Some(credential) = credential else { return false };
-    let user = credential.user().unwrap_or_default().as_bytes();
-    let secret = credential.secret().map(|secret| secret.expose());
-    secret
-        .filter(|secret| secret.len() >= MIN_GUARDED_LEN && places(user, secret).next().is_none())
-        .is_some_and(|secret| places(bytes, secret).next().is_some())
+    credential.is_some_and(|credential| credential.is_shown_in(bytes))
 }
 
 /// Whether the user is named, as a word of its own.
@@ -100,12 +106,6 @@ fn shows_user(credential: Option<&Credential>, bytes: &[u8]) -> bool {
 fn places<'a>(hay: &'a [u8], needle: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     let windows = hay.windows(needle.len().max(1)).enumerate();
     windows.filter(move |(_, window)| *window == needle).map(|(at, _)| at)
-}
-
-/// One line of bounded length.
-fn as_text(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -143,6 +143,16 @@ mod tests {
         ] {
             assert_eq!(kind(text.as_bytes()), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_in_capitals_is_no_code() {
+        let secret = Secret::new(b"HUNTERTWOANDMORE".to_vec().into());
+        let credential = Credential::new(None, Some(secret), 1);
+        let Fault::Rejected(rejection) = rejection(b"HUNTERTWOANDMORE no", Some(&credential)) else {
+            panic!()
+        };
+        assert!(!format!("{rejection:?}").contains("HUNTER"), "{rejection:?}");
     }
 
     #[test]

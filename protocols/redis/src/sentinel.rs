@@ -13,7 +13,7 @@ use bytes::BytesMut;
 
 use crate::auth::Login;
 use crate::frame::{self, MAX_REPLY_LEN, Reader, Reply};
-use crate::rejection::rejection;
+use crate::rejection::{rejection, rejection_unread};
 use crate::sentinel_report::{Draft, is_message};
 
 /// What Sentinels publish when they have agreed on another primary.
@@ -38,8 +38,17 @@ enum State {
 struct Hearing {
     open: VecDeque<Question>,
     reader: Reader,
-    credential: Option<Arc<Credential>>,
+    login: Known,
     draft: Draft,
+}
+
+/// What the Sentinel was shown before it answers, as far as it is at hand.
+#[derive(Default)]
+enum Known {
+    /// It was asked before: what it was shown then is not.
+    #[default]
+    No,
+    Yes(Option<Arc<Credential>>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +69,7 @@ impl Asking {
     }
 
     fn log_in(&mut self, terms: &Terms, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let mut hearing = Hearing { credential: terms.credential.clone(), ..Hearing::default() };
+        let mut hearing = Hearing { login: Known::Yes(terms.credential.clone()), ..Hearing::default() };
         if let Some(login) = Login::of(terms, turn.tls)? {
             login.put_auth(turn.output);
             hearing.open.push_back(Question::Auth);
@@ -165,11 +174,14 @@ impl Hearing {
     }
 
     fn refused(&self, text: &[u8]) -> Fault {
-        match text.starts_with(b"ERR unknown command") {
-            true => Fault::Unsupported(
+        if text.starts_with(b"ERR unknown command") {
+            return Fault::Unsupported(
                 "a server without the command SENTINEL, which is no Sentinel: check host and port",
-            ),
-            false => rejection(text, self.credential.as_deref()),
+            );
+        }
+        match &self.login {
+            Known::Yes(credential) => rejection(text, credential.as_deref()),
+            Known::No => rejection_unread(text),
         }
     }
 }

@@ -22,7 +22,15 @@ pub struct SessionWatch {
     tally: Tally,
     client_end: ClientEnd,
     role: Role,
-    makes_room: bool,
+    room: Room,
+}
+
+/// Whether the relay is to pause where a login could come in between.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Room {
+    #[default]
+    Unwanted,
+    Wanted,
 }
 
 /// Whether the server takes writes, as far as it has shown.
@@ -67,7 +75,7 @@ impl SessionWatch {
             tally: Tally::default(),
             client_end: ClientEnd::Open,
             role: Role::Same,
-            makes_room: false,
+            room: Room::Unwanted,
         }
     }
 
@@ -125,9 +133,9 @@ impl SessionWatch {
 
 impl Watch for SessionWatch {
     fn from_client(&mut self, bytes: &[u8]) -> Result<Passage, Fault> {
-        let Self { requests, tally, client_end, makes_room, .. } = self;
+        let Self { requests, tally, client_end, room, .. } = self;
         let passage = requests.feed(bytes, &self.rules, |effect| {
-            if tally.must_wait(effect) || *makes_room && tally.has_room_for_a_login() {
+            if tally.must_wait(effect) || *room == Room::Wanted && tally.has_room_for_a_login() {
                 return Ruling::Stop;
             }
             if effect == Effect::Quit {
@@ -175,7 +183,7 @@ impl Watch for SessionWatch {
     }
 
     fn make_room(&mut self, wanted: bool) {
-        self.makes_room = wanted;
+        self.room = if wanted { Room::Wanted } else { Room::Unwanted };
     }
 
     fn client_left(&self) -> bool {

@@ -204,6 +204,11 @@ fn a_sentinel_that_is_up_to_something_does_not_put_the_password_into_the_log() {
     let Err(Fault::Rejected(rejection)) = ask("orders", Some(&terms), said.as_bytes()).end else { panic!() };
     assert_eq!(rejection.kind, RejectionKind::Other);
     assert!(!rejection.message.contains(SECRET), "{rejection:?}");
+    // Asked once more on the same link, where the password is not at hand any more.
+    let said = format!("+OK\r\n-NOPERM it is {SECRET}\r\n");
+    let Err(Fault::Rejected(rejection)) = ask("orders", None, said.as_bytes()).end else { panic!() };
+    assert_eq!(rejection.code, "NOPERM");
+    assert!(!format!("{rejection:?}").contains(SECRET), "{rejection:?}");
 }
 
 proptest! {

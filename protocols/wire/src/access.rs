@@ -3,6 +3,8 @@
 //! Nothing here parses or prints: the house reads the URL and asks for the meaning of its parameters, and the
 //! protocol says how its clients find a listener of ours.
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
 /// What one parameter of a URL asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UrlParameter {
@@ -60,4 +62,17 @@ pub struct Directions {
     pub example: Vec<String>,
     /// The URL that Java's drivers want, where they have a form of their own.
     pub jdbc: Option<String>,
+}
+
+/// A part of a URL. Plain names stay readable; everything else may mean something there.
+pub fn encoded(text: &str) -> String {
+    match text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)) {
+        true => text.to_owned(),
+        false => utf8_percent_encode(text, NON_ALPHANUMERIC).to_string(),
+    }
+}
+
+/// Host and port as they stand in a URL.
+pub fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }

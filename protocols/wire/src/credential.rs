@@ -7,6 +7,9 @@ use zeroize::Zeroizing;
 
 use crate::scram::KeyCache;
 
+/// Shorter secrets are found in ordinary words by chance, and looking for them would censor those.
+const MIN_GUARDED_LEN: usize = 8;
+
 /// User and secret of one generation.
 ///
 /// It cannot be printed, serialised or cloned: it is shared behind an `Arc` and wiped when the last
@@ -32,6 +35,17 @@ impl Credential {
     /// The password or token, where the login is not by certificate alone.
     pub fn secret(&self) -> Option<&Secret> {
         self.secret.as_ref()
+    }
+
+    /// Whether these bytes contain the secret, so that neither a client nor the log may have them. A secret that the user's
+    /// name contains is none: it is on the wire of every login. Nor is a short one looked for.
+    pub fn is_shown_in(&self, bytes: &[u8]) -> bool {
+        let contains = |hay: &[u8], needle: &[u8]| hay.windows(needle.len()).any(|window| window == needle);
+        let user = self.user.as_deref().unwrap_or_default().as_bytes();
+        let secret = self.secret.as_ref().map(Secret::expose);
+        secret
+            .filter(|secret| secret.len() >= MIN_GUARDED_LEN && !contains(user, secret))
+            .is_some_and(|secret| contains(bytes, secret))
     }
 
     /// Numbers the different contents that this credential has had, from 1.
@@ -92,6 +106,16 @@ mod tests {
         let shown = format!("{credential:?} {:?} {credential:#?}", credential.secret());
         assert!(!shown.contains("hunter2") && !shown.contains("orders_a"), "{shown}");
         assert!(shown.contains('7'));
+    }
+
+    #[test]
+    fn a_secret_is_found_where_it_is_said_aloud() {
+        let of = |user: &str, text| Credential::new(Some(user.into()), Some(secret(text)), 1);
+        assert!(of("orders", "hunter2-and-more").is_shown_in(b"wrong: hunter2-and-more!"));
+        assert!(!of("orders", "hunter2-and-more").is_shown_in(b"wrong: hunter2"));
+        assert!(!of("orders", "short").is_shown_in(b"in short"), "by chance");
+        assert!(!of("orders-long", "orders-l").is_shown_in(b"no orders-long here"), "the user's name");
+        assert!(!Credential::new(None, None, 1).is_shown_in(b""));
     }
 
     #[test]

@@ -54,6 +54,17 @@ pub struct Rejection {
     pub frame: Bytes,
 }
 
+impl Rejection {
+    /// A text of the server's as one line of bounded length, for [`message`](Self::message). It may be in any encoding.
+    pub fn line(text: &[u8]) -> String {
+        let text = String::from_utf8_lossy(text);
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_MESSAGE_CHARS).collect()
+    }
+}
+
+/// The most characters of the server's text that go to the log.
+const MAX_MESSAGE_CHARS: usize = 300;
+
 /// What a server's refusal of a login means for what is tried next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RejectionKind {

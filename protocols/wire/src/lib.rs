@@ -19,7 +19,7 @@
 //! | [`watch`] | [`Watch`]: frame boundaries, the quiet point and pauses, while bytes are copied |
 //! | [`sentinel`] | [`Report`]: which servers there are, where others know it |
 //! | [`scram`] | the client side of RFC 5802 and RFC 7677 |
-//! | [`testing`] | a driver for machines in tests: every split point, no sockets |
+//! | [`testing`] | drivers for machines and watches in tests: every split point, no sockets |
 
 pub mod access;
 pub mod credential;

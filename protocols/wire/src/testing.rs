@@ -1,9 +1,10 @@
-//! A driver for machines in tests: every split point, no sockets.
+//! Drivers for machines and watches in tests: every split point, no sockets.
 
 use bytes::BytesMut;
 
 use crate::fault::Fault;
 use crate::machine::{Machine, Step, TlsFacts, Turn};
+use crate::watch::{Passage, Watch};
 
 /// How a machine ended on a given input.
 #[derive(Debug, PartialEq, Eq)]
@@ -71,6 +72,40 @@ where
     let every: Vec<usize> = (1..total).collect();
     assert_eq!(run(make(), segments, &every, tls), whole, "byte by byte");
     whole
+}
+
+/// Shows a watch a client's stream in these pieces, as a relay does. Returns what goes to the server, up to where the relay
+/// would pause or the client takes its leave.
+///
+/// # Errors
+/// Those of [`Watch::from_client`].
+pub fn passed_on<'a, W: Watch>(
+    watch: &mut W,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<Vec<u8>, Fault> {
+    let (mut passed, mut waiting) = (Vec::new(), BytesMut::new());
+    for piece in pieces {
+        waiting.extend_from_slice(piece);
+        while !waiting.is_empty() {
+            match watch.from_client(&waiting)? {
+                Passage::All => passed.extend_from_slice(&waiting.split()),
+                Passage::Hold(count) => {
+                    passed.extend_from_slice(&waiting.split_to(count));
+                    break;
+                }
+                Passage::Instead { passed: count, dropped } => {
+                    passed.extend_from_slice(&waiting.split_to(count));
+                    passed.extend_from_slice(&watch.in_place());
+                    drop(waiting.split_to(dropped));
+                }
+                Passage::Until(count) | Passage::Bye(count) => {
+                    passed.extend_from_slice(&waiting.split_to(count));
+                    return Ok(passed);
+                }
+            }
+        }
+    }
+    Ok(passed)
 }
 
 /// The bytes that are still to come, piece by piece.

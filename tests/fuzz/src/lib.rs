@@ -13,11 +13,11 @@ use std::sync::Arc;
 use attache_postgres::{ChannelBinding, MAX_GREETING_LEN, Options, Postgres, SessionWatch};
 use attache_tcp::Tcp;
 use attache_wire::scram::{Binding, ClientFirst, KeyCache};
-use attache_wire::testing::{Run, run};
+use attache_wire::testing::{Run, passed_on, run};
 use attache_wire::{Credential, Nonce, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart, Watch};
 use bytes::BytesMut;
 
-pub use mysql_client::{my_accept, my_reopen, my_watch};
+pub use mysql_client::{my_accept, my_guard, my_reopen, my_watch};
 pub use mysql_server::{my_hello, my_login, my_relogin};
 pub use redis::{redis_login, redis_relogin, redis_sentinel, redis_watch};
 use split::same_at_any_split;
@@ -28,18 +28,20 @@ const NONCE: Nonce = [7; 24];
 pub type Harness = (&'static str, fn(&[u8]));
 
 /// Every harness.
-pub const HARNESSES: [Harness; 16] = [
+pub const HARNESSES: [Harness; 18] = [
     ("tcp", tcp),
     ("pg_accept", pg_accept),
     ("pg_login", pg_login),
     ("pg_cancel", pg_cancel),
     ("pg_watch", pg_watch),
+    ("pg_guard", pg_guard),
     ("my_hello", my_hello),
     ("my_login", my_login),
     ("my_relogin", my_relogin),
     ("my_accept", my_accept),
     ("my_reopen", my_reopen),
     ("my_watch", my_watch),
+    ("my_guard", my_guard),
     ("redis_login", redis_login),
     ("redis_relogin", redis_relogin),
     ("redis_sentinel", redis_sentinel),
@@ -132,6 +134,29 @@ pub fn pg_watch(mut data: &[u8]) {
         assert_eq!(whole.client_left(), pieces.client_left());
         assert!(!(whole.quiet() && whole.client_left() && whole.may_speak()));
     }
+}
+
+/// A client's stream on a route that only reads. The first octet says what surrounds it: nothing, or one message.
+pub fn pg_guard(data: &[u8]) {
+    let Some(([choice], said)) = data.split_first_chunk() else { return };
+    let stream = match choice & 3 {
+        0 => message(b'Q', &[said, b"\0"].concat()),
+        1 => message(b'P', &[b"\0", said, b"\0\0\0"].concat()),
+        2 => message(b'F', said),
+        _ => said.to_vec(),
+    };
+    let shown = |size| passed_on(&mut SessionWatch::new(true), stream.chunks(size)).ok();
+    let whole = shown(usize::MAX);
+    assert_eq!(whole, shown(1));
+    if choice & 3 != 3 {
+        let passed = whole.expect("a message that is whole");
+        assert!(passed == stream || contains(&passed, "is refused, because this route is read-only"));
+    }
+}
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(body.len() + 4).expect("inputs are short");
+    [&[tag][..], &len.to_be_bytes(), body].concat()
 }
 
 /// A server's side of SCRAM: its two messages, with a line feed between them.

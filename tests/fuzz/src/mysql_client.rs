@@ -1,7 +1,7 @@
 //! What clients of MySQL say, at the beginning and at a change of user, and both directions of their sessions.
 
 use attache_mysql::{Hello, Intent, MAX_RESPONSE_LEN, Mysql, Options, SessionWatch};
-use attache_wire::testing::{Run, run};
+use attache_wire::testing::{Run, passed_on, run};
 use attache_wire::{Fault, Opening, Passage, Protocol, Relay, TlsStart, Watch};
 use bytes::BytesMut;
 
@@ -14,6 +14,8 @@ const BASICS: u64 = 0x0028_8208;
 const NEVER: u64 = 0x0400_0820;
 /// The flag of a server that is MySQL's own.
 const MYSQL: u64 = 1;
+/// The flag of a session whose queries have attributes.
+const QUERY_ATTRIBUTES: u64 = 1 << 27;
 /// The longest that a client is greeted with or asked, in octets.
 const MAX_ASKED_LEN: usize = 512;
 
@@ -85,6 +87,28 @@ pub fn my_watch(data: &[u8]) {
     }
 }
 
+/// A client's stream on a route that only reads. The first octet says whether queries have attributes, and what surrounds
+/// it: nothing, or one command.
+pub fn my_guard(data: &[u8]) {
+    let Some(([choice], said)) = data.split_first_chunk() else { return };
+    let flags = if choice & 4 == 0 { 0 } else { QUERY_ATTRIBUTES };
+    let command: &[u8] = match choice & 3 {
+        0 => b"\x03",
+        1 => b"\x03\0\x01",
+        2 => b"\x16",
+        _ => &[],
+    };
+    let stream = if command.is_empty() { said.to_vec() } else { packet(0, &[command, said].concat()) };
+    let protocol = Mysql::new(Options { read_only: true, ..Options::default() }, None);
+    let shown = |size| passed_on(&mut watch(&protocol, flags), stream.chunks(size)).ok();
+    let whole = shown(usize::MAX);
+    assert_eq!(whole, shown(1));
+    if !command.is_empty() {
+        let passed = whole.expect("a command that is whole");
+        assert!(passed == stream || contains(&passed, "is refused, because this route is read-only"));
+    }
+}
+
 /// Shows pieces as a relay does. Says whether it has to pause.
 fn show(watch: &mut SessionWatch, held: &mut Vec<u8>, bytes: &[u8], size: usize) -> Result<bool, Fault> {
     for piece in bytes.chunks(size) {
@@ -131,7 +155,9 @@ fn watch(protocol: &Mysql, flags: u64) -> SessionWatch {
 
 fn relayed(protocol: &Mysql, intent: &Intent, hello: Hello) -> SessionWatch {
     let login = protocol.login(intent, Some(hello), terms(TlsStart::Off));
-    let greeting = run(login, &[OK], &[], None).end.ok().flatten().expect("the server lets us in");
+    // The second is the answer to what a route that only reads asks for.
+    let said = [OK, &packet(1, &OK[4..])].concat();
+    let greeting = run(login, &[&said], &[], None).end.ok().flatten().expect("the server lets us in");
     match protocol.relay(intent, &greeting) {
         Relay::Watched(watch) => *watch,
         Relay::Opaque => unreachable!("sessions are watched"),

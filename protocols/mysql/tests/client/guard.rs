@@ -1,7 +1,8 @@
 //! A read-only route: what goes to the server in place of commands that would undo it, and what follows a login.
 
 use attache_mysql::{MAX_CHECKED_LEN, Mysql, Options, SessionWatch};
-use attache_wire::{Fault, Passage, Protocol, Relay, Watch};
+use attache_wire::testing;
+use attache_wire::{Fault, Protocol, Relay, Watch};
 use proptest::prelude::*;
 
 use crate::support::*;
@@ -15,39 +16,9 @@ fn reading(flags: u64) -> SessionWatch {
     }
 }
 
-/// Does what a relay does with a watch, with these pieces of a client's stream.
 fn passed_on<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<(Vec<u8>, SessionWatch), Fault> {
-    let (mut watch, mut passed, mut held) = (reading(0), Vec::new(), Vec::new());
-    for piece in pieces {
-        held.extend_from_slice(piece);
-        let bytes = std::mem::take(&mut held);
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            rest = match watch.from_client(rest)? {
-                Passage::All => {
-                    passed.extend_from_slice(rest);
-                    &[]
-                }
-                Passage::Hold(count) => {
-                    passed.extend_from_slice(&rest[..count]);
-                    held = rest[count..].to_vec();
-                    &[]
-                }
-                Passage::Instead { passed: count, dropped } => {
-                    passed.extend_from_slice(&rest[..count]);
-                    passed.extend_from_slice(&watch.in_place());
-                    &rest[count + dropped..]
-                }
-                // The rest is not for the server as it is.
-                Passage::Until(count) => {
-                    passed.extend_from_slice(&rest[..count]);
-                    return Ok((passed, watch));
-                }
-                Passage::Bye(_) => panic!("its link is not kept"),
-            };
-        }
-    }
-    Ok((passed, watch))
+    let mut watch = reading(0);
+    Ok((testing::passed_on(&mut watch, pieces)?, watch))
 }
 
 #[test]
@@ -74,6 +45,17 @@ fn wherever_a_stream_is_cut_the_same_goes_to_the_server() {
         assert!(!watch.answered());
         watch.from_server(&packet(1, b"\xff\x00\x07#25006no")).unwrap();
         assert_eq!(watch.answered(), left == 0);
+    }
+}
+
+/// Whether the server streams is known when it has begun; it may as well refuse.
+#[test]
+fn a_stream_that_was_only_asked_for_hides_nothing() {
+    for asked in [&b"\x12\0\0\0\0\0\0\x01\0\0\0"[..], b"\x13", b"\x1e", b"\x20", b"\x21"] {
+        let mut watch = reading(0);
+        let both = [packet(0, asked), packet(0, b"\x03start transaction read write")].concat();
+        let passed = testing::passed_on(&mut watch, [&both[..]]).unwrap();
+        assert!(!String::from_utf8_lossy(&passed).contains("start transaction"), "{asked:?}");
     }
 }
 

@@ -191,6 +191,20 @@ fn streams_and_goodbyes_end_it() {
 }
 
 #[test]
+fn a_stream_that_the_server_refuses_leaves_a_session_as_any_other() {
+    let (asked, refused) = (|| client(b"\x12\0\0\0\0"), || server(1, b"\xff\xcb\x04#42000no"));
+    let mut refused_at_once = watched(0, &[asked(), refused()]);
+    assert!(refused_at_once.quiet());
+    assert_eq!(refused_at_once.from_client(&packet(0, b"\x11app\0")), Ok(Passage::Until(0)));
+    let mut ahead = watched(0, &[asked(), client(b"\x0e")]);
+    assert_eq!(ahead.from_client(&packet(0, b"\x11app\0")), Ok(Passage::Until(0)), "it may be one");
+    ahead.from_server(&packet(1, b"\xff\xcb\x04#42000no")).unwrap();
+    assert!(!ahead.answered(), "what was sent behind it is still to be answered");
+    ahead.from_server(&packet(1, b"\0\0\0\x02\0\0\0")).unwrap();
+    assert!(ahead.quiet());
+}
+
+#[test]
 fn flags_that_are_cut_short_are_not_guessed() {
     for answer in [&b"\0"[..], b"\0\0\0\x02", b"\0\xff\0\0\0\0", b""] {
         assert!(!watched(0, &[client(b"\x0e"), server(1, answer)]).answered(), "{answer:?}");
