@@ -12,7 +12,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::net::listen::{Acceptor, Arrival};
@@ -31,11 +31,12 @@ pub struct Limits {
     pub head_time: Duration,
     /// What a request's head may have, in octets.
     pub head_size: usize,
-    /// For a whole connection, slow readers and bodies that never end included.
+    /// For a whole connection, slow readers and bodies that never end included. An answer that is under way then is
+    /// finished like one at the end of the process.
     pub connection_time: Duration,
     /// Whether a connection may bring several requests.
     pub keep_alive: bool,
-    /// How long answers under way may take once the process ends.
+    /// How long answers under way may take once the connection, or the process, is to end.
     pub last_answers: Duration,
 }
 
@@ -100,7 +101,7 @@ async fn talk<S>(stream: S, service: &Service, mut stopped: watch::Receiver<bool
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let Limits { head_time, head_size, connection_time, keep_alive, .. } = service.limits;
+    let Limits { head_time, head_size, connection_time, keep_alive, last_answers, .. } = service.limits;
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head_time)
@@ -108,13 +109,57 @@ where
         .keep_alive(keep_alive)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.router.clone()));
     let mut served = std::pin::pin!(served);
-    let whole = async {
-        tokio::select! {
-            _ = served.as_mut() => return,
-            _ = stopped.wait_for(|stopped| *stopped) => {}
-        }
-        served.as_mut().graceful_shutdown();
-        let _ = served.await;
+    tokio::select! {
+        _ = served.as_mut() => return,
+        _ = stopped.wait_for(|stopped| *stopped) => {}
+        () = sleep(connection_time) => {}
+    }
+    served.as_mut().graceful_shutdown();
+    let _ = timeout(last_answers, served).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connections: 1,
+        head_time: Duration::from_secs(5),
+        head_size: 8192,
+        connection_time: Duration::from_secs(10),
+        keep_alive: true,
+        last_answers: Duration::from_secs(2),
     };
-    let _ = timeout(connection_time, whole).await;
+
+    /// What a client hears that asks once, of a server that takes so long to answer.
+    async fn heard(takes: Duration) -> String {
+        let answer = async move || {
+            sleep(takes).await;
+            "done"
+        };
+        let service = Service { router: Router::new().route("/", get(answer)), tls: None, limits: LIMITS };
+        let (_running, stopped) = watch::channel(false);
+        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let client = async {
+            theirs.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("the server reads");
+            let mut text = String::new();
+            theirs.read_to_string(&mut text).await.expect("the server closes");
+            text
+        };
+        let talk = async {
+            talk(ours, &service, stopped).await;
+        };
+        tokio::join!(talk, client).1
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_is_under_way_when_the_connections_time_is_over_is_finished() {
+        let text = heard(Duration::from_secs(11)).await;
+        assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("done"), "{text:?}");
+        assert!(text.contains("connection: close"), "the client knows that it is the last one: {text:?}");
+        assert_eq!(heard(Duration::from_secs(13)).await, "", "it does not wait for ever");
+    }
 }

@@ -68,7 +68,7 @@ pub(super) struct SidecarArguments {
     #[arg(long, value_name = "NAME")]
     ca_config_map: Option<String>,
 
-    /// Requested processor time [default: 10m].
+    /// Requested processor time [default: 25m].
     #[arg(long, value_name = "QUANTITY")]
     cpu_request: Option<String>,
 

@@ -11,24 +11,46 @@ use super::operation::{Operation, Path};
 use super::tree::{self, Kind, Node, Style};
 use super::write::{Lists, block, indent};
 
+/// Why a text cannot be changed, and in which of its lines.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// From 1.
+    pub(super) line: Option<usize>,
+    pub(super) reason: String,
+}
+
+impl From<String> for Refused {
+    fn from(reason: String) -> Self {
+        Self { line: None, reason }
+    }
+}
+
+impl From<&str> for Refused {
+    fn from(reason: &str) -> Self {
+        reason.to_owned().into()
+    }
+}
+
 /// Carries an operation out.
 ///
 /// # Errors
 /// Why this text cannot be changed so.
-pub(super) fn apply(text: &str, operation: &Operation) -> Result<String, String> {
-    let root = tree::parse(text)?.ok_or("an empty document cannot be changed")?;
+pub(super) fn apply(text: &str, operation: &Operation) -> Result<String, Refused> {
+    let root = tree::parse(text, 0)?.ok_or("an empty document cannot be changed")?;
+    let editing = Editing { text, root: &root };
     let edited = match operation {
-        Operation::Add { path, value } => Editing { text, root: &root }.add(path, value)?,
-        Operation::Remove { path } => Editing { text, root: &root }.remove(path)?,
+        Operation::Add { path, value } => editing.add(path, value)?,
+        Operation::Remove { path } => editing.remove(path)?,
     };
     let mut expected = root.value();
     operation.apply(&mut expected)?;
-    let says = tree::parse(&edited).ok().flatten().map(|root| root.value());
+    let says = tree::parse(&edited, 0).ok().flatten().map(|root| root.value());
     if says == Some(expected) {
         Ok(edited)
     } else {
         let (Operation::Add { path, .. } | Operation::Remove { path }) = operation;
-        Err(format!("{path} cannot be changed in this notation: write it in block style, without anchors"))
+        let reason = "cannot be changed in this notation: write it in block style, without anchors";
+        Err(editing.refused(editing.deepest(path).span.start, format!("{path} {reason}")))
     }
 }
 
@@ -38,13 +60,15 @@ struct Editing<'a> {
 }
 
 impl Editing<'_> {
-    fn add(&self, path: &Path, value: &Value) -> Result<String, String> {
+    fn add(&self, path: &Path, value: &Value) -> Result<String, Refused> {
         let (above, last) = path.split().ok_or("the whole document cannot be added")?;
         let place = self.find(&above)?;
         match &place.kind {
             Kind::Map(entries, style) => {
-                if let Some((_, key, old)) = entries.iter().find(|(key, ..)| key == last) {
-                    return self.fill(path, key, old, *style, value);
+                match entries.iter().find(|(key, ..)| key == last) {
+                    Some((.., Node { kind: Kind::Alias(_), .. })) => return Err(self.not_to_be_changed(path)),
+                    Some((_, key, old)) => return self.fill(path, key, old, *style, value),
+                    None => {}
                 }
                 let entry = match style {
                     Style::Flow => format!("{}: {}", self.flow_key(last), self.flow(place, value)),
@@ -72,9 +96,9 @@ impl Editing<'_> {
         old: &Node,
         style: Style,
         value: &Value,
-    ) -> Result<String, String> {
+    ) -> Result<String, Refused> {
         if !matches!(old.kind, Kind::Scalar(Value::Null)) {
-            return Err(format!("line {}: {path} is there already", self.line(key.start)));
+            return Err(self.refused(key.start, format!("{path} is there already")));
         }
         let said = match style {
             Style::Flow => format!(" {value}"),
@@ -86,11 +110,17 @@ impl Editing<'_> {
         };
         let colon = key.end + self.text[key.end..].find(':').ok_or("a key without a colon")? + 1;
         let end = old.span.end.max(colon);
-        let rest = self.text[colon..end].trim().is_empty() || &self.text[old.span.clone()] == "null";
-        if !rest && self.text[old.span.clone()].trim() != "~" {
-            return Err(format!("line {}: nothing can be put here", self.line(key.start)));
+        if !matches!(self.text[colon..end].trim(), "" | "null" | "Null" | "NULL" | "~") {
+            return Err(self.refused(key.start, "nothing can be put here".to_owned()));
         }
-        Ok(format!("{}{}{}", &self.text[..colon], self.native(&said), &self.text[end..]))
+        // What comes below the key comes below the comment on its line as well.
+        let comment = match said.starts_with('\n') {
+            true => self.text[end..].lines().next().unwrap_or_default().trim_end(),
+            false => "",
+        };
+        let (said, behind) = (self.native(&said), &self.text[end + comment.len()..]);
+        let gap = if comment.is_empty() || comment.starts_with(' ') { "" } else { " " };
+        Ok(format!("{}{gap}{comment}{said}{behind}", &self.text[..colon]))
     }
 
     fn entry(&self, key: &str, value: &Value) -> String {
@@ -104,7 +134,7 @@ impl Editing<'_> {
         said: &str,
         index: usize,
         span: &dyn Fn(usize) -> Range<usize>,
-    ) -> Result<String, String> {
+    ) -> Result<String, Refused> {
         let (size, style) = match &place.kind {
             Kind::Map(entries, style) => (entries.len(), *style),
             Kind::List(items, style) => (items.len(), *style),
@@ -116,7 +146,7 @@ impl Editing<'_> {
                 Ok(self.with(span(index).start, &format!("{said},{}", self.gap(place))))
             }
             (Style::Flow, size) => Ok(self.with(span(size - 1).end, &format!(",{}{said}", self.gap(place)))),
-            (Style::Block, 0) => Err("an empty collection in block style".to_owned()),
+            (Style::Block, 0) => Err("an empty collection in block style".into()),
             (Style::Block, size) if index < size => {
                 let dash = self.dash(span(index).start)?;
                 let line = self.above_comments(self.line_start(dash));
@@ -130,10 +160,10 @@ impl Editing<'_> {
         }
     }
 
-    fn remove(&self, path: &Path) -> Result<String, String> {
+    fn remove(&self, path: &Path) -> Result<String, Refused> {
         let (above, last) = path.split().ok_or("the whole document cannot be removed")?;
         let place = self.find(&above)?;
-        let missing = || format!("{path} is not there");
+        let missing = || Refused::from(format!("{path} is not there"));
         match &place.kind {
             Kind::Map(entries, style) => {
                 let index = entries.iter().position(|(key, ..)| key == last).ok_or_else(missing)?;
@@ -161,7 +191,7 @@ impl Editing<'_> {
         index: usize,
         style: Style,
         start: usize,
-    ) -> Result<String, String> {
+    ) -> Result<String, Refused> {
         let span = &spans[index];
         let range = match style {
             Style::Flow if index > 0 => spans[index - 1].end..span.end,
@@ -170,7 +200,7 @@ impl Editing<'_> {
             Style::Block => {
                 let line = self.line_start(start);
                 if !self.text[line..start].trim().is_empty() {
-                    return Err(format!("line {}: cannot be cut out as lines", self.line(start)));
+                    return Err(self.refused(start, "cannot be cut out as lines".to_owned()));
                 }
                 match self.line_end(span.end) {
                     // The last line of a text that does not end with one.
@@ -224,30 +254,37 @@ impl Editing<'_> {
         }
     }
 
-    fn find(&self, path: &Path) -> Result<&Node, String> {
+    fn find(&self, path: &Path) -> Result<&Node, Refused> {
         let found = path.steps().iter().try_fold(self.root, |node, step| node.child(step));
         found.ok_or_else(|| self.not_to_be_changed(path))
     }
 
     /// The deepest place on the way that is there says what is in the way.
-    fn not_to_be_changed(&self, path: &Path) -> String {
-        let mut node = self.root;
-        for step in path.steps() {
-            match node.child(step) {
-                Some(child) => node = child,
-                None => break,
-            }
-        }
-        let line = self.line(node.span.start);
-        match &node.kind {
+    fn not_to_be_changed(&self, path: &Path) -> Refused {
+        let node = self.deepest(path);
+        let reason = match &node.kind {
             Kind::Alias(_) => {
                 let name = &self.text[node.span.clone()];
-                format!("line {line}: {path} is the alias {name}: write it out, so that it can be changed")
+                format!("{path} is the alias {name}: write it out, so that it can be changed")
             }
             Kind::Scalar(_) | Kind::Map(..) | Kind::List(..) => {
-                format!("line {line}: {path} cannot be found as text: is it merged from elsewhere?")
+                format!("{path} cannot be found as text: is it merged from elsewhere?")
             }
+        };
+        self.refused(node.span.start, reason)
+    }
+
+    fn deepest(&self, path: &Path) -> &Node {
+        let mut node = self.root;
+        for step in path.steps() {
+            let Some(child) = node.child(step) else { break };
+            node = child;
         }
+        node
+    }
+
+    fn refused(&self, at: usize, reason: String) -> Refused {
+        Refused { line: Some(1 + self.text[..at].matches('\n').count()), reason }
     }
 
     fn of_entry(&self, (_, key, node): &(String, Range<usize>, Node)) -> Range<usize> {
@@ -255,7 +292,7 @@ impl Editing<'_> {
     }
 
     /// Where the dash of an item is, whose content begins at `item`.
-    fn dash(&self, item: usize) -> Result<usize, String> {
+    fn dash(&self, item: usize) -> Result<usize, Refused> {
         let mut line = self.line_start(item);
         loop {
             let written = &self.text[line..item];
@@ -265,7 +302,7 @@ impl Editing<'_> {
             }
             // The content of an item may begin on a later line than its dash.
             if line == 0 || !self.text[line..item].lines().next().is_none_or(is_nothing) {
-                return Err(format!("line {}: not the beginning of an item", self.line(item)));
+                return Err(self.refused(item, "not the beginning of an item".to_owned()));
             }
             line = self.line_start(line - 1);
         }
@@ -320,10 +357,6 @@ impl Editing<'_> {
     /// With the line ends that this text has.
     fn native(&self, said: &str) -> String {
         if self.text.contains("\r\n") { said.replace('\n', "\r\n") } else { said.to_owned() }
-    }
-
-    fn line(&self, at: usize) -> usize {
-        1 + self.text[..at].matches('\n').count()
     }
 
     fn line_start(&self, at: usize) -> usize {

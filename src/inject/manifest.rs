@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::edit::{self, Refused};
 use super::needs::{self, Needs};
 use super::operation::{Operation, Patch};
 use super::parameters::{INJECTED, Parameters, UNWANTED, WANTED};
 use super::pod::{self, Ready, Standing};
 use super::workload::{self, Workload};
 use super::write::{Lists, block};
-use super::{Trouble, edit, sidecar, tree};
+use super::{Trouble, sidecar, tree};
 use crate::config::Complaints;
 
 /// What is asked for a whole file.
@@ -61,11 +62,11 @@ pub struct Changed {
 /// Everything that stands against it; then nothing is changed.
 pub fn inject(text: &str, order: &Order) -> Result<Changed, Trouble> {
     let mut run = Run::default();
-    let mut namespaces = BTreeSet::new();
+    let mut maps = BTreeSet::new();
     run.each(text, |document, workload, notes| {
-        let changed = refresh(document, workload, order, notes)?;
-        namespaces.extend(changed.is_some().then(|| workload.namespace.clone()));
-        Ok(changed)
+        let Some((operations, map)) = refresh(document, workload, order, notes)? else { return Ok(None) };
+        maps.insert((workload.namespace.clone(), map));
+        Ok(Some(operations))
     });
     let mut changed = run.end(Expected::Workloads)?;
     if let Some((_, configuration)) =
@@ -77,8 +78,8 @@ pub fn inject(text: &str, order: &Order) -> Result<Changed, Trouble> {
                 "a JSON document holds one thing: no ConfigMap can be embedded".to_owned(),
             ]));
         }
-        for namespace in namespaces {
-            changed.text += &embedded(order, configuration, namespace.as_deref(), &changed.text);
+        for (namespace, name) in maps {
+            changed.text += &embedded(&name, configuration, namespace.as_deref(), &changed.text);
         }
     }
     Ok(changed)
@@ -101,13 +102,13 @@ pub fn uninject(text: &str) -> Result<Changed, Trouble> {
     run.end(Expected::Anything)
 }
 
-/// What has to be done to one workload; `None` where it is left alone.
+/// What has to be done to one workload, and the ConfigMap that it reads then; `None` where it is left alone.
 fn refresh(
     document: &Value,
     workload: &Workload,
     order: &Order,
     notes: &mut Vec<String>,
-) -> Result<Option<Vec<Operation>>, Vec<String>> {
+) -> Result<Option<(Vec<Operation>, String)>, Vec<String>> {
     if [&workload.root, &workload.pod].iter().any(|place| {
         let label = place.join("metadata/labels").to(WANTED.0);
         label.find(document).and_then(Value::as_str) == Some(UNWANTED)
@@ -132,7 +133,7 @@ fn refresh(
     pod::add(&mut patch, &workload.pod, &ready, notes)?;
     // The same again is no change, whatever the order of operations.
     let operations = if patch.document == *document { Vec::new() } else { patch.operations };
-    Ok(Some(operations))
+    Ok(Some((operations, sidecar::config_map(&asked).to_owned())))
 }
 
 fn needed(asked: &Parameters, order: &Order) -> Result<(Needs, Option<String>), Vec<String>> {
@@ -155,11 +156,8 @@ fn needed(asked: &Parameters, order: &Order) -> Result<(Needs, Option<String>), 
 }
 
 /// The ConfigMap as a document of its own, to stand behind `text`.
-fn embedded(order: &Order, configuration: &str, namespace: Option<&str>, text: &str) -> String {
-    let mut metadata = json!({
-        "name": sidecar::config_map(&order.parameters),
-        "annotations": { INJECTED: "{}" },
-    });
+fn embedded(name: &str, configuration: &str, namespace: Option<&str>, text: &str) -> String {
+    let mut metadata = json!({ "name": name, "annotations": { INJECTED: "{}" } });
     if let Some(namespace) = namespace {
         metadata["namespace"] = json!(namespace);
     }
@@ -206,7 +204,8 @@ impl Run {
             Err(reason) => return self.trouble.push(reason),
         };
         for slice in slices {
-            match self.document(&text[slice], &mut plan) {
+            let above = text[..slice.start].matches('\n').count();
+            match self.document(Part { text: &text[slice], above }, &mut plan) {
                 Ok(changed) => self.text += &changed,
                 Err(reasons) => self.trouble.extend(reasons),
             }
@@ -215,11 +214,12 @@ impl Run {
 
     fn document(
         &mut self,
-        text: &str,
+        part: Part<'_>,
         plan: &mut impl FnMut(&Value, &Workload, &mut Vec<String>) -> Result<Option<Vec<Operation>>, Vec<String>>,
     ) -> Result<String, Vec<String>> {
-        let mut text = text.to_owned();
-        let Some(root) = tree::parse(&text).map_err(|reason| vec![reason])? else { return Ok(text) };
+        let mut text = part.text.to_owned();
+        let root = tree::parse(&text, part.above).map_err(|reason| vec![reason])?;
+        let Some(root) = root else { return Ok(text) };
         let document = root.value();
         if is_embedded(&document) {
             return Ok(String::new());
@@ -229,7 +229,7 @@ impl Run {
             let titled = |line: String| format!("{}: {line}", workload.title);
             let mut notes = Vec::new();
             // No workload of a list moves another.
-            match plan(&document, &workload, &mut notes).and_then(|planned| carry_out(&text, planned)) {
+            match plan(&document, &workload, &mut notes).and_then(|planned| part.carry_out(&text, planned)) {
                 Ok(Some(changed)) => {
                     self.workloads += 1;
                     text = changed;
@@ -255,8 +255,36 @@ impl Run {
     }
 }
 
-fn carry_out(text: &str, planned: Option<Vec<Operation>>) -> Result<Option<String>, Vec<String>> {
-    let Some(operations) = planned else { return Ok(None) };
-    let edited = operations.iter().try_fold(text.to_owned(), |text, operation| edit::apply(&text, operation));
-    edited.map(Some).map_err(|reason| vec![reason])
+/// One document of a file, as it was written.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    text: &'a str,
+    /// How many lines of the file are above it.
+    above: usize,
+}
+
+impl Part<'_> {
+    /// `text` is the document with the changes of earlier workloads.
+    fn carry_out(&self, text: &str, planned: Option<Vec<Operation>>) -> Result<Option<String>, Vec<String>> {
+        let Some(operations) = planned else { return Ok(None) };
+        let edited = operations.iter().try_fold(text.to_owned(), |text, operation| {
+            edit::apply(&text, operation).map_err(|refused| vec![self.told(&refused, &text)])
+        });
+        edited.map(Some)
+    }
+
+    fn told(&self, refused: &Refused, edited: &str) -> String {
+        match refused.line {
+            Some(line) => format!("line {}: {}", self.above + self.written_at(line, edited), refused.reason),
+            None => refused.reason.clone(),
+        }
+    }
+
+    /// Where a line of the changed text stands in what was written: lines were added since, hardly ever ones like it.
+    fn written_at(&self, line: usize, edited: &str) -> usize {
+        let wanted = edited.lines().nth(line - 1).unwrap_or_default();
+        let number = edited.lines().take(line).filter(|it| *it == wanted).count();
+        let mut alike = (1..).zip(self.text.lines()).filter(|(_, it)| *it == wanted);
+        alike.nth(number - 1).map_or(line, |(line, _)| line)
+    }
 }

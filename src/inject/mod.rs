@@ -10,6 +10,7 @@
 //! | `needs` | what a configuration needs of a pod |
 //! | `sidecar`, `offer` | the container and its volumes; environment for the others |
 //! | `pod` | puts all that into a pod, and takes it out again |
+//! | `obstacles`, `dangers` | why it cannot be put in; what would undo it |
 //! | `operation` | JSON Patch, carried out on values |
 //! | `tree`, `edit`, `write` | YAML with its places; a change of its text; text for new values |
 //! | `workload`, `manifest` | where the pods are; whole files |
@@ -18,9 +19,11 @@
 
 use std::fmt;
 
+mod dangers;
 mod edit;
 pub mod manifest;
 mod needs;
+mod obstacles;
 mod offer;
 mod operation;
 pub mod parameters;

@@ -25,6 +25,8 @@ pub(super) struct Needs {
     /// Folders of Unix sockets, which applications share.
     pub(super) sockets: Vec<PathBuf>,
     pub(super) health_port: u16,
+    /// Every port that is taken in the pod's network.
+    pub(super) ports: BTreeSet<u16>,
     /// Whether the configuration leaves health where the kubelet cannot reach it.
     pub(super) opens_health: bool,
     /// Whether the configuration leaves it open how long a classic sidecar serves on.
@@ -70,6 +72,7 @@ impl Needs {
         let credentials = credentials(&config, asked, &mut wrong);
         config.routes.iter().for_each(|route| check_authorities(route, &mut wrong));
         let needs = Self {
+            ports: ports(&config),
             sockets: sockets(&config, &mut wrong),
             routes: config.routes.iter().map(access).collect(),
             lingers: config.drain.linger.is_zero(),
@@ -91,6 +94,7 @@ impl Needs {
             credentials: asked.secrets.iter().map(credential).collect(),
             sockets: Vec::new(),
             health_port: HEALTH_PORT,
+            ports: [HEALTH_PORT].into(),
             opens_health: true,
             lingers: true,
             routes: Vec::new(),
@@ -197,6 +201,15 @@ fn check_authorities(route: &Route, wrong: &mut Vec<String>) {
             ca.display()
         ));
     }
+}
+
+fn ports(config: &Config) -> BTreeSet<u16> {
+    let listeners = config.routes.iter().flat_map(|route| &route.listen).chain(config.control.as_ref());
+    let listeners = listeners.filter_map(|address| match address {
+        ListenAddress::Tcp(address) => Some(address.port()),
+        ListenAddress::Unix(_) => None,
+    });
+    listeners.chain(config.health.map(|address| address.port())).collect()
 }
 
 fn sockets(config: &Config, wrong: &mut Vec<String>) -> Vec<PathBuf> {

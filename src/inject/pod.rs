@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::needs::Needs;
-use super::offer;
 use super::operation::{Patch, Path};
 use super::parameters::{CONFIGURATION, INJECTED, Parameters, SIDECAR, Sidecar};
-use super::sidecar::{self, NAME, Source, USER};
+use super::sidecar::{self, NAME, Source};
+use super::{dangers, obstacles, offer};
 
 /// What was put into a pod beside its container, so that exactly that is taken out.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,14 +82,14 @@ pub(super) fn add(
 ) -> Result<(), Vec<String>> {
     let source = if ready.carried.is_some() { Source::Annotation } else { Source::ConfigMap };
     let volumes = sidecar::volumes(ready.asked, ready.needs, source);
-    let obstacles = obstacles(&patch.document, pod, &volumes);
+    let obstacles = obstacles::find(&patch.document, pod, &volumes);
     let offers = offer::find(&patch.document, pod, ready, notes);
     let offers = match (offers, obstacles) {
         (Ok(offers), obstacles) if obstacles.is_empty() => offers,
         (Ok(_), obstacles) => return Err(obstacles),
         (Err(wrong), obstacles) => return Err(obstacles.into_iter().chain(wrong).collect()),
     };
-    dangers(&patch.document, pod, ready.needs, notes);
+    dangers::find(&patch.document, pod, ready.needs, notes);
     let restarts = pod.join("spec/restartPolicy").find(&patch.document).and_then(Value::as_str);
     if sidecar::kind(ready.asked) == Sidecar::Classic && matches!(restarts, Some("Never" | "OnFailure")) {
         notes.push(
@@ -129,70 +129,6 @@ pub(super) fn add(
     let mark = serde_json::to_string(&mark).expect("plain texts");
     patch.set(&annotations, INJECTED, Value::from(mark));
     Ok(())
-}
-
-/// Why no sidecar can be put into a pod.
-fn obstacles(document: &Value, pod: &Path, volumes: &[Value]) -> Vec<String> {
-    let mut found = Vec::new();
-    if pod.join("spec/containers").items(document).is_empty() {
-        found.push("there are no containers".to_owned());
-    }
-    if pod.join("spec/hostNetwork").find(document) == Some(&Value::Bool(true)) {
-        found.push(
-            "with hostNetwork everyone on the node could use the database through this pod's listeners"
-                .to_owned(),
-        );
-    }
-    if containers(document, pod).iter().any(|(_, name)| name == NAME) {
-        found.push(format!("there is a container {NAME} already, and the label {SIDECAR} is not"));
-    }
-    let taken = pod.join("spec/volumes");
-    let taken = taken.items(document).iter().filter(|one| volumes.iter().any(|our| name(our) == name(one)));
-    found.extend(taken.map(|volume| format!("there is a volume {} already", name(volume))));
-    found
-}
-
-/// What would let the application have the secret after all.
-fn dangers(document: &Value, pod: &Path, needs: &Needs, notes: &mut Vec<String>) {
-    if pod.join("spec/shareProcessNamespace").find(document) == Some(&Value::Bool(true)) {
-        notes.push(
-            "with shareProcessNamespace other containers can read the files and the memory of attache"
-                .to_owned(),
-        );
-    }
-    if !needs.sockets.is_empty() && pod.join("spec/securityContext/fsGroup").find(document).is_none() {
-        notes.push(
-            "sockets are for their group: set securityContext.fsGroup of the pod, or the application cannot use them"
-                .to_owned(),
-        );
-    }
-    let user = |path: &Path| path.join("securityContext/runAsUser").find(document).and_then(Value::as_u64);
-    let of_pod = user(&pod.to("spec"));
-    let is_ours = |secret: &Value| {
-        needs.credentials.iter().any(|credential| secret.as_str() == Some(credential.secret.as_str()))
-    };
-    for (path, name) in containers(document, pod) {
-        if user(&path).or(of_pod) == Some(u64::from(USER)) {
-            notes.push(format!("container {name} runs as the user of attache, {USER}: give it another one"));
-        }
-        let variables = path.to("env");
-        let variables =
-            variables.items(document).iter().map(|variable| &variable["valueFrom"]["secretKeyRef"]["name"]);
-        let sources = path.to("envFrom");
-        let sources = sources.items(document).iter().map(|source| &source["secretRef"]["name"]);
-        let mounts = path.to("volumeMounts");
-        let mounts = mounts.items(document).iter().filter_map(|mount| secret_of(document, pod, mount));
-        if let Some(secret) = variables.chain(sources).chain(mounts).find(|secret| is_ours(secret)) {
-            let secret = secret.as_str().unwrap_or_default();
-            notes.push(format!("container {name} gets the Secret {secret} as well: take it out there"));
-        }
-    }
-}
-
-fn secret_of<'a>(document: &'a Value, pod: &Path, mount: &Value) -> Option<&'a Value> {
-    let volumes = pod.join("spec/volumes");
-    let volume = volumes.items(document).iter().find(|volume| name(volume) == name(mount))?;
-    Some(&volume["secret"]["secretName"])
 }
 
 /// Takes a sidecar out that [`add`] has put in.

@@ -28,6 +28,7 @@ pub struct House {
 struct Review {
     #[serde(rename = "apiVersion")]
     version: String,
+    kind: String,
     request: Request,
 }
 
@@ -50,6 +51,14 @@ struct Kind {
     #[serde(default)]
     group: String,
     kind: String,
+}
+
+impl Request {
+    fn is_new_pod(&self) -> bool {
+        (self.kind.group.as_str(), self.kind.kind.as_str()) == ("", "Pod")
+            && self.operation == "CREATE"
+            && self.sub_resource.is_empty()
+    }
 }
 
 /// What was decided, for the log and the counters.
@@ -89,12 +98,16 @@ impl House {
     pub fn review(&self, body: &[u8]) -> Result<Answer, String> {
         let review: Review =
             serde_json::from_slice(body).map_err(|error| format!("not an AdmissionReview: {error}"))?;
-        if review.version != "admission.k8s.io/v1" {
-            return Err(format!("apiVersion {}: only admission.k8s.io/v1 is known", review.version));
+        if (review.version.as_str(), review.kind.as_str()) != ("admission.k8s.io/v1", "AdmissionReview") {
+            let (version, kind) = (review.version, review.kind);
+            return Err(format!("{kind} {version}: only AdmissionReview admission.k8s.io/v1 is known"));
         }
-        let request = review.request;
-        let mut notes = Vec::new();
-        let decided = self.decide(&request, &mut notes);
+        let mut request = review.request;
+        if request.is_new_pod() && !request.object.is_object() {
+            return Err("a pod is created, and the review does not hold it".to_owned());
+        }
+        let (mut notes, pod) = (Vec::new(), title(&request));
+        let decided = self.decide(&mut request, &mut notes);
         let mut response = json!({ "uid": request.uid, "allowed": decided.is_ok() });
         let verdict = match decided {
             Ok(operations) if operations.is_empty() => Verdict::Unchanged,
@@ -116,17 +129,15 @@ impl House {
             response["warnings"] = notes.iter().map(short).collect::<Vec<String>>().into();
         }
         let body = json!({ "apiVersion": review.version, "kind": "AdmissionReview", "response": response });
-        Ok(Answer { body, verdict, pod: title(&request) })
+        Ok(Answer { body, verdict, pod })
     }
 
-    fn decide(&self, request: &Request, notes: &mut Vec<String>) -> Result<Vec<Operation>, Vec<String>> {
-        let is_new_pod = (request.kind.group.as_str(), request.kind.kind.as_str()) == ("", "Pod")
-            && request.operation == "CREATE"
-            && request.sub_resource.is_empty();
-        if !is_new_pod || request.object["metadata"]["labels"][WANTED.0] != WANTED.1 {
+    /// Takes the object out of the request: a pod may be so large that two of it are one too many.
+    fn decide(&self, request: &mut Request, notes: &mut Vec<String>) -> Result<Vec<Operation>, Vec<String>> {
+        if !request.is_new_pod() || request.object["metadata"]["labels"][WANTED.0] != WANTED.1 {
             return Ok(Vec::new());
         }
-        let mut patch = Patch::new(request.object.clone());
+        let mut patch = Patch::new(request.object.take());
         let pod = Path::default();
         match pod::standing(&patch, &pod) {
             Standing::Injected | Standing::Otherwise => return Ok(Vec::new()),

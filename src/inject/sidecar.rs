@@ -12,7 +12,7 @@ pub(super) const USER: u32 = 65532;
 /// How long a classic sidecar serves on: it is told to end together with the application.
 const LINGER: &str = "5s";
 /// Measured: docs/performance.md.
-const CPU_REQUEST: &str = "10m";
+const CPU_REQUEST: &str = "25m";
 const MEMORY_REQUEST: &str = "24Mi";
 const MEMORY_LIMIT: &str = "128Mi";
 /// What is read where nothing else is named.

@@ -98,11 +98,11 @@ pub(super) fn documents(text: &str) -> Result<Vec<Range<usize>>, String> {
     Ok(bounds.windows(2).map(|pair| pair[0]..pair[1]).collect())
 }
 
-/// Reads the one document of a text; none where it holds nothing.
+/// Reads the one document of a text; none where it holds nothing. `above` says how many lines of the file are above it.
 ///
 /// # Errors
 /// The text is no YAML, or holds what a manifest cannot.
-pub(super) fn parse(text: &str) -> Result<Option<Node>, String> {
+pub(super) fn parse(text: &str, above: usize) -> Result<Option<Node>, String> {
     let mut events = Vec::new();
     for event in Parser::new_from_str(text) {
         let (event, span) = event.map_err(|error| format!("not valid YAML: {error}"))?;
@@ -113,7 +113,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, String> {
         }
     }
     let mut reading =
-        Reading { text, events: events.into_iter(), anchors: BTreeMap::new(), left: MOST_VALUES };
+        Reading { text, above, events: events.into_iter(), anchors: BTreeMap::new(), left: MOST_VALUES };
     reading.next_event().map(|(event, span)| reading.node(event, span, DEEPEST)).transpose()
 }
 
@@ -129,6 +129,7 @@ type Placed<'a> = (Event<'a>, Range<usize>);
 
 struct Reading<'a> {
     text: &'a str,
+    above: usize,
     events: std::vec::IntoIter<Placed<'a>>,
     anchors: BTreeMap<usize, Value>,
     left: usize,
@@ -153,7 +154,8 @@ impl<'a> Reading<'a> {
             Event::SequenceStart(style, ..) => self.list(style, span, deep)?,
             Event::MappingStart(style, ..) => self.map(style, span, deep)?,
             Event::Scalar(text, style, _, tag) => {
-                let end = span.start + self.text[span.clone()].trim_end().len();
+                let written = &self.text[span.clone()];
+                let end = span.start + extent_of_scalar(written).len();
                 let value = scalar(&text, style, tag.as_deref());
                 Node { span: span.start..end, kind: Kind::Scalar(value) }
             }
@@ -206,8 +208,16 @@ impl<'a> Reading<'a> {
     }
 
     fn line(&self, at: usize) -> usize {
-        1 + self.text[..at].matches('\n').count()
+        self.above + 1 + self.text[..at].matches('\n').count()
     }
+}
+
+/// Empty lines behind a scalar are not of it, unless its first line says that they are: `|+`.
+fn extent_of_scalar(written: &str) -> &str {
+    let head = written.lines().next().unwrap_or_default();
+    let keeps = head.starts_with(['|', '>']) && head.split('#').next().is_some_and(|it| it.contains('+'));
+    let last = if keeps { written.strip_suffix('\n') } else { None };
+    last.map_or_else(|| written.trim_end(), |kept| kept.strip_suffix('\r').unwrap_or(kept))
 }
 
 /// The parser tells the end of a block collection only where the next thing begins.

@@ -1,5 +1,5 @@
-//! The example for Docker Compose: against the schema of the Compose Specification, and against what it promises. It
-//! is not run here: its images would have to be pulled.
+//! The example for Docker Compose: against the schema of the Compose Specification, and against what it promises.
+//! `tests/image` runs it.
 
 use std::fs;
 use std::time::Duration;

@@ -15,6 +15,7 @@ mod injector;
 mod pods;
 mod policy;
 mod render;
+mod requests;
 mod schemas;
 #[path = "../snapshots/mod.rs"]
 mod snapshots;

@@ -32,7 +32,7 @@ pub fn node() -> Result<Node, StartError> {
     Ok(node)
 }
 
-fn make_attache(engine: &Engine) {
+pub fn make_attache(engine: &Engine) {
     if let Ok(name) = env::var("ATTACHE_IMAGE") {
         engine.take_over(&name);
         engine.podman(&["tag", &name, "localhost/attache:test"]).ok();

@@ -6,6 +6,17 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
+#[path = "../inject/command.rs"]
+#[allow(dead_code, reason = "shared with the tests of the injector")]
+mod command;
+mod compose;
+mod dockerfile;
 mod house;
+mod injected;
+mod life;
+mod play;
 mod pods;
 mod run;
+#[path = "../inject/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of the injector")]
+mod server;

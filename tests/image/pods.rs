@@ -2,63 +2,13 @@
 //! (restarts, scheduling, policies, limits) is not seen here.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-use attache_kit::kubelet::{Event, Manifests, Namespace, Node};
-use attache_kit::namespace::machine;
-use attache_kit::{StartError, available, eventually, tools};
+use attache_kit::kubelet::{Event, Manifests};
+use attache_kit::{eventually, tools};
 use serde_json::{Value, json};
 
-use crate::house::{Database, SECRET, SOON, node, psql};
-
-const LONG: Duration = Duration::from_secs(60);
-
-fn deploy() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
-}
-
-fn rendered(command: &mut Command) -> String {
-    tools::run(command, b"", LONG).ok()
-}
-
-fn kustomize(name: &str) -> Result<String, StartError> {
-    Ok(rendered(tools::kubectl()?.arg("kustomize").arg(deploy().join("kustomize/example").join(name))))
-}
-
-/// A database outside the cluster at this address, which its certificate calls `orders-db`.
-fn database_at(address: &str) -> Result<Database, StartError> {
-    let database = Database::start(&["orders-db", "orders-1.db.example.com"])?;
-    database.reach_at(address);
-    database.server.sql_in("orders", &format!("create table place as select '{address}' as name"));
-    database.server.sql_in("orders", "grant select on place to orders");
-    Ok(database)
-}
-
-/// The namespace with what its manifests expect to be there.
-fn namespace<'n>(node: &'n Node, name: &str, yaml: &str, database: &Database) -> Namespace<'n> {
-    let space = node.namespace(name, yaml);
-    space.secret("attache", &[("username", "orders"), ("password", SECRET)]);
-    space.config_map("attache-ca", &[("ca.pem", database.pki.ca_pem())]);
-    space
-}
-
-fn played(test: &str, body: impl FnOnce(&Node) -> Result<(), StartError>) {
-    let permitted = machine(test, || {
-        let Some(node) = available(node()) else { return };
-        available(body(&node));
-    });
-    available(permitted);
-}
-
-fn at(events: &[Event], wanted: &Event) -> usize {
-    events.iter().position(|event| event == wanted).unwrap_or_else(|| panic!("no {wanted:?} in {events:?}"))
-}
-
-fn started(name: &str) -> Event {
-    Event::Started(name.to_owned())
-}
+use crate::house::{SOON, psql};
+use crate::play::{LONG, at, database_at, deploy, kustomize, namespace, played, rendered, started};
 
 #[test]
 fn two_namespaces_with_the_same_manifests_reach_each_its_own_database() {

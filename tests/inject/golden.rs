@@ -159,6 +159,67 @@ fn line_ends_of_other_systems_stay() {
 }
 
 #[test]
+fn odd_notation_keeps_its_comments_and_its_empty_lines() {
+    let odd = "\u{feff}%YAML 1.2
+---
+apiVersion: v1
+kind: Pod
+metadata: # who it is
+  generateName: p-
+spec:
+  initContainers: null # none yet
+  volumes: # nor these
+  containers:
+  - name: app
+    image: x
+    env: ~
+    command: [sh, -c]
+    args:
+    - |+
+      #!/bin/sh
+      # what it does
+
+      run
+
+  # about containers
+...
+# the end
+";
+    let usual = [USUAL.as_slice(), &["--env", "app=orders"]].concat();
+    let once = inject(odd, &usual);
+    for line in [
+        "  initContainers: # none yet\n  - name: attache\n",
+        "  volumes: # nor these\n  - name: attache-conf",
+    ] {
+        assert!(once.contains(line), "{line:?} is not in\n{once}");
+    }
+    let pod = &objects(&once)[0]["spec"];
+    assert_eq!(pod["containers"][0]["args"][0], "#!/bin/sh\n# what it does\n\nrun\n\n");
+    assert_eq!(pod["containers"][0]["env"][0]["name"], "PGHOST");
+    assert_eq!(inject(&once, &usual), once);
+    let keys = ["  initContainers: null # none yet\n", "  volumes: # nor these\n", "    env: ~\n"];
+    assert_eq!(uninject(&once), keys.iter().fold(odd.to_owned(), |text, key| text.replace(key, "")));
+}
+
+#[test]
+fn an_embedded_config_map_has_the_name_that_each_pod_asks_for() {
+    let pod = |name: &str, map: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name}, annotations: {{ attache-proxy.io/config-map: {map} }} }}\n\
+             spec: {{ containers: [{{ name: app }}] }}\n"
+        )
+    };
+    let pods = [pod("a", "one"), pod("b", "two"), pod("c", "one")].join("---\n");
+    let made = objects(&inject(&pods, &[USUAL.as_slice(), &["--embed"]].concat()));
+    let maps: Vec<_> =
+        made.iter().filter(|it| it["kind"] == "ConfigMap").map(|it| &it["metadata"]["name"]).collect();
+    assert_eq!(maps, ["one", "two"]);
+    let flags = [USUAL.as_slice(), &["--embed", "--config-map", "all"]].concat();
+    let made = objects(&inject(&pods, &flags));
+    assert_eq!(made.iter().filter(|it| it["kind"] == "ConfigMap").count(), 1);
+}
+
+#[test]
 fn what_comes_out_is_valid_for_kubernetes_1_28_to_1_37() {
     let all = CASES.iter().flat_map(|case| {
         let objects = objects(&case.output());

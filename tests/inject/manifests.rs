@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use attache_kit::kubelet::Manifests;
 use attache_kit::{available, tools};
 use serde_json::Value;
 
-use crate::command::{inject, objects, uninject};
+use crate::command::{BINARY, data, inject, objects, uninject};
 use crate::judge::{assert_restricted, assert_valid};
 use crate::server::NAME;
 
@@ -56,6 +57,30 @@ fn our_own_examples_go_in_and_come_out_unchanged() {
         assert_eq!(inject(&once, &usual), once, "{name}");
         assert_eq!(uninject(&once), original, "{name}");
     }
+}
+
+#[test]
+fn the_commands_of_the_page_do_what_it_says() {
+    let page = include_str!("../../docs/kubernetes-injector.md");
+    let block = page.split("\n```sh\n").nth(1).unwrap().split("\n```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for (from, to) in [("deployment.yaml", "shop.yaml"), ("sockets.yaml", "attache.yaml")] {
+        fs::copy(data().join(from), folder.path().join(to)).unwrap();
+    }
+    // The one in between asks a cluster.
+    let commands: Vec<_> = block.lines().filter(|line| line.starts_with("attache ")).collect();
+    assert_eq!(commands.len(), 2, "{block}");
+    let mut shell = Command::new("sh");
+    let program = BINARY.strip_suffix("/attache").unwrap();
+    shell.args(["-ec", &commands.join("\n")]).current_dir(folder.path());
+    shell.env("PATH", format!("{program}:{}", std::env::var("PATH").unwrap()));
+    let back = tools::run(&mut shell, b"", DEADLINE).ok();
+    assert_eq!(back, fs::read_to_string(folder.path().join("shop.yaml")).unwrap());
+    let injected = fs::read_to_string(folder.path().join("injected.yaml")).unwrap();
+    assert_eq!(
+        objects(&injected)[1]["spec"]["template"]["metadata"]["labels"]["attache-proxy.io/sidecar"],
+        "native"
+    );
 }
 
 #[test]

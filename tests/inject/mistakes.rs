@@ -44,16 +44,26 @@ fn what_makes_no_pods_is_named_with_what_does() {
 
 #[test]
 fn pods_that_could_not_keep_the_secret_are_refused_or_warned_about() {
-    let said = refused(&pod(&json!({ "hostNetwork": true })), &USUAL);
-    assert!(said.contains("hostNetwork"), "{said}");
+    for (more, what) in
+        [(json!({ "hostNetwork": true }), "hostNetwork"), (json!({ "os": { "name": "windows" } }), "linux")]
+    {
+        let said = refused(&pod(&more), &USUAL);
+        assert!(said.contains(what), "{said}");
+    }
     let leaking = pod(&json!({
         "shareProcessNamespace": true,
+        "hostPID": true,
         "securityContext": { "runAsUser": 65532 },
         "containers": [
             { "name": "app", "envFrom": [{ "secretRef": { "name": "orders-db" } }] },
             { "name": "other", "volumeMounts": [{ "name": "v", "mountPath": "/x" }], "securityContext": { "runAsUser": 1 } },
+            { "name": "debugger", "volumeMounts": [{ "name": "w", "mountPath": "/x" }], "securityContext": { "runAsUser": 1,
+                "privileged": true } },
         ],
-        "volumes": [{ "name": "v", "secret": { "secretName": "reports-db" } }],
+        "volumes": [
+            { "name": "v", "secret": { "secretName": "reports-db" } },
+            { "name": "w", "projected": { "sources": [{ "configMap": { "name": "c" } }, { "secret": { "name": "orders-db" } }] } },
+        ],
     }));
     let ran = run(&leaking, &USUAL);
     let notes: Vec<_> = ran.stderr.lines().collect();
@@ -61,12 +71,55 @@ fn pods_that_could_not_keep_the_secret_are_refused_or_warned_about() {
         notes,
         [
             "Pod p: with shareProcessNamespace other containers can read the files and the memory of attache",
+            "Pod p: with hostPID other containers can read the files and the memory of attache",
             "Pod p: container app runs as the user of attache, 65532: give it another one",
             "Pod p: container app gets the Secret orders-db as well: take it out there",
             "Pod p: container other gets the Secret reports-db as well: take it out there",
+            "Pod p: container debugger is privileged: it can read the files and the memory of attache",
+            "Pod p: container debugger gets the Secret orders-db as well: take it out there",
         ]
     );
     ran.ok();
+}
+
+#[test]
+fn ports_that_two_containers_would_listen_on_are_warned_about() {
+    let both = pod(&json!({ "containers": [
+        { "name": "app", "ports": [{ "containerPort": 8080 }] },
+        { "name": "db", "ports": [{ "containerPort": 5432 }, { "containerPort": 9900 }] },
+    ] }));
+    let said = run(&both, &USUAL).stderr;
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains("container db has the port 5432, on which attache listens"), "{said}");
+}
+
+#[test]
+fn what_has_the_wrong_shape_is_named_and_nothing_is_done() {
+    for (more, what) in [
+        (json!({ "volumes": {} }), "/spec/volumes is not a list"),
+        (json!({ "volumes": ["v"] }), "/spec/volumes/0 is not a map"),
+        (json!({ "initContainers": "none" }), "/spec/initContainers is not a list"),
+        (json!({ "containers": ["app"] }), "/spec/containers/0 is not a map"),
+        (json!({ "containers": [{ "name": 5 }, { "name": "a" }] }), "/spec/containers/0 has no name"),
+        (json!({ "initContainers": [{ "name": "app" }] }), "there are two containers app"),
+        (
+            json!({ "containers": [{ "name": "app", "env": { "A": "b" } }] }),
+            "/spec/containers/0/env is not a list",
+        ),
+    ] {
+        let said = refused(&pod(&more), &[USUAL.as_slice(), &["--env", "*=orders"]].concat());
+        assert!(said.starts_with("Pod p: ") && said.contains(what), "{said}");
+    }
+    for (metadata, what) in [
+        (json!({ "annotations": "none" }), "/metadata/annotations is not a map"),
+        (json!({ "labels": ["a"] }), "/metadata/labels is not a map"),
+        (json!("p"), "/metadata is not a map"),
+    ] {
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": { "containers": [{}] } });
+        assert!(refused(&pod.to_string(), &USUAL).contains(what), "{what}");
+    }
+    let job = json!({ "apiVersion": "batch/v1", "kind": "Job", "spec": { "template": "none" } }).to_string();
+    assert!(refused(&job, &USUAL).contains("there are no containers"));
 }
 
 #[test]
@@ -154,6 +207,17 @@ spec:
     assert!(said.contains("without anchors"), "{said}");
     // Where nothing of it is touched it is no obstacle.
     inject(text, &USUAL);
+    let nothing = "apiVersion: v1\nkind: Pod\nmetadata: { name: &no null }\nspec: { containers: [{ name: a }], volumes: *no }\n";
+    assert!(refused(nothing, &USUAL).contains("line 4: /spec/volumes is the alias *no"));
+    // The line is that of the file, whatever has been added above it by then.
+    let file = format!(
+        "kind: Service\n---\n{}",
+        text.replace("- name: a\n", "- name: a\n      env: []\n    - name: c\n")
+    );
+    let said = refused(&file, &[USUAL.as_slice(), &["--env", "a=orders", "--env", "b=orders"]].concat());
+    assert!(said.contains("line 14: /spec/containers/2/env is the alias *env"), "{said}");
+    let said = refused(&format!("{file}---\na: 1\na: 2\n"), &USUAL);
+    assert!(said.contains("line 17: a stands here twice"), "{said}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::command::{data, inject, manifest, objects};
 use crate::judge::{assert_restricted, assert_valid};
-use crate::server::{self, SOON, Webhook, addresses, launch, post, renew, start};
+use crate::server::{self, SOON, Webhook, addresses, launch, patched, post, renew, start};
 
 /// A pod as a controller makes it, that asks for a sidecar.
 fn pod(annotations: &Value) -> Value {
@@ -36,16 +36,6 @@ fn usual() -> Value {
         "attache-proxy.io/secret.reports": "reports-db",
         "attache-proxy.io/env": "*=orders",
     })
-}
-
-/// The pod after the answer, applied by an implementation that is not ours.
-fn patched(pod: &Value, response: &Value) -> Value {
-    assert_eq!(response["allowed"], true, "{response}");
-    assert_eq!(response["patchType"], "JSONPatch", "{response}");
-    let patch = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
-    let mut patched = pod.clone();
-    json_patch::patch(&mut patched, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap()).unwrap();
-    patched
 }
 
 /// What the command makes of the same pod.
@@ -123,6 +113,12 @@ fn only_new_pods_that_ask_for_it_are_touched() {
     assert!(changed("subResource", json!("ephemeralcontainers")));
     assert!(changed("kind", json!({ "group": "apps", "version": "v1", "kind": "Deployment" })));
     assert!(!changed("dryRun", json!(true)));
+    // What is deleted is the old object, and there is no other.
+    let mut review: Value = serde_json::from_str(&server::review(&Value::Null)).unwrap();
+    review["request"]["operation"] = json!("DELETE");
+    review["request"]["oldObject"] = pod(&usual());
+    let answer: Value = serde_json::from_str(&webhook.post(&review.to_string()).body).unwrap();
+    assert_eq!(answer["response"], json!({ "uid": answer["response"]["uid"], "allowed": true }));
 }
 
 #[test]
@@ -163,12 +159,61 @@ fn dangers_are_warnings_that_kubectl_shows() {
 fn what_is_no_review_is_400_and_what_is_too_long_413() {
     let webhook = start(&[]);
     let old = server::review(&pod(&usual())).replace("admission.k8s.io/v1", "admission.k8s.io/v1beta1");
-    for body in ["", "{}", "nonsense", &old] {
+    let other = server::review(&pod(&usual())).replace("\"AdmissionReview\"", "\"ConversionReview\"");
+    let deep = format!("{{\"request\": {}", "[".repeat(100_000));
+    let nobody = server::review(&Value::Null);
+    for body in ["", "{}", "[]", "nonsense", &old, &other, &deep, &nobody] {
         assert_eq!(webhook.post(body).status, 400, "{body}");
     }
+    let scrape = Metrics::parse(&webhook.get("/metrics").body);
+    assert_eq!(scrape.value("attache_webhook_reviews_total", &[("result", "invalid")]), Some(8.0));
     let long = format!("{{\"x\": \"{}\"}}", "x".repeat(5 << 20));
     assert_eq!(webhook.post(&long).status, 413);
     assert_eq!(webhook.review(&pod(&usual()))["allowed"], true);
+}
+
+#[test]
+fn a_configuration_that_grows_behind_aliases_is_denied() {
+    let webhook = start(&[]);
+    let mut bomb = "a0: &a0 [x, x]\n".to_owned();
+    for level in 1..40 {
+        bomb += &format!("a{level}: &a{level} [*a{0}, *a{0}]\n", level - 1);
+    }
+    let response = webhook.review(&pod(&json!({ "attache-proxy.io/configuration": bomb })));
+    assert_eq!(response["allowed"], false);
+    let message = response["status"]["message"].as_str().unwrap();
+    assert!(message.len() < 4096, "{} octets: {message:.200}", message.len());
+}
+
+#[test]
+fn who_dawdles_with_a_long_review_keeps_nobody_from_a_usual_one() {
+    let webhook = start(&[]);
+    let dawdlers: Vec<_> =
+        (0..8).map(|_| server::begin(webhook.reviews, webhook.pki.ca_pem(), 3 << 20)).collect();
+    assert_eq!(webhook.review(&pod(&usual()))["allowed"], true);
+    // Long ones take turns, and whoever leaves gives up its own.
+    drop(dawdlers);
+    let mut large = pod(&usual());
+    large["metadata"]["annotations"]["example.com/large"] = json!("x".repeat(1 << 20));
+    assert_eq!(webhook.review(&large)["allowed"], true);
+}
+
+#[test]
+fn the_largest_pod_that_an_api_server_takes_fits_into_the_memory_that_the_manifest_gives() {
+    let manifest = data().join("../../../deploy/webhook/deployment.yaml");
+    let deployment = objects(&fs::read_to_string(manifest).unwrap()).remove(0);
+    let limit = &deployment["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"];
+    let limit: u64 = limit.as_str().unwrap().strip_suffix("Mi").unwrap().parse().unwrap();
+    let webhook = start(&[]);
+    let mut large = pod(&usual());
+    let variables: Vec<_> =
+        (0..100_000).map(|number| json!({ "name": format!("V{number}"), "value": "b" })).collect();
+    large["spec"]["containers"][0]["env"] = variables.into();
+    for _ in 0..3 {
+        assert_eq!(webhook.review(&large)["allowed"], true);
+        let resident = webhook.process.resident_bytes() >> 20;
+        assert!(resident < limit * 3 / 4, "{resident} MiB");
+    }
 }
 
 #[test]
@@ -178,12 +223,15 @@ fn a_renewed_certificate_is_shown_to_the_next_client() {
     let second = renew(&webhook.certificate, &webhook.pki);
     assert_ne!(first, second);
     eventually("the new certificate", SOON, || (webhook.shown() == second).then_some(()));
-    // A broken one does not take the place of a good one.
-    webhook.certificate.write(&[("tls.crt", "nonsense"), ("tls.key", "nonsense")]);
-    webhook
-        .process
-        .wait_for("the complaint", SOON, |line| line["level"] == "WARN" || line["level"] == "ERROR");
-    assert_eq!(webhook.shown(), second);
+    // Neither a key of another certificate nor a broken one takes the place of a good one.
+    let [one, other] = [(); 2].map(|()| webhook.pki.issue(attache_kit::Leaf::server(&[server::NAME])));
+    for (cert, key) in [(one.cert_pem.as_str(), other.key_pem.as_str()), ("nonsense", "nonsense")] {
+        let before = webhook.process.lines();
+        webhook.certificate.write(&[("tls.crt", cert), ("tls.key", key)]);
+        let is_complaint = |line: &Value| line["level"] == "WARN" || line["level"] == "ERROR";
+        webhook.process.wait_for_since(before, "the complaint", SOON, is_complaint);
+        assert_eq!(webhook.shown(), second);
+    }
     let stranger = Pki::new();
     assert!(post(webhook.reviews, stranger.ca_pem(), "{}").is_err());
 }

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attache_kit::{Launch, Mounted, Pki, Process, http};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -96,6 +98,16 @@ impl Webhook {
     }
 }
 
+/// The pod after the answer, applied by an implementation that is not ours.
+pub fn patched(pod: &Value, response: &Value) -> Value {
+    assert_eq!(response["allowed"], true, "{response}");
+    assert_eq!(response["patchType"], "JSONPatch", "{response}");
+    let patch = STANDARD.decode(response["patch"].as_str().unwrap()).unwrap();
+    let mut patched = pod.clone();
+    json_patch::patch(&mut patched, &serde_json::from_slice::<json_patch::Patch>(&patch).unwrap()).unwrap();
+    patched
+}
+
 /// An AdmissionReview as the API server sends it.
 pub fn review(pod: &Value) -> String {
     json!({
@@ -124,8 +136,24 @@ pub struct Answer {
     pub certificate: Vec<u8>,
 }
 
-/// One request over TLS to [`NAME`], whose authority is `ca`.
-pub fn post(address: SocketAddr, ca: &str, body: &str) -> std::io::Result<Answer> {
+type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// The head of a request with a body of this length, and nothing of that.
+pub fn begin(address: SocketAddr, ca: &str, length: usize) -> Tls {
+    let mut stream = connect(address, ca).unwrap();
+    stream.write_all(head(length).as_bytes()).unwrap();
+    stream
+}
+
+fn head(length: usize) -> String {
+    format!(
+        "POST /mutate?timeout=10s HTTP/1.1\r\nHost: {NAME}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
+    )
+}
+
+/// Over TLS to [`NAME`], whose authority is `ca`.
+fn connect(address: SocketAddr, ca: &str) -> std::io::Result<Tls> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -135,13 +163,13 @@ pub fn post(address: SocketAddr, ca: &str, body: &str) -> std::io::Result<Answer
     let connection = ClientConnection::new(config, ServerName::try_from(NAME).unwrap()).unwrap();
     let socket = TcpStream::connect(address)?;
     socket.set_read_timeout(Some(SOON))?;
-    let mut stream = StreamOwned::new(connection, socket);
-    let head = format!(
-        "POST /mutate?timeout=10s HTTP/1.1\r\nHost: {NAME}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-         Connection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes())?;
+    Ok(StreamOwned::new(connection, socket))
+}
+
+/// One request.
+pub fn post(address: SocketAddr, ca: &str, body: &str) -> std::io::Result<Answer> {
+    let mut stream = connect(address, ca)?;
+    stream.write_all(head(body.len()).as_bytes())?;
     // A server that has heard enough does not hear the rest.
     let _ = stream.write_all(body.as_bytes());
     let mut text = Vec::new();

@@ -13,14 +13,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::{Body, Bytes, HttpBody as _};
+use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 pub use certificate::{SelfSigned, self_signed};
@@ -35,13 +36,20 @@ use crate::secret::{Source, Watcher};
 
 /// The API server takes no request above 3 MiB, and a review holds little beside the object.
 const LONGEST_REVIEW: usize = 4 * 1024 * 1024;
+/// A usual pod's review has some 10 KiB.
+const USUAL_REVIEW: u64 = 64 * 1024;
+/// Longer ones take turns, this many at once: all that a copy can be made to hold has to fit into its memory.
+const LONG_REVIEWS: usize = 2;
+/// For the whole of a request to arrive. The API server waits for 30 seconds at most, and 5 as the manifests have it.
+const ARRIVAL_TIME: Duration = Duration::from_secs(10);
 
-/// API servers are few and keep their connections.
+/// API servers are few and keep their connections. They close what was unused for 90 seconds, and would take it for a failed
+/// review if that was done here while they send one.
 const LIMITS: Limits = Limits {
     connections: 256,
-    head_time: Duration::from_secs(60),
+    head_time: Duration::from_secs(120),
     head_size: 32 * 1024,
-    connection_time: Duration::from_secs(300),
+    connection_time: Duration::from_secs(3600),
     keep_alive: true,
     last_answers: Duration::from_secs(2),
 };
@@ -70,6 +78,7 @@ struct Webhook {
     certificate: certificate::Current,
     metrics: Metrics,
     ending: watch::Receiver<bool>,
+    long_reviews: Semaphore,
 }
 
 /// Serves until `end` comes, and for `linger` after it.
@@ -88,7 +97,8 @@ pub async fn run(
     let linger = settings.linger;
     let (told, ending) = watch::channel(false);
     let (stop, stopped) = watch::channel(false);
-    let webhook = Arc::new(Webhook { settings, certificate, metrics: Metrics::new(), ending });
+    let (metrics, long_reviews) = (Metrics::new(), Semaphore::new(LONG_REVIEWS));
+    let webhook = Arc::new(Webhook { settings, certificate, metrics, ending, long_reviews });
 
     let mut tasks = JoinSet::new();
     let service = Service { router: review_router(Arc::clone(&webhook)), tls: Some(tls), limits: LIMITS };
@@ -121,7 +131,17 @@ fn review_router(webhook: Arc<Webhook>) -> Router {
     router.layer(DefaultBodyLimit::max(LONGEST_REVIEW))
 }
 
-async fn mutate(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
+async fn mutate(State(webhook): State<Arc<Webhook>>, request: Request) -> Response {
+    let Ok(arrived) = timeout(ARRIVAL_TIME, webhook.receive(request)).await else {
+        return (StatusCode::REQUEST_TIMEOUT, "the review did not arrive in time\n").into_response();
+    };
+    match arrived {
+        Ok((body, _turn)) => review(&webhook, &body),
+        Err(refusal) => refusal,
+    }
+}
+
+fn review(webhook: &Webhook, body: &[u8]) -> Response {
     let start = Instant::now();
     let house = match webhook.house() {
         Ok(house) => house,
@@ -131,7 +151,7 @@ async fn mutate(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
             return (StatusCode::INTERNAL_SERVER_ERROR, format!("{reason}\n")).into_response();
         }
     };
-    match house.review(&body) {
+    match house.review(body) {
         Ok(answer) => {
             webhook.metrics.reviewed(answer.verdict.name(), start.elapsed());
             let (pod, verdict) = (&answer.pod, answer.verdict.name());
@@ -149,6 +169,20 @@ async fn mutate(State(webhook): State<Arc<Webhook>>, body: Bytes) -> Response {
 }
 
 impl Webhook {
+    /// The body of a request, and its turn where it is a long one.
+    async fn receive(
+        &self,
+        request: Request<Body>,
+    ) -> Result<(Bytes, Option<SemaphorePermit<'_>>), Response> {
+        let is_usual = request.body().size_hint().upper().is_some_and(|length| length <= USUAL_REVIEW);
+        let turn = match is_usual {
+            true => None,
+            false => Some(self.long_reviews.acquire().await.expect("it is never closed")),
+        };
+        let body = Bytes::from_request(request, &()).await.map_err(IntoResponse::into_response)?;
+        Ok((body, turn))
+    }
+
     /// Profiles are read for each review: they are small, reviews are rare, and so they are never out of date.
     fn house(&self) -> Result<House, String> {
         let profiles = self.settings.profiles.as_deref().map(profiles::read).transpose()?;

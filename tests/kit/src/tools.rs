@@ -153,6 +153,14 @@ pub fn kubernetes_python() -> Result<Command, Missing> {
     kubernetes("the schemas of Kubernetes", "venv/bin/python")
 }
 
+/// What plays a compose file with podman.
+pub fn podman_compose() -> Result<Command, Missing> {
+    existing("podman-compose", cache().join("kubernetes/venv/bin/podman-compose"))?;
+    let mut command = kubernetes_python()?;
+    command.args(["-m", "podman_compose"]);
+    Ok(command)
+}
+
 /// Prometheus' own judge of rules.
 pub fn promtool() -> Result<Command, Missing> {
     existing("promtool", PathBuf::from("/usr/bin/promtool"))

@@ -1,9 +1,10 @@
 //! An emulation of the kubelet, for what a pod's manifest promises: no Kubernetes is involved.
 //!
-//! It plays a rendered Pod, or the pod of a Deployment, Job or CronJob, with real containers: volumes of Secrets and
-//! ConfigMaps as the kubelet writes them, init containers in order, a native sidecar that holds the others back until its
-//! startup probe has passed, postStart and preStop, a Job that ends and takes its sidecars with it, termination with the
-//! sidecars last and in reverse order. Names are answered as the cluster's name server does, by namespace.
+//! It plays a rendered Pod, or the pod of a Deployment, Job or CronJob, with real containers: volumes of Secrets,
+//! ConfigMaps and the pod's own annotations as the kubelet writes them, init containers in order, a native sidecar that
+//! holds the others back until its startup probe has passed, postStart and preStop, a Job that ends and takes its
+//! sidecars with it, termination with the sidecars last and in reverse order. Names are answered as the cluster's name
+//! server does, by namespace.
 //!
 //! What it does not do: schedule, restart, limit resources, forward to virtual addresses (a Service resolves to its pods
 //! or endpoints), apply network policies, admission or `defaultMode`. Probes are asked when a test asks, and more often

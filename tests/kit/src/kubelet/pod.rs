@@ -44,7 +44,7 @@ pub enum Event {
 pub struct Pod<'n> {
     namespace: &'n Namespace<'n>,
     name: String,
-    spec: Value,
+    template: Value,
     address: Ipv4Addr,
     volumes: BTreeMap<String, Volume>,
     etc: TempDir,
@@ -53,7 +53,6 @@ pub struct Pod<'n> {
 
 impl<'n> Pod<'n> {
     pub(super) fn start(namespace: &'n Namespace<'n>, workload: &str, template: &Value) -> Pod<'n> {
-        let spec = template["spec"].clone();
         let name = format!("{}-{workload}-0", namespace.name);
         let engine = &namespace.node.engine;
         engine.podman(&["pod", "create", "--network", "none", "--name", &name]).ok();
@@ -63,8 +62,9 @@ impl<'n> Pod<'n> {
         let address = namespace.node.network.join(process.trim());
         let etc = scratch::folder("etc");
         network::write_etc(etc.path(), &namespace.name, &name, address);
-        let volumes = volume::materialise(&spec, &namespace.objects());
-        let pod = Pod { namespace, name, spec, address, volumes, etc, events: Mutex::default() };
+        let volumes = volume::materialise(template, &namespace.objects());
+        let template = template.clone();
+        let pod = Pod { namespace, name, template, address, volumes, etc, events: Mutex::default() };
         pod.start_containers();
         pod
     }
@@ -118,7 +118,7 @@ impl<'n> Pod<'n> {
 
     /// Shows the pod's volumes the Secret as it is now, in one step as the kubelet does.
     pub fn sync(&self, secret: &str) {
-        volume::refresh(&self.volumes, &self.spec, &self.namespace.objects(), secret);
+        volume::refresh(&self.volumes, &self.template, &self.namespace.objects(), secret);
     }
 
     /// The end of a Job's pod: its containers end by themselves, then its native sidecars are stopped. The exit codes of
@@ -158,7 +158,7 @@ impl<'n> Pod<'n> {
     }
 
     fn start_containers(&self) {
-        for init in list(&self.spec, "initContainers") {
+        for init in list(self.spec(), "initContainers") {
             self.launch(init);
             if init["restartPolicy"] == "Always" {
                 self.await_startup(init);
@@ -237,7 +237,7 @@ impl<'n> Pod<'n> {
     }
 
     fn end_of_grace(&self) -> Instant {
-        let seconds = self.spec["terminationGracePeriodSeconds"].as_u64().unwrap_or(GRACE_SECONDS);
+        let seconds = self.spec()["terminationGracePeriodSeconds"].as_u64().unwrap_or(GRACE_SECONDS);
         Instant::now() + Duration::from_secs(seconds)
     }
 
@@ -250,15 +250,15 @@ impl<'n> Pod<'n> {
     }
 
     fn containers(&self) -> impl Iterator<Item = &Value> {
-        list(&self.spec, "containers")
+        list(self.spec(), "containers")
     }
 
     fn sidecars(&self) -> impl Iterator<Item = &Value> {
-        list(&self.spec, "initContainers").filter(|container| container["restartPolicy"] == "Always")
+        list(self.spec(), "initContainers").filter(|container| container["restartPolicy"] == "Always")
     }
 
     fn declared(&self, name: &str) -> &Value {
-        let mut all = list(&self.spec, "initContainers").chain(self.containers());
+        let mut all = list(self.spec(), "initContainers").chain(self.containers());
         all.find(|container| container["name"] == name)
             .unwrap_or_else(|| panic!("the pod has no container {name}"))
     }
@@ -269,7 +269,7 @@ impl<'n> Pod<'n> {
     }
 
     pub(super) fn spec(&self) -> &Value {
-        &self.spec
+        &self.template["spec"]
     }
 
     pub(super) fn volumes(&self) -> &BTreeMap<String, Volume> {

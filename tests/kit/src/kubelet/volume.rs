@@ -36,28 +36,29 @@ impl Volume {
 }
 
 /// All volumes of a pod, by name.
-pub(super) fn materialise(spec: &Value, cluster: &Manifests) -> BTreeMap<String, Volume> {
-    list(spec, "volumes").map(|volume| (text(&volume["name"]).to_owned(), one(volume, cluster))).collect()
+pub(super) fn materialise(pod: &Value, cluster: &Manifests) -> BTreeMap<String, Volume> {
+    let volumes = list(&pod["spec"], "volumes");
+    volumes.map(|volume| (text(&volume["name"]).to_owned(), one(volume, pod, cluster))).collect()
 }
 
 /// Writes the volumes again that show this Secret, as it is now.
-pub(super) fn refresh(volumes: &BTreeMap<String, Volume>, spec: &Value, cluster: &Manifests, secret: &str) {
-    for declared in list(spec, "volumes") {
+pub(super) fn refresh(volumes: &BTreeMap<String, Volume>, pod: &Value, cluster: &Manifests, secret: &str) {
+    for declared in list(&pod["spec"], "volumes") {
         if let Volume::Objects { folder, secrets } = &volumes[text(&declared["name"])]
             && secrets.iter().any(|name| name == secret)
         {
-            write(folder, &contents(declared, cluster).entries);
+            write(folder, &contents(declared, pod, cluster).entries);
         }
     }
 }
 
-fn one(volume: &Value, cluster: &Manifests) -> Volume {
+fn one(volume: &Value, pod: &Value, cluster: &Manifests) -> Volume {
     if volume["emptyDir"].is_object() {
         let folder = scratch::folder("empty-dir");
         set_mode(folder.path(), 0o777);
         return Volume::Empty(folder);
     }
-    let Contents { entries, secrets } = contents(volume, cluster);
+    let Contents { entries, secrets } = contents(volume, pod, cluster);
     let folder = Mounted::new(&[]);
     write(&folder, &entries);
     Volume::Objects { folder, secrets }
@@ -74,7 +75,7 @@ struct Contents {
     secrets: Vec<String>,
 }
 
-fn contents(volume: &Value, cluster: &Manifests) -> Contents {
+fn contents(volume: &Value, pod: &Value, cluster: &Manifests) -> Contents {
     let mut found = Contents::default();
     if volume["secret"].is_object() {
         found.take(&volume["secret"], "Secret", "secretName", cluster);
@@ -82,10 +83,14 @@ fn contents(volume: &Value, cluster: &Manifests) -> Contents {
         found.take(&volume["configMap"], "ConfigMap", "name", cluster);
     } else if volume["projected"].is_object() {
         for source in list(&volume["projected"], "sources") {
-            match (source["secret"].is_object(), source["configMap"].is_object()) {
-                (true, _) => found.take(&source["secret"], "Secret", "name", cluster),
-                (_, true) => found.take(&source["configMap"], "ConfigMap", "name", cluster),
-                (false, false) => panic!("no emulation of the projected source {source}"),
+            if source["secret"].is_object() {
+                found.take(&source["secret"], "Secret", "name", cluster);
+            } else if source["configMap"].is_object() {
+                found.take(&source["configMap"], "ConfigMap", "name", cluster);
+            } else if source["downwardAPI"].is_object() {
+                found.take_of_pod(&source["downwardAPI"], pod);
+            } else {
+                panic!("no emulation of the projected source {source}");
             }
         }
     } else {
@@ -115,6 +120,21 @@ impl Contents {
             self.entries.insert(text(&item["path"]).to_owned(), value.clone());
         }
     }
+
+    /// What the pod's own metadata say.
+    fn take_of_pod(&mut self, source: &Value, pod: &Value) {
+        for item in list(source, "items") {
+            let value = annotation(text(&item["fieldRef"]["fieldPath"]), pod);
+            let value = value.unwrap_or_else(|| panic!("no emulation of {item}, or no such annotation"));
+            self.entries.insert(text(&item["path"]).to_owned(), value.to_owned());
+        }
+    }
+}
+
+/// An annotation by its path, `metadata.annotations['KEY']`.
+fn annotation<'a>(path: &str, pod: &'a Value) -> Option<&'a str> {
+    let key = path.strip_prefix("metadata.annotations['")?.strip_suffix("']")?;
+    pod["metadata"]["annotations"][key].as_str()
 }
 
 /// `stringData` of a Secret, or `data` of a ConfigMap. Base64 is for machines, and no manifest of ours has it.

@@ -44,20 +44,26 @@ fn one(recipe: &Recipe, sessions: usize) -> Idle {
 
 /// A client that logs in without a password, asks once, so that a session pooler gives it a connection of its
 /// own, and is silent from then on.
-struct Session {
+pub(crate) struct Session {
     stream: TcpStream,
 }
 
 impl Session {
-    fn open(address: SocketAddr) -> io::Result<Session> {
+    pub(crate) fn open(address: SocketAddr) -> io::Result<Session> {
         let stream = TcpStream::connect(address)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let mut session = Session { stream };
         session.stream.write_all(&startup())?;
         session.until_ready()?;
-        session.stream.write_all(b"Q\0\0\0\x0dselect 1\0")?;
+        session.ask("select 1")?;
         session.until_ready()?;
         Ok(session)
+    }
+
+    /// Sends a question, and reads nothing.
+    pub(crate) fn ask(&mut self, question: &str) -> io::Result<()> {
+        let length = u32::try_from(question.len() + 5).expect("a short message");
+        self.stream.write_all(&[&b"Q"[..], &length.to_be_bytes(), question.as_bytes(), b"\0"].concat())
     }
 
     /// Reads frames to the next ReadyForQuery.

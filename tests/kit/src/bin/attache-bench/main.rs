@@ -16,6 +16,7 @@ mod passes;
 mod recipe;
 mod redis;
 mod report;
+mod sidecar;
 mod spread;
 mod start;
 
@@ -38,6 +39,11 @@ fn main() -> ExitCode {
     machine::allow_many_files(options.idle);
     let house = House::build(options.idle);
     let recipes = recipe::all(&options, &house);
+    if options.sidecar {
+        sidecar::run(&house, &recipes, &options);
+        println!("\n{}", before.since());
+        return ExitCode::SUCCESS;
+    }
 
     let idle = idle::measure(&recipes.for_idling(), options.idle);
     let starts = start::measure(&recipes.for_starting());

@@ -82,6 +82,10 @@ pub(crate) fn all(options: &Options, house: &House) -> Recipes {
 }
 
 impl Recipes {
+    pub(crate) fn idle_tls(&self) -> &Recipe {
+        &self.attache_idle_tls
+    }
+
     pub(crate) fn for_starting(&self) -> Vec<&Recipe> {
         [Some(&self.attache), self.pgbouncer.as_ref(), self.haproxy.as_ref()].into_iter().flatten().collect()
     }
@@ -108,6 +112,14 @@ impl Recipe {
         command.args(&self.arguments).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command.spawn().unwrap_or_else(|error| panic!("could not start {}: {error}", self.name))
+    }
+
+    /// `attache check` of the same configuration.
+    pub(crate) fn check(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        command.arg("check").args(&self.arguments[1..]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
     }
 
     /// The folder of its Unix socket, if it has one, as libpq's `host=` takes it.
