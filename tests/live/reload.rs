@@ -7,7 +7,6 @@ use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::*;
 
-use crate::house::*;
 use crate::raw::{self, Raw};
 use crate::servers::{self, Account, Db};
 

@@ -5,7 +5,7 @@ use attache_kit::*;
 use crate::house::*;
 use crate::raw::{self, Message, Raw};
 use crate::servers;
-use crate::warm::{leave, pooled, waits, warm};
+use crate::warm::{leave, pooled, waits};
 
 /// Everything that a session may leave behind on its link, as one line.
 pub const TRACES: &str = "select concat_ws(' ',
@@ -232,13 +232,10 @@ fn a_link_of_a_generation_that_is_over_is_not_used_again() {
     let new = format!("{SECRET}-2");
     db.server.password("reuse_rotated", &new, Encryption::Scram);
     assert!(account.secret.credential("reuse_rotated", &new));
-    house.attache.wait_for("the new generation", SOON, |line| {
-        line["message"] == "credential accepted" && line["generation"] == 2
-    });
+    house.accepted(2);
     leave(session);
     let count = format!("select count(*) from pg_stat_activity where pid = {pid}");
     eventually("it to be closed", SOON, || (db.server.sql(&count) == "0").then_some(()));
-    eventually("the others too", SOON, || {
-        (house.metric("attache_links", &[("generation", "1")]) == 0.0 && warm(&house) == 2.0).then_some(())
-    });
+    house.left(1);
+    waits(&house, 2);
 }

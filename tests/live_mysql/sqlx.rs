@@ -4,7 +4,8 @@ use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{Connection, Row};
 
-use crate::clients::LONG;
+use attache_kit::LONG;
+
 use crate::ways::{self, Way};
 
 const LARGE: usize = 40 << 20;

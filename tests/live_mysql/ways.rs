@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use attache_kit::Flavour;
 use attache_kit::tools::Ran;
+use attache_kit::{Flavour, House, SECRET};
 use serde_json::{Value, json};
 
 use crate::clients::Client;
-use crate::house::{House, Route};
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 
 /// Everything that a client is told, and the server that is behind it.
 #[derive(Clone)]
@@ -88,7 +87,7 @@ impl Way {
         let account = format!("{test}_through");
         db.account(&account);
         let allowed = files == Files::Allowed;
-        let route = Route::to(db, &account).key(&format!("options: {{ allow_local_infile: {allowed} }}"));
+        let route = db.route(&account).key(&format!("options: {{ allow_local_infile: {allowed} }}"));
         Way { local_infile: allowed, ..Way::of(db, &account, route.start()) }
     }
 

@@ -7,9 +7,9 @@ use std::io::{self, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use attache_kit::eventually;
+use attache_kit::{House, SOON, eventually};
 
-use crate::house::{House, SOON};
+use crate::house::Clients;
 use crate::random::{Random, SEED, seed};
 use crate::raw::{Broken, Raw};
 use crate::servers::Db;
@@ -77,7 +77,7 @@ impl<'a> Bench<'a> {
     /// more than some replies (`closeClientOnOutputBufferLimitReached` in `networking.c`).
     fn new(db: &'a Db) -> Bench<'a> {
         db.server.command(&["ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all"]);
-        Bench { db, house: House::to(db) }
+        Bench { db, house: db.route().start() }
     }
 
     /// Directly, and through Attaché.

@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::thread;
 
+use attache_kit::SECRET;
+
 use crate::differential::difference;
-use crate::house::House;
+use crate::house::Clients;
 use crate::random::{Random, seed};
 use crate::raw::{Raw, command};
-use crate::servers::{self, SECRET, USER};
+use crate::servers::{self, USER};
 use crate::streams::Asked;
 
 /// For each version of the protocol.
@@ -100,7 +102,7 @@ fn answers(mut session: Raw, seed: u64, version: &str, asked: Asked) -> Vec<u8> 
 #[test]
 fn the_answers_to_a_pipeline_are_those_of_the_server_octet_by_octet() {
     let Some(db) = servers::Db::own() else { return };
-    let house = House::to(&db);
+    let house = db.route().start();
     let seed = seed();
     for version in ["2", "3"] {
         let directly = answers(Raw::direct(db.server.addr()), seed, version, Asked::Directly);

@@ -3,10 +3,12 @@
 //! What differs from one run to the next is left out: times, expiry, keys at random, MONITOR. What has to differ between
 //! the two, logins and refused commands, is rendered for each, and by `normal` their answers come to the same.
 
+use attache_kit::SECRET;
+
 use crate::commands;
 use crate::random::Random;
 use crate::raw::command;
-use crate::servers::{SECRET, USER};
+use crate::servers::USER;
 
 /// Who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

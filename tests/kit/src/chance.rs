@@ -1,6 +1,11 @@
 //! Numbers that look drawn by chance, and come again with the same seed.
 
-use std::time::Duration;
+use std::env;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a check takes, and its seed: for whoever looks for more, or for the same again.
+const SECONDS: &str = "ATTACHE_CHECK_SECONDS";
+const SEED: &str = "ATTACHE_CHECK_SEED";
 
 /// A generator (xorshift64*).
 #[derive(Debug, Clone)]
@@ -45,6 +50,25 @@ impl Chance {
             cards.swap(last, self.below(last + 1));
         }
     }
+}
+
+/// Another seed each time, unless the environment says which. It is told.
+#[expect(clippy::print_stdout, reason = "the test runner shows it under a failed test")]
+pub fn seed() -> u64 {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let seed = set(SEED).unwrap_or_else(now);
+    println!("{SEED}={seed}");
+    seed
+}
+
+/// So many seconds, unless the environment says how many.
+pub fn time(seconds: u64) -> Duration {
+    Duration::from_secs(set(SECONDS).unwrap_or(seconds))
+}
+
+fn set(name: &str) -> Option<u64> {
+    let value = env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("no number: {name}={value}")))
 }
 
 #[cfg(test)]

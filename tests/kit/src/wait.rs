@@ -1,4 +1,4 @@
-//! Waiting for a condition with a deadline, the only kind of waiting that tests may do.
+//! Waiting for a condition with a deadline, or watching that one holds: the only kinds of waiting that tests may do.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -21,6 +21,16 @@ pub fn within<T>(deadline: Duration, mut probe: impl FnMut() -> Option<T>) -> Op
         if Instant::now() >= end {
             return None;
         }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// Watches for so long that it stays like this, and panics when it does not. That nothing happens can be seen in no other
+/// way; so the time is spent in full.
+pub fn stays(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        assert!(holds(), "not {what} any more after {:?}", start.elapsed());
         thread::sleep(PAUSE);
     }
 }
