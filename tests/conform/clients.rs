@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use attache_kit::{SOON, eventually};
 
 use crate::house::{connect, echo, has, is_refusal};
-use crate::speech::all;
+use crate::speech::each;
 
 /// Bytes that are different for every seed and the same in every run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -21,7 +21,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 #[test]
 fn random_bytes_hurt_nobody() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let mut house = speech.route(server.addr()).key("client: { login_timeout: 300ms }").start();
         for seed in 0..150 {
@@ -38,12 +38,12 @@ fn random_bytes_hurt_nobody() {
         house.settles();
         speech.session(&house);
         assert!(house.attache.is_running());
-    }
+    });
 }
 
 #[test]
 fn a_hello_that_stops_anywhere_leaves_nothing() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let house = speech.route(server.addr()).start();
         for end in 0..=speech.hello.len() {
@@ -57,14 +57,14 @@ fn a_hello_that_stops_anywhere_leaves_nothing() {
         }
         house.settles();
         speech.session(&house);
-    }
+    });
 }
 
 /// Either it has a session or it is sent away in time; nobody stays in between.
 #[test]
 fn a_client_that_says_nothing_more_is_not_kept_waiting_for() {
     const LIMIT: Duration = Duration::from_millis(300);
-    for speech in all() {
+    each(|speech| {
         for end in [0, speech.hello.len().min(1), speech.hello.len().saturating_sub(1)] {
             let server = echo(speech);
             let house = speech.route(server.addr()).key("client: { login_timeout: 300ms }").start();
@@ -88,12 +88,12 @@ fn a_client_that_says_nothing_more_is_not_kept_waiting_for() {
             assert_eq!(server.accepted(), met, "{}: half a hello reached the server", speech.protocol);
             house.settles();
         }
-    }
+    });
 }
 
 #[test]
 fn more_than_max_sessions_are_refused_and_the_others_served() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let house = speech.route(server.addr()).key("client: { max_sessions: 2 }").start();
         let (mut first, second) = (speech.session(&house), speech.session(&house));
@@ -112,12 +112,12 @@ fn more_than_max_sessions_are_refused_and_the_others_served() {
         house.ended_since(since);
         speech.session(&house);
         assert_eq!(server.accepted(), 3, "a session that is refused costs the server nothing");
-    }
+    });
 }
 
 #[test]
 fn two_hundred_sessions_at_once_leave_nothing_behind() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let house = speech.route(server.addr()).start();
         let threads = house.attache.threads();
@@ -133,5 +133,5 @@ fn two_hundred_sessions_at_once_leave_nothing_behind() {
             }
         }
         house.settles();
-    }
+    });
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use attache_kit::{House, SOON, Signal};
 
 use crate::house::echo;
-use crate::speech::all;
+use crate::speech::each;
 
 fn terminate(house: &House) {
     house.attache.signal(Signal::TERM);
@@ -14,7 +14,7 @@ fn terminate(house: &House) {
 
 #[test]
 fn sessions_are_served_to_their_end_and_new_ones_too() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let mut house = speech.route(server.addr()).start();
         let mut client = speech.session(&house);
@@ -24,29 +24,29 @@ fn sessions_are_served_to_their_end_and_new_ones_too() {
         assert!(house.attache.is_running());
         drop(client);
         assert_eq!(house.attache.wait_exit(SOON).code(), Some(0), "{}", speech.protocol);
-    }
+    });
 }
 
 #[test]
 fn the_deadline_ends_what_is_left_with_0() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let mut house = speech.route(server.addr()).start();
         let client = speech.session(&house);
         terminate(&house);
         client.ending();
         assert_eq!(house.attache.wait_exit(Duration::from_secs(6)).code(), Some(0), "{}", speech.protocol);
-    }
+    });
 }
 
 #[test]
 fn a_second_signal_ends_at_once_with_0() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let mut house = speech.route(server.addr()).start();
         let _client = speech.session(&house);
         terminate(&house);
         house.attache.signal(Signal::TERM);
         assert_eq!(house.attache.wait_exit(Duration::from_secs(3)).code(), Some(0), "{}", speech.protocol);
-    }
+    });
 }

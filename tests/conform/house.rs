@@ -16,7 +16,7 @@ impl Speech {
         let route = Route::new(env!("CARGO_BIN_EXE_attache"), self.protocol).endpoints([upstream]);
         let route = route.secret(&Arc::new(secret)).tls("off").key("allow_cleartext: true").unprobed();
         let route = route.top("log: { format: json, level: trace }").top("drain: { deadline: 2s }");
-        route.upstream("wait: 800ms")
+        route.upstream("wait: 300ms")
     }
 
     /// A client that has said hello.

@@ -3,7 +3,7 @@
 use attache_kit::{SECRET, http};
 
 use crate::house::echo;
-use crate::speech::all;
+use crate::speech::each;
 
 /// Names of the operator's contract that a route has from its first session on.
 const METRICS: &[&str] = &[
@@ -24,7 +24,7 @@ const METRICS: &[&str] = &[
 
 #[test]
 fn a_session_is_one_line_with_the_fields_of_the_contract() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let house = speech.route(server.addr()).start();
         let since = house.attache.lines();
@@ -45,12 +45,12 @@ fn a_session_is_one_line_with_the_fields_of_the_contract() {
         }
         let sessions = house.attache.count(|line| line["kind"] == "session");
         assert_eq!(sessions, 1, "{}: one session, one line", speech.protocol);
-    }
+    });
 }
 
 #[test]
 fn the_metrics_of_the_contract_are_there_with_labels_of_the_configuration() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let house = speech.route(server.addr()).start();
         let _staying = speech.session(&house);
@@ -69,12 +69,12 @@ fn the_metrics_of_the_contract_are_there_with_labels_of_the_configuration() {
         assert_eq!(of("attache_login_attempts_total", &[("result", "ok")]), Some(2.0));
         let octets = speech.word.len() as f64 * 2.0;
         assert_eq!(of("attache_relay_bytes_total", &[("direction", "to_upstream")]), Some(octets));
-    }
+    });
 }
 
 #[test]
 fn the_secret_is_nowhere() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let house = speech.route(server.addr()).start();
         let _staying = speech.session(&house);
@@ -93,5 +93,5 @@ fn the_secret_is_nowhere() {
             let of_process = std::fs::read(format!("/proc/{}/{file}", house.attache.pid())).unwrap();
             assert!(!String::from_utf8_lossy(&of_process).contains(SECRET), "{file}");
         }
-    }
+    });
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use attache_kit::{Fault, House, Relay, Script, ports};
 
 use crate::house::{echo, is_refusal};
-use crate::speech::{Speech, all};
+use crate::speech::{Speech, each};
 
 /// The longest of the limits of these routes, and what a busy machine adds.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -22,22 +22,27 @@ fn is_turned_away(speech: Speech, house: &House, result: &[&str]) {
     house.settles();
 }
 
-/// A protocol without a login of its own has its session before its server says a word, and sees the end of it.
-fn with_a_login() -> impl Iterator<Item = Speech> {
-    all().into_iter().filter(|speech| !speech.welcomed.is_empty())
-}
-
-#[test]
-fn one_that_refuses_is_told() {
-    for speech in all() {
-        let nobody = ports::reserve();
-        is_turned_away(speech, &speech.route(nobody.addr()).start(), &["connect_refused"]);
+impl Speech {
+    /// A protocol without one has its session before its server says a word, and sees the end of it.
+    fn has_a_login(&self) -> bool {
+        !self.welcomed.is_empty()
     }
 }
 
 #[test]
+fn one_that_refuses_is_told() {
+    each(|speech| {
+        let nobody = ports::reserve();
+        is_turned_away(speech, &speech.route(nobody.addr()).start(), &["connect_refused"]);
+    });
+}
+
+#[test]
 fn one_that_hangs_up_or_resets_is_told() {
-    for speech in with_a_login() {
+    each(|speech| {
+        if !speech.has_a_login() {
+            return;
+        }
         let server = echo(speech);
         let relay = Relay::to(server.addr());
         let house = speech.route(relay.addr()).start();
@@ -51,23 +56,26 @@ fn one_that_hangs_up_or_resets_is_told() {
         }
         relay.set(Fault::None);
         speech.session(&house);
-    }
+    });
 }
 
 #[test]
 fn one_that_says_nothing_is_told() {
-    for speech in with_a_login() {
+    each(|speech| {
+        if !speech.has_a_login() {
+            return;
+        }
         let nobody = ports::reserve();
         let relay = Relay::to(nobody.addr());
         relay.set(Fault::Blackhole);
         let house = speech.route(relay.addr()).upstream("connect_timeout: 400ms").start();
         is_turned_away(speech, &house, &["timed_out"]);
-    }
+    });
 }
 
 #[test]
 fn one_that_talks_nonsense_hurts_nobody() {
-    for speech in all() {
+    each(|speech| {
         for length in [0, 1, 7, 64, 100_000] {
             let server = Script::serve(move |mut peer| {
                 let nonsense: Vec<u8> = (0..length).map(|index| (index * 131 + 7) as u8).collect();
@@ -82,13 +90,13 @@ fn one_that_talks_nonsense_hurts_nobody() {
             house.settles();
             assert!(house.attache.is_running());
         }
-    }
+    });
 }
 
 /// Once a session has begun, a server that is cut off ends it at once, and never silently.
 #[test]
 fn one_that_is_cut_off_ends_its_sessions() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
         let relay = Relay::to(server.addr());
         let house = speech.route(relay.addr()).start();
@@ -99,5 +107,5 @@ fn one_that_is_cut_off_ends_its_sessions() {
         let line = house.ended_since(since);
         assert_eq!((&line["stage"], &line["ended_by"]), (&"relay".into(), &"upstream".into()), "{line}");
         house.settles();
-    }
+    });
 }

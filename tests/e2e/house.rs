@@ -73,5 +73,5 @@ pub fn file_in(folder: &Path, name: &str, content: &str) -> PathBuf {
 #[should_panic(expected = "a client tells a secret")]
 fn a_house_notices_when_a_secret_is_told() {
     let nobody = attache_kit::ports::reserve();
-    postgres(&[nobody.addr()]).start().heard("FATAL: password s3cret-of-somebody is wrong");
+    tcp(nobody.addr()).start().heard("FATAL: password s3cret-of-somebody is wrong");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a check takes, and its seed: for whoever looks for more, or for the same again.
 const SECONDS: &str = "ATTACHE_CHECK_SECONDS";
-const SEED: &str = "ATTACHE_CHECK_SEED";
+pub const SEED: &str = "ATTACHE_CHECK_SEED";
 
 /// A generator (xorshift64*).
 #[derive(Debug, Clone)]
@@ -33,6 +33,16 @@ impl Chance {
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
+    }
+
+    /// Whether it happens that happens once in so many times.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// Fewer than so many.
+    pub fn octets(&mut self, limit: usize) -> Vec<u8> {
+        (0..self.below(limit)).map(|_| self.below(1 << 8) as u8).collect()
     }
 
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
