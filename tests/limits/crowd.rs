@@ -12,7 +12,7 @@ const CROWD: usize = 5_000;
 /// For everything else that this process and the one under test have open.
 const RESERVE: usize = 500;
 /// Long enough for all of them to be there at once, short enough to wait for.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[test]
 fn thousands_who_say_nothing_keep_nobody_out_and_go_at_the_deadline() {

@@ -155,7 +155,7 @@ fn a_base_backup_is_complete() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("backup");
     let mut pg_basebackup = house.tool("pg_basebackup", "basebackup");
-    house.run(pg_basebackup.args(["-w", "-c", "fast", "-X", "stream", "-D"]).arg(&target)).ok();
+    house.run(pg_basebackup.args(["-w", "-N", "-c", "fast", "-X", "stream", "-D"]).arg(&target)).ok();
     let mut verify = tools::postgres_tool("pg_verifybackup").unwrap();
     house.run(verify.arg(&target)).ok();
 }

@@ -96,8 +96,10 @@ fn a_client_that_closes_without_a_word_leaves_a_good_link_too() {
 fn a_link_on_which_anything_is_outstanding_is_closed() {
     for db in servers::each() {
         let account = db.account("reuse_dirty");
-        let house = pooled(db, &account, "warm: 1, reuse: true").start();
+        // A link for each case: none comes back.
+        let house = pooled(db, &account, "warm: 7, reuse: true").start();
         house.raw("reuse_dirty");
+        waits(&house, 7);
         let goodbye = raw::message(b'X', b"");
         let parse = raw::message(b'P', b"\0select 1\0\0\0");
         let copy = raw::query("copy (select) from stdin");
@@ -111,7 +113,6 @@ fn a_link_on_which_anything_is_outstanding_is_closed() {
             ("a COPY", vec![copy, goodbye]),
         ];
         for (what, steps) in cases {
-            waits(&house, 1);
             let mut session = house.raw("reuse_dirty");
             let pid = session.pid();
             for step in &steps {

@@ -5,9 +5,8 @@ use futures_util::{StreamExt, stream};
 use mysql_async::prelude::*;
 use mysql_async::{ChangeUserOpts, Conn, OptsBuilder, Pool, Row, params};
 
-use crate::ways::{self, Way};
+use crate::ways::{self, LARGE, Way};
 
-const LARGE: usize = 40 << 20;
 const ROWS: u64 = 100_000;
 
 #[test]

@@ -6,9 +6,7 @@ use sqlx::{Connection, Row};
 
 use attache_kit::LONG;
 
-use crate::ways::{self, Way};
-
-const LARGE: usize = 40 << 20;
+use crate::ways::{self, LARGE, Way};
 
 #[test]
 fn sqlx_works() {
