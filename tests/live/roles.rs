@@ -115,7 +115,7 @@ fn new_sessions_follow_a_promotion_without_an_error() {
                 scope.spawn(|| {
                     let mut served = 0;
                     while !over.load(Ordering::SeqCst) {
-                        let said = tools::run(&mut house.psql("insert into t values (1)"), b"", SOON * 3);
+                        let said = house.run(house.psql("postgres").args(["-c", "insert into t values (1)"]));
                         // A session that the stopping server cut had begun before: only new ones are promised.
                         let cut = said.stderr.contains("terminating connection")
                             || said.stderr.contains("server closed the connection");

@@ -72,7 +72,7 @@ fn hashes_need_no_encryption() {
             db.account_by(&name, *plugin, Require::Nothing);
             // A server of caching_sha2_password remembers it from here on.
             assert_eq!(db.route(&name).start().raw(&name).value(WHO), format!("{name}@%"));
-            let (said, sent) = in_the_clear(db, &name, "");
+            let (said, sent) = in_the_clear(db, &name, "options: {}");
             assert_eq!(said, Some(format!("{name}@%")), "{plugin:?}");
             assert!(contains(&sent, name.as_bytes()), "the recording sees what is sent");
             assert!(!contains(&sent, SECRET.as_bytes()), "{plugin:?}");
