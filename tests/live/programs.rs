@@ -148,7 +148,8 @@ fn changes_are_streamed_to_pg_recvlogical() {
 
 #[test]
 fn a_base_backup_is_complete() {
-    let Some(db) = servers::of(Version::V15) else { return };
+    // The shared server has the databases of all tests.
+    let Some(db) = Db::own(Version::V15) else { return };
     let account = db.account("basebackup");
     db.server.sql("alter role basebackup replication");
     let house = db.route(&account).start();

@@ -351,3 +351,22 @@ impl Drop for House {
         assert!(!log.contains("panicked"), "something panicked:\n{log}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_takes_the_place_of_an_earlier_one_of_its_name() {
+        let route = Route::new("attache", "postgres").across(&[5432]).folder(Path::new("/secret"));
+        let route = route.tls("off").upstream("wait: 1s").tls("verify-full").on_rotation("{ live: cut }");
+        let doors = Doors::reserved();
+        let (listen, health) = (doors.listen.addr(), doors.health.addr());
+        let expected = format!(
+            "health: {health}\nlog: {{ format: json, level: debug }}\ncontrol: off\nroutes:\n  db:\n    protocol: postgres\n    \
+             listen: [\"{listen}\"]\n    credential: {{ path: /secret, on_rotation: {{ live: cut }} }}\n    upstream:\n      \
+             endpoints: [\"localhost:5432\"]\n      wait: 1s\n      tls: verify-full\n"
+        );
+        assert_eq!(route.top("control: off").config(&doors), expected);
+    }
+}

@@ -34,3 +34,25 @@ pub fn stays(what: &str, time: Duration, mut holds: impl FnMut() -> bool) {
         thread::sleep(PAUSE);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "not quiet any more")]
+    fn what_does_not_stay_is_noticed() {
+        let mut looks = 0;
+        stays("quiet", Duration::from_secs(60), || {
+            looks += 1;
+            looks < 3
+        });
+    }
+
+    #[test]
+    fn what_stays_is_watched_for_all_the_time() {
+        let (start, time) = (Instant::now(), Duration::from_millis(20));
+        stays("quiet", time, || true);
+        assert!(start.elapsed() >= time);
+    }
+}
