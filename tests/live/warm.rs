@@ -10,7 +10,7 @@ use crate::servers::{self, Account, Db};
 
 /// A route that keeps links warm as `pool` says, and makes no login that no session or pool asks for.
 pub fn pooled(db: &Db, account: &Account, pool: &str) -> Route {
-    db.route(&account).unprobed().key(&format!("pool: {{ {pool} }}"))
+    db.route(account).unprobed().key(&format!("pool: {{ {pool} }}"))
 }
 
 pub fn warm(house: &House) -> f64 {
