@@ -190,6 +190,8 @@ fn refused(address: &str, error: &io::Error) -> Failure {
     let cause = match error.kind() {
         io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => Cause::ConnectRefused,
         io::ErrorKind::TimedOut => Cause::ConnectTimedOut,
+        // It was taken in, and sent away before we looked.
+        io::ErrorKind::ConnectionReset => Cause::Reset,
         _ => Cause::Unreachable,
     };
     failure(Stage::Dial, Trouble::new(cause, format!("{address}: {error}")))
@@ -210,6 +212,22 @@ mod tests {
         let mixed = parse(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
         assert_eq!(interleave(mixed), parse(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]));
         assert_eq!(interleave(vec![]), vec![]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_reset_as_soon_as_it_is_made_was_no_unreachable_one() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let place = Place::Tcp(listener.local_addr().expect("an address"));
+        let mut connecting = std::pin::pin!(connect(&place));
+        tokio::select! {
+            biased;
+            _ = &mut connecting => panic!("nobody has looked yet"),
+            () = std::future::ready(()) => {}
+        }
+        let (taken_in, _) = listener.accept().expect("a client");
+        SockRef::from(&taken_in).set_linger(Some(Duration::ZERO)).expect("a TCP socket");
+        drop(taken_in);
+        assert_eq!(connecting.await.expect_err("it was reset").cause(), Cause::Reset);
     }
 
     #[tokio::test]

@@ -122,7 +122,13 @@ impl<P: Protocol> Pool<P> {
             let returned = self.returned.notified();
             tokio::pin!(returned);
             returned.as_mut().enable();
-            let fits = |warm: &mut Warm<P>| upstream.may_use(warm) && !upstream.is_retired(warm);
+            let fits = |warm: &mut Warm<P>| {
+                let fits = upstream.may_use(warm) && !upstream.is_retired(warm);
+                if !fits {
+                    warm.count_as(LinkState::Active);
+                }
+                fits
+            };
             let found = self.stock().take(&key, || intent.take(), Instant::now(), fits);
             match found {
                 Found::Link(warm) => return warm.moved_here(),
@@ -201,7 +207,10 @@ impl<P: Protocol> Upstream<P> {
     /// What is to become of a link that waits.
     fn judge(&self, warm: &mut Warm<P>) -> Verdict {
         match (self.may_use(warm), self.is_current(&warm.opened.origin)) {
-            (false, _) => Verdict::Dead,
+            (false, _) => {
+                warm.count_as(LinkState::Active);
+                Verdict::Dead
+            }
             (true, false) => Verdict::Stale,
             (true, true) => Verdict::Good,
         }
@@ -240,7 +249,7 @@ impl<P: Protocol> Upstream<P> {
 
     /// Puts a link where sessions find it, if it is wanted.
     fn shelve(&self, pool: &Pool<P>, key: &[u8], mut warm: Warm<P>) {
-        warm.opened.count.as_mut().into_iter().for_each(|count| count.turn(LinkState::Warm));
+        warm.count_as(LinkState::Warm);
         let opened_at = warm.opened.origin.at;
         let chance = f64::from(u16::from_ne_bytes(chance::bytes())) / f64::from(u16::MAX);
         let mut stock = pool.stock();
@@ -260,6 +269,11 @@ impl<P: Protocol> Upstream<P> {
 impl<P: Protocol> Warm<P> {
     fn new(opened: Opened<P>) -> Self {
         Self { opened, home: thread::current().id() }
+    }
+
+    /// One that nobody is to use any more does not wait, although it is still open.
+    fn count_as(&mut self, state: LinkState) {
+        self.opened.count.as_mut().into_iter().for_each(|count| count.turn(state));
     }
 
     /// For use on this thread.

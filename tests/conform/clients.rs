@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use attache_kit::eventually;
+use attache_kit::{SOON, eventually};
 
-use crate::house::{House, SOON, echo, has, is_refusal};
-use crate::speech::all;
+use crate::house::{connect, echo, has, is_refusal};
+use crate::speech::each;
 
 /// Bytes that are different for every seed and the same in every run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
@@ -21,11 +21,11 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 
 #[test]
 fn random_bytes_hurt_nobody() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
-        let mut house = House::start(speech, server.addr(), "client: { login_timeout: 300ms }");
+        let mut house = speech.route(server.addr()).key("client: { login_timeout: 300ms }").start();
         for seed in 0..150 {
-            let mut client = house.connect();
+            let mut client = connect(&house);
             let length = [1, 3, 8, 40, 700, 20_000][seed as usize % 6];
             // Some begin as they should.
             let start = if seed % 3 == 0 { seed as usize % (speech.hello.len() + 1) } else { 0 };
@@ -36,19 +36,19 @@ fn random_bytes_hurt_nobody() {
             }
         }
         house.settles();
-        house.session();
+        speech.session(&house);
         assert!(house.attache.is_running());
-    }
+    });
 }
 
 #[test]
 fn a_hello_that_stops_anywhere_leaves_nothing() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
-        let house = House::start(speech, server.addr(), "");
+        let house = speech.route(server.addr()).start();
         for end in 0..=speech.hello.len() {
             for leaves_in_order in [true, false] {
-                let mut client = house.connect();
+                let mut client = connect(&house);
                 client.send(&speech.hello[..end]);
                 if !leaves_in_order {
                     client.reset();
@@ -56,20 +56,20 @@ fn a_hello_that_stops_anywhere_leaves_nothing() {
             }
         }
         house.settles();
-        house.session();
-    }
+        speech.session(&house);
+    });
 }
 
 /// Either it has a session or it is sent away in time; nobody stays in between.
 #[test]
 fn a_client_that_says_nothing_more_is_not_kept_waiting_for() {
     const LIMIT: Duration = Duration::from_millis(300);
-    for speech in all() {
+    each(|speech| {
         for end in [0, speech.hello.len().min(1), speech.hello.len().saturating_sub(1)] {
             let server = echo(speech);
-            let house = House::start(speech, server.addr(), "client: { login_timeout: 300ms }");
+            let house = speech.route(server.addr()).key("client: { login_timeout: 300ms }").start();
             let start = Instant::now();
-            let mut client = house.connect();
+            let mut client = connect(&house);
             client.send(&speech.hello[..end]);
             if end == speech.hello.len() {
                 eventually("the session", SOON, || (server.accepted() == 1).then_some(()));
@@ -88,40 +88,40 @@ fn a_client_that_says_nothing_more_is_not_kept_waiting_for() {
             assert_eq!(server.accepted(), met, "{}: half a hello reached the server", speech.protocol);
             house.settles();
         }
-    }
+    });
 }
 
 #[test]
 fn more_than_max_sessions_are_refused_and_the_others_served() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
-        let house = House::start(speech, server.addr(), "client: { max_sessions: 2 }");
-        let (mut first, second) = (house.session(), house.session());
+        let house = speech.route(server.addr()).key("client: { max_sessions: 2 }").start();
+        let (mut first, second) = (speech.session(&house), speech.session(&house));
         for _ in 0..3 {
             let since = house.attache.lines();
-            let words = house.hello().ending();
+            let words = speech.greet(&house).ending();
             match speech.refused {
                 Some((_, too_many)) => assert!(has(&words, too_many), "{}: {words:?}", speech.protocol),
                 None => assert_eq!(words, b"", "{}", speech.protocol),
             }
-            assert_eq!(house.ended(since)["result"], "too_many_sessions");
+            assert_eq!(house.ended_since(since)["result"], "too_many_sessions");
         }
         first.speak(speech.word);
         let since = house.attache.lines();
         drop(second);
-        house.ended(since);
-        house.session();
+        house.ended_since(since);
+        speech.session(&house);
         assert_eq!(server.accepted(), 3, "a session that is refused costs the server nothing");
-    }
+    });
 }
 
 #[test]
 fn two_hundred_sessions_at_once_leave_nothing_behind() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
-        let house = House::start(speech, server.addr(), "");
+        let house = speech.route(server.addr()).start();
         let threads = house.attache.threads();
-        let mut clients: Vec<_> = (0..200).map(|_| house.session()).collect();
+        let mut clients: Vec<_> = (0..200).map(|_| speech.session(&house)).collect();
         for client in &mut clients {
             client.speak(speech.word);
         }
@@ -133,5 +133,5 @@ fn two_hundred_sessions_at_once_leave_nothing_behind() {
             }
         }
         house.settles();
-    }
+    });
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use attache_kit::Signal;
+use attache_kit::{House, SOON, Signal};
 
-use crate::house::{House, SOON, echo};
-use crate::speech::all;
+use crate::house::echo;
+use crate::speech::each;
 
 fn terminate(house: &House) {
     house.attache.signal(Signal::TERM);
@@ -14,39 +14,39 @@ fn terminate(house: &House) {
 
 #[test]
 fn sessions_are_served_to_their_end_and_new_ones_too() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
-        let mut house = House::start(speech, server.addr(), "");
-        let mut client = house.session();
+        let mut house = speech.route(server.addr()).start();
+        let mut client = speech.session(&house);
         terminate(&house);
         client.speak(speech.word);
-        house.session();
+        speech.session(&house);
         assert!(house.attache.is_running());
         drop(client);
         assert_eq!(house.attache.wait_exit(SOON).code(), Some(0), "{}", speech.protocol);
-    }
+    });
 }
 
 #[test]
 fn the_deadline_ends_what_is_left_with_0() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
-        let mut house = House::start(speech, server.addr(), "");
-        let client = house.session();
+        let mut house = speech.route(server.addr()).start();
+        let client = speech.session(&house);
         terminate(&house);
         client.ending();
         assert_eq!(house.attache.wait_exit(Duration::from_secs(6)).code(), Some(0), "{}", speech.protocol);
-    }
+    });
 }
 
 #[test]
 fn a_second_signal_ends_at_once_with_0() {
-    for speech in all() {
+    each(|speech| {
         let server = echo(speech);
-        let mut house = House::start(speech, server.addr(), "");
-        let _client = house.session();
+        let mut house = speech.route(server.addr()).start();
+        let _client = speech.session(&house);
         terminate(&house);
         house.attache.signal(Signal::TERM);
         assert_eq!(house.attache.wait_exit(Duration::from_secs(3)).code(), Some(0), "{}", speech.protocol);
-    }
+    });
 }

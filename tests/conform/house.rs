@@ -2,98 +2,44 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::Duration;
 
-use attache_kit::ports::{self, Port};
-use attache_kit::process::{Launch, Process};
-use attache_kit::{Metrics, Mounted, Script, eventually};
-use serde_json::Value;
+use attache_kit::{House, Mounted, Route, SECRET, SOON, Script};
 
 use crate::speech::Speech;
 
-pub const SECRET: &str = "s3cret-that-nobody-sees";
-pub const SOON: Duration = Duration::from_secs(20);
-
-pub struct House {
-    pub attache: Process,
-    pub speech: Speech,
-    pub health: Port,
-    pub control: Port,
-    listen: Port,
-    sockets: usize,
-    _secret: Mounted,
-}
-
-impl House {
-    /// Short limits, so that every end is near. `route` has further lines of the route.
-    pub fn start(speech: Speech, upstream: SocketAddr, route: &str) -> House {
-        let (listen, health, control) = (ports::reserve(), ports::reserve(), ports::reserve());
+impl Speech {
+    /// Neither a server that cannot be reached nor a session that stays is waited for long.
+    pub fn route(&self, upstream: SocketAddr) -> Route {
         let secret = Mounted::new(&[("username", "app"), ("password", SECRET)]);
-        let config = format!(
-            "health: {}\ncontrol: {}\nlog: {{ format: json, level: trace }}\ndrain: {{ deadline: 2s }}\nroutes:\n  \
-             it:\n    protocol: {}\n    listen: {}\n    credential: {{ path: {} }}\n    allow_cleartext: true\n    \
-             upstream: {{ endpoints: \"{upstream}\", tls: off, probe_interval: off, connect_timeout: 400ms, wait: \
-             800ms }}\n    {route}\n",
-            health.addr(),
-            control.addr(),
-            speech.protocol,
-            listen.addr(),
-            secret.path().display(),
-        );
-        let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
-        attache.wait_for("that it has started", SOON, |line| line["message"] == "started");
-        let sockets = attache.sockets();
-        House { attache, speech, health, control, listen, sockets, _secret: secret }
-    }
-
-    pub fn connect(&self) -> Client {
-        let stream = TcpStream::connect(self.listen.addr()).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client { stream }
+        let route = Route::new(env!("CARGO_BIN_EXE_attache"), self.protocol).endpoints([upstream]);
+        let route = route.secret(&Arc::new(secret)).tls("off").key("allow_cleartext: true").unprobed();
+        let route = route.top("log: { format: json, level: trace }").top("drain: { deadline: 2s }");
+        route.upstream("wait: 300ms")
     }
 
     /// A client that has said hello.
-    pub fn hello(&self) -> Client {
-        let mut client = self.connect();
-        client.send(self.speech.hello);
+    pub fn greet(&self, house: &House) -> Client {
+        let mut client = connect(house);
+        client.send(self.hello);
         client
     }
 
     /// A client whose session has begun, proven by a word that came back.
-    pub fn session(&self) -> Client {
-        let mut client = self.hello();
-        client.until(self.speech.welcomed);
-        client.speak(self.speech.word);
+    pub fn session(&self, house: &House) -> Client {
+        let mut client = self.greet(house);
+        client.until(self.welcomed);
+        client.speak(self.word);
         client
-    }
-
-    /// Waits until nothing of any session is left.
-    pub fn settles(&self) {
-        eventually("all sockets of sessions to be closed", SOON, || {
-            (self.attache.sockets() <= self.sockets).then_some(())
-        });
-        eventually("the gauges to come back to nothing", SOON, || {
-            let metrics = Metrics::scrape(self.health.addr());
-            let left = |name| metrics.value(name, &[]).unwrap_or_default();
-            (left("attache_sessions_active") == 0.0 && left("attache_links") == 0.0).then_some(())
-        });
-    }
-
-    /// The line of the first session to end after `since` lines.
-    pub fn ended(&self, since: usize) -> Value {
-        self.attache.wait_for_since(since, "the end of a session", SOON, |line| line["kind"] == "session")
     }
 }
 
-impl Drop for House {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            let log = self.attache.stderr();
-            assert!(!log.contains(SECRET), "the secret is in the log:\n{log}");
-            assert!(!log.contains("panic"), "something panicked:\n{log}");
-        }
-    }
+pub fn connect(house: &House) -> Client {
+    let stream = TcpStream::connect(house.addr()).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_nodelay(true).unwrap();
+    Client { stream }
 }
 
 /// A server that welcomes everyone and sends back what it hears.

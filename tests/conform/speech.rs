@@ -1,6 +1,7 @@
 //! How each protocol says hello: the only thing that these tests must be told.
 
 use std::io;
+use std::thread;
 
 use attache_kit::script::Peer;
 
@@ -81,8 +82,18 @@ const SPEECHES: &[Speech] = &[
     },
 ];
 
-/// Every registered protocol with its speech.
-pub fn all() -> Vec<Speech> {
+/// Keeps a promise for every registered protocol, all at once: much of it is waiting.
+pub fn each(promise: impl Fn(Speech) + Sync) {
+    thread::scope(|scope| {
+        for speech in all() {
+            let promise = &promise;
+            let kept = thread::Builder::new().name(speech.protocol.to_owned());
+            kept.spawn_scoped(scope, move || promise(speech)).expect("a thread starts");
+        }
+    });
+}
+
+fn all() -> Vec<Speech> {
     let registered = attache::registry::protocols();
     assert!(!registered.is_empty());
     let speech = |name: &str| SPEECHES.iter().find(|speech| speech.protocol == name).copied();

@@ -4,10 +4,10 @@ use std::io::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use attache_kit::{Mounted, Pair, Peer, Pki, Script, ServerTls, eventually};
+use attache_kit::{House, Mounted, Pair, Peer, Pki, SOON, Script, ServerTls, eventually};
 
 use crate::client::Client;
-use crate::house::{House, Plan, SOON};
+use crate::house::{Clients, postgres, tcp};
 use crate::real::Real;
 
 fn entries<'a>(pair: &'a Pair, user: &'a str) -> [(&'a str, &'a str); 3] {
@@ -27,7 +27,7 @@ fn a_certificate_logs_in_to_postgresql_without_a_password_and_may_be_renewed() {
     real.postgres.sql("create role certified login in role by_certificate");
     let (first, second) = (real.pki.client("certified"), real.pki.client("certified"));
     let secret = Mounted::new(&entries(&first, "certified"));
-    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    let plan = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path());
     let house = plan.start();
     let before = house.query(SERIAL);
     assert!(before.starts_with("certified|"), "{before}");
@@ -45,13 +45,13 @@ fn a_certificate_of_another_authority_is_refused_with_the_reason_in_the_log() {
     real.postgres.sql("create role uncertified login in role by_certificate");
     let rogue = Pki::new().client("uncertified");
     let secret = Mounted::new(&entries(&rogue, "uncertified"));
-    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    let plan = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path());
     let house = plan.upstream("wait: 1s").start();
     let since = house.attache.lines();
     let mut client = house.connect();
     client.send(&crate::client::startup());
     assert_eq!(client.refusal(), "08004");
-    let line = house.ended(since);
+    let line = house.ended_since(since);
     assert_eq!(line["result"], "tls_alert", "{line}");
     house.settles();
 }
@@ -70,9 +70,9 @@ fn tcp_shows_the_certificate_of_the_folder_and_the_next_one_after_a_rotation() {
     });
     let (first, second) = (pki.client("one"), pki.client("two"));
     let secret = Mounted::new(&[("tls.crt", &first.cert_pem), ("tls.key", &first.key_pem)]);
-    let house = Plan::tcp(server.addr()).tls(&pki).secret(secret.path()).start();
+    let house = tcp(server.addr()).verified(&pki).folder(secret.path()).start();
     let echo = |house: &House| {
-        let mut client = Client::connect(house.listen.addr());
+        let mut client = Client::connect(house.addr());
         client.send(b"hello");
         assert_eq!(client.read_exact(5), b"hello");
         client
@@ -96,7 +96,7 @@ fn a_key_that_does_not_belong_to_the_certificate_is_reported_and_not_used() {
     let (first, second) = (pki.client("one"), pki.client("two"));
     let secret = Mounted::new(&[("tls.crt", &first.cert_pem), ("tls.key", &first.key_pem)]);
     let server = Script::serve(|mut peer| peer.read_to_end().map(|_| ()));
-    let house = Plan::tcp(server.addr()).secret(secret.path()).start();
+    let house = tcp(server.addr()).folder(secret.path()).start();
     secret.write(&[("tls.crt", &second.cert_pem), ("tls.key", &first.key_pem)]);
     house.attache.wait_for("the problem", SOON, |line| line["problem"] == "key_malformed");
     assert_eq!(house.status()["credential"]["generation"], 1);
@@ -128,10 +128,9 @@ fn a_renewed_certificate_ends_sessions_only_where_a_server_has_asked_for_the_old
         let server = Script::serve(move |peer| echo(peer.start_tls(&tls)?));
         let (first, second) = (pki.client("one"), pki.client("two"));
         let secret = Mounted::new(&entries(&first, "orders"));
-        let policy =
-            format!("credential: {{ path: {}, on_rotation: {{ live: cut }} }}", secret.path().display());
-        let house = Plan::tcp(server.addr()).tls(&pki).route(&policy).start();
-        let mut staying = Client::connect(house.listen.addr());
+        let plan = tcp(server.addr()).verified(&pki).folder(secret.path()).on_rotation("{ live: cut }");
+        let house = plan.start();
+        let mut staying = Client::connect(house.addr());
         echoes(&mut staying);
         let before = house.attache.lines();
         secret.write(&entries(&second, "orders"));
@@ -142,7 +141,7 @@ fn a_renewed_certificate_ends_sessions_only_where_a_server_has_asked_for_the_old
             let credential = &house.status()["credential"];
             (credential["state"] == "ok" && credential["settled"] == true).then_some(())
         });
-        echoes(&mut Client::connect(house.listen.addr()));
+        echoes(&mut Client::connect(house.addr()));
         assert_eq!(house.status()["credential"]["generation"], if asks { 2 } else { 1 });
         match asks {
             true => drop(staying.ending()),
@@ -169,14 +168,14 @@ fn nothing_is_settled_while_a_login_with_what_was_before_is_under_way() {
     });
     let (first, second) = (pki.client("one"), pki.client("two"));
     let secret = Mounted::new(&entries(&first, "orders"));
-    let plan = Plan::tcp(server.addr()).tls(&pki).secret(secret.path());
+    let plan = tcp(server.addr()).verified(&pki).folder(secret.path());
     let house = plan.upstream("connect_timeout: 1m").start();
-    echoes(&mut Client::connect(house.listen.addr()));
+    echoes(&mut Client::connect(house.addr()));
     let settled = |wanted: bool| (house.status()["credential"]["settled"] == wanted).then_some(());
     eventually("the first one to settle", SOON, || settled(true));
 
     hold.store(true, Ordering::SeqCst);
-    let mut late = Client::connect(house.listen.addr());
+    let mut late = Client::connect(house.addr());
     eventually("it to be on its way", SOON, || (!hold.load(Ordering::SeqCst)).then_some(()));
     secret.write(&entries(&second, "orders"));
     second_generation(&house);

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::house::MARK;
+use attache_kit::house::MARK;
 
 /// Longer than anything that Attaché is configured to take here.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use attache_kit::{Mounted, Signal};
+use attache_kit::{House, Mounted, SECRET, SOON, Signal};
 
-use crate::house::{House, Plan, SECRET, SOON};
+use crate::house::{Clients, postgres};
 use crate::real::Real;
 
 fn house(role: &str, drain: &str) -> Option<(House, Mounted)> {
     let real = Real::with_role(role)?;
     let secret = Mounted::new(&[("username", role), ("password", SECRET)]);
-    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    let plan = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path());
     Some((plan.top(&format!("drain: {drain}")).start(), secret))
 }
 
@@ -132,7 +132,7 @@ fn a_second_signal_ends_at_once() {
 fn quit_drains_like_a_signal() {
     let Some((mut house, _secret)) = house("drain_quit", "{ deadline: 1m }") else { return };
     let mut client = house.session();
-    house.quit();
+    house.act("/quit");
     house.attache.wait_for("that it drains", SOON, |line| line["message"] == "draining");
     assert_eq!(client.query("select 1").0, "1");
     drop(client);

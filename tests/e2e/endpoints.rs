@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use attache_kit::ports::{self, Port};
-use attache_kit::{Fault, Mounted, Relay, Script, eventually};
+use attache_kit::{Fault, House, Mounted, Relay, SECRET, SOON, Script, eventually};
 
 use crate::client::startup;
-use crate::house::{House, Plan, SECRET, SOON};
+use crate::house::{Clients, postgres};
 use crate::server;
 
 fn credential() -> Mounted {
@@ -25,7 +25,7 @@ fn healthy() -> Script {
 fn served_by(house: &House) -> String {
     let since = house.attache.lines();
     drop(house.session());
-    house.ended(since)["endpoint"].as_str().unwrap().to_owned()
+    house.ended_since(since)["endpoint"].as_str().unwrap().to_owned()
 }
 
 fn nobody() -> (Port, SocketAddr) {
@@ -38,7 +38,7 @@ fn nobody() -> (Port, SocketAddr) {
 fn the_first_is_used_while_it_answers() {
     let (first, second) = (healthy(), healthy());
     let secret = credential();
-    let house = Plan::postgres(&[first.addr(), second.addr()]).secret(secret.path()).start();
+    let house = postgres(&[first.addr(), second.addr()]).folder(secret.path()).start();
     for _ in 0..5 {
         assert_eq!(served_by(&house), first.addr().to_string());
     }
@@ -49,7 +49,7 @@ fn the_first_is_used_while_it_answers() {
 fn the_second_is_used_at_once_when_the_first_refuses() {
     let ((_port, first), second) = (nobody(), healthy());
     let secret = credential();
-    let house = Plan::postgres(&[first, second.addr()]).secret(secret.path()).start();
+    let house = postgres(&[first, second.addr()]).folder(secret.path()).start();
     let start = Instant::now();
     assert_eq!(served_by(&house), second.addr().to_string());
     assert!(start.elapsed() < Duration::from_secs(5), "no pause is due while another endpoint is left");
@@ -60,8 +60,8 @@ fn the_second_is_used_after_connect_timeout_when_the_first_hangs() {
     let (first, second) = (Relay::to(ports::reserve().addr()), healthy());
     first.set(Fault::Blackhole);
     let secret = credential();
-    let plan = Plan::postgres(&[first.addr(), second.addr()]).upstream("connect_timeout: 300ms");
-    let house = plan.secret(secret.path()).start();
+    let plan = postgres(&[first.addr(), second.addr()]).upstream("connect_timeout: 300ms");
+    let house = plan.folder(secret.path()).start();
     assert_eq!(served_by(&house), second.addr().to_string());
     assert_eq!(first.connections(), 1);
 }
@@ -75,7 +75,7 @@ fn the_second_is_used_when_the_first_is_starting_up() {
     });
     let second = healthy();
     let secret = credential();
-    let house = Plan::postgres(&[first.addr(), second.addr()]).secret(secret.path()).start();
+    let house = postgres(&[first.addr(), second.addr()]).folder(secret.path()).start();
     assert_eq!(served_by(&house), second.addr().to_string());
 }
 
@@ -85,7 +85,7 @@ fn one_that_fails_goes_to_the_end_until_a_probe_finds_it_again() {
     let relay = Relay::to(first.addr());
     relay.set(Fault::Refuse);
     let secret = credential();
-    let plan = Plan::postgres(&[relay.addr(), second.addr()]).secret(secret.path());
+    let plan = postgres(&[relay.addr(), second.addr()]).folder(secret.path());
     let house = plan.upstream("probe_interval: 1s").start();
     house.attache.wait_for("the endpoint to be down", SOON, |line| line["message"] == "endpoint down");
     assert_eq!(served_by(&house), second.addr().to_string());
@@ -103,13 +103,13 @@ fn one_that_fails_goes_to_the_end_until_a_probe_finds_it_again() {
 fn all_of_them_down_is_an_error_once_wait_is_over() {
     let ((_one, first), (_two, second)) = (nobody(), nobody());
     let secret = credential();
-    let house = Plan::postgres(&[first, second]).secret(secret.path()).upstream("wait: 1s").start();
+    let house = postgres(&[first, second]).folder(secret.path()).upstream("wait: 1s").start();
     let start = Instant::now();
     let mut client = house.connect();
     client.send(&startup());
     assert_eq!(client.refusal(), "08006");
     assert!(start.elapsed() >= Duration::from_secs(1));
-    let line = house.ended(0);
+    let line = house.ended_since(0);
     // Pauses of 100, 200, 400 and the rest of the second, give or take a tenth: no storm.
     let rounds = line["retries"].as_u64().unwrap();
     assert!((2..=6).contains(&rounds), "{line}");
@@ -122,7 +122,7 @@ fn one_that_comes_back_in_time_is_waited_for_without_an_error() {
     relay.set(Fault::Refuse);
     let (_port, other) = nobody();
     let secret = credential();
-    let plan = Plan::postgres(&[other, relay.addr()]).secret(secret.path());
+    let plan = postgres(&[other, relay.addr()]).folder(secret.path());
     let house = plan.upstream("wait: 1m").start();
     let mut clients: Vec<_> = (0..10).map(|_| house.connect()).collect();
     for client in &mut clients {
@@ -143,7 +143,7 @@ fn what_was_sent_ahead_is_the_first_thing_that_the_server_gets() {
     let relay = Relay::to(server.addr());
     relay.set(Fault::Refuse);
     let secret = credential();
-    let house = Plan::postgres(&[relay.addr()]).secret(secret.path()).upstream("wait: 1m").start();
+    let house = postgres(&[relay.addr()]).folder(secret.path()).upstream("wait: 1m").start();
     let mut client = house.connect();
     client.send(&startup());
     client.ask("select 1");

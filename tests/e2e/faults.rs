@@ -4,10 +4,10 @@
 use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use attache_kit::{Direction, Fault, Mounted, Relay, Script, Signal, eventually, ports};
+use attache_kit::{Direction, Fault, House, Mounted, Relay, SECRET, SOON, Script, Signal, eventually, ports};
 
 use crate::client::{Message, frame};
-use crate::house::{House, Plan, SECRET, SOON};
+use crate::house::{Clients, postgres};
 use crate::real::Real;
 use crate::server;
 
@@ -23,14 +23,14 @@ fn refused(house: &House) -> (String, serde_json::Value) {
     let since = house.attache.lines();
     let mut client = house.connect();
     client.send(&crate::client::startup());
-    (client.refusal(), house.ended(since))
+    (client.refusal(), house.ended_since(since))
 }
 
 #[test]
 fn a_server_that_refuses_is_a_connection_failure_after_wait() {
     let nobody = ports::reserve();
     let secret = credential("app");
-    let house = Plan::postgres(&[nobody.addr()]).secret(secret.path()).upstream("wait: 300ms").start();
+    let house = postgres(&[nobody.addr()]).folder(secret.path()).upstream("wait: 300ms").start();
     let start = Instant::now();
     let (code, line) = refused(&house);
     let took = start.elapsed();
@@ -45,8 +45,8 @@ fn a_server_that_hangs_is_given_up_after_connect_timeout_and_wait() {
     let hole = Relay::to(ports::reserve().addr());
     hole.set(Fault::Blackhole);
     let secret = credential("app");
-    let limits = Plan::postgres(&[hole.addr()]).upstream("connect_timeout: 200ms").upstream("wait: 600ms");
-    let house = limits.secret(secret.path()).start();
+    let limits = postgres(&[hole.addr()]).upstream("connect_timeout: 200ms").upstream("wait: 600ms");
+    let house = limits.folder(secret.path()).start();
     let start = Instant::now();
     let (code, line) = refused(&house);
     let took = start.elapsed();
@@ -63,10 +63,10 @@ fn a_login_that_is_cut_anywhere_is_a_connection_failure_and_leaves_nothing() {
     let Some(real) = Real::with_role("cut") else { return };
     let relay = Relay::to(real.postgres.addr());
     let secret = credential("cut");
-    let plan = Plan::postgres(&[relay.addr()]).tls(&real.pki).secret(secret.path());
+    let plan = postgres(&[relay.addr()]).verified(&real.pki).folder(secret.path());
     let house = plan.upstream("wait: 0").start();
     drop(house.session());
-    house.ended(0);
+    house.ended_since(0);
     house.settles();
     let ways = [Direction::ToServer, Direction::ToClient];
     let before = ways.map(|way| relay.sent(way).len());
@@ -77,7 +77,7 @@ fn a_login_that_is_cut_anywhere_is_a_connection_failure_and_leaves_nothing() {
     let lengths: Vec<_> = ways.into_iter().zip(whole).collect();
     let since = house.attache.lines();
     drop(client);
-    house.ended(since);
+    house.ended_since(since);
     for (direction, whole) in lengths {
         let step = (whole / 24).max(1);
         for after in [0, 1, 2, 8, 9].into_iter().chain((step..whole).step_by(step as usize)) {
@@ -109,7 +109,7 @@ fn a_login_that_is_cut_once_is_tried_again_and_the_client_never_hears_of_it() {
         server::answer(&mut peer)
     });
     let secret = credential("app");
-    let house = Plan::postgres(&[server.addr()]).secret(secret.path()).start();
+    let house = postgres(&[server.addr()]).folder(secret.path()).start();
     let mut client = house.session();
     assert_eq!(client.query("select 1").0, "1");
     assert_eq!(house.metric("attache_login_retries_total", &[("route", "db")]), 2.0);
@@ -130,7 +130,7 @@ fn cut_reply(reply: &'static [u8], reset: bool, words: Option<&str>) {
         Ok(())
     });
     let secret = credential("app");
-    let house = Plan::postgres(&[server.addr()]).secret(secret.path()).start();
+    let house = postgres(&[server.addr()]).folder(secret.path()).start();
     let mut client = house.session();
     client.ask("select 1");
     let arrived = client.read_exact(reply.len());
@@ -144,7 +144,7 @@ fn cut_reply(reply: &'static [u8], reset: bool, words: Option<&str>) {
         bytes => Some(code_of(bytes)),
     };
     assert_eq!(words_heard.as_deref(), words, "after {:?}", reply.escape_ascii().to_string());
-    let line = house.ended(0);
+    let line = house.ended_since(0);
     assert_eq!(line["ended_by"], "upstream", "{line}");
     assert_eq!(line["stage"], "relay", "{line}");
     house.settles();
@@ -183,7 +183,7 @@ fn a_server_that_says_why_it_goes_has_the_last_word() {
 fn a_backend_that_is_terminated_says_so_itself_and_the_session_ends() {
     let Some(real) = Real::with_role("terminated") else { return };
     let secret = credential("terminated");
-    let house = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path()).start();
+    let house = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path()).start();
     let mut client = house.session();
     let (pid, _) = client.query("select pg_backend_pid()");
     real.postgres.sql(&format!("select pg_terminate_backend({pid})"));
@@ -196,7 +196,7 @@ fn a_connection_that_is_cut_while_a_session_is_idle_is_told_at_once() {
     let Some(real) = Real::with_role("idle_cut") else { return };
     let relay = Relay::to(real.postgres.addr());
     let secret = credential("idle_cut");
-    let house = Plan::postgres(&[relay.addr()]).tls(&real.pki).secret(secret.path()).start();
+    let house = postgres(&[relay.addr()]).verified(&real.pki).folder(secret.path()).start();
     let clients: Vec<_> = (0..10).map(|_| house.session()).collect();
     relay.cut();
     for client in clients {
@@ -219,7 +219,7 @@ fn a_server_of_another_protocol_is_named_at_once() {
             Ok(())
         });
         let secret = credential("app");
-        let house = Plan::postgres(&[server.addr()]).secret(secret.path()).start();
+        let house = postgres(&[server.addr()]).folder(secret.path()).start();
         let (code, line) = refused(&house);
         assert_eq!(code, "08P01", "{line}");
         assert_eq!(line["ended_by"], "upstream", "{line}");
@@ -243,7 +243,7 @@ fn a_server_that_goes_just_as_the_client_asks_is_a_connection_failure() {
         Ok(())
     });
     let secret = credential("app");
-    let house = Plan::postgres(&[server.addr()]).secret(secret.path()).start();
+    let house = postgres(&[server.addr()]).folder(secret.path()).start();
     let mut client = house.session();
     // Both are there when Attaché looks next.
     house.attache.signal(Signal::STOP);
@@ -252,7 +252,7 @@ fn a_server_that_goes_just_as_the_client_asks_is_a_connection_failure() {
     heard.recv_timeout(SOON).unwrap();
     house.attache.signal(Signal::CONT);
     assert_eq!(client.refusal(), "08006");
-    let line = house.ended(0);
+    let line = house.ended_since(0);
     assert_eq!(line["ended_by"], "upstream", "{line}");
     house.settles();
 }

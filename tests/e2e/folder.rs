@@ -1,17 +1,17 @@
 //! The mounted folder in every state that writers leave it in: the last good version stays in use, and what is wrong
 //! is said in the log and in the status.
 
-use attache_kit::{Encryption, Mounted, Rendered, SubPath, eventually};
+use attache_kit::{Encryption, House, Mounted, Rendered, Route, SECRET, SOON, SubPath, eventually};
 
 use crate::client::startup;
-use crate::house::{House, Plan, SECRET, SOON};
+use crate::house::{Clients, postgres};
 use crate::real::Real;
 
 const NEXT: &str = "s3cret-of-tomorrow";
 
-fn route(real: &Real, folder: &std::path::Path) -> Plan {
-    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki);
-    plan.route(&format!("credential: {{ path: {}, poll: 1s }}", folder.display()))
+fn route(real: &Real, folder: &std::path::Path) -> Route {
+    let plan = postgres(&[real.postgres.addr()]).verified(&real.pki);
+    plan.folder(folder).credential("poll: 1s")
 }
 
 /// Waits for a problem, in the status and in the log.
@@ -29,7 +29,7 @@ fn in_order(house: &House) {
 }
 
 /// Files without versions are taken over once they have rested for a moment.
-fn started(plan: Plan) -> House {
+fn started(plan: Route) -> House {
     let house = plan.start();
     eventually("the credential", SOON, || (generation(&house) == 1).then_some(()));
     house

@@ -1,9 +1,11 @@
 //! A client may vanish at any moment, in order or by reset. Everything that it held is given back.
 
-use attache_kit::{Encryption, Fault, Mounted, Relay, Script, Signal, eventually, ports};
+use attache_kit::{
+    Encryption, Fault, House, Mounted, Relay, SECRET, SOON, Script, Signal, eventually, ports,
+};
 
 use crate::client::{Client, SSL_REQUEST, startup};
-use crate::house::{House, Plan, SECRET, SOON};
+use crate::house::{Clients, postgres};
 use crate::real::Real;
 use crate::server;
 
@@ -31,7 +33,7 @@ fn connected_and_sent(bytes: &'static [u8]) -> impl Fn(&House) -> Client {
 #[test]
 fn before_it_has_said_what_it_wants() {
     let secret = credential("app");
-    let house = Plan::postgres(&[ports::reserve().addr()]).secret(secret.path()).start();
+    let house = postgres(&[ports::reserve().addr()]).folder(secret.path()).start();
     vanishes(&house, House::connect);
     vanishes(&house, |house| {
         let mut client = house.connect();
@@ -51,7 +53,7 @@ fn while_its_server_is_being_dialled() {
     let hole = Relay::to(ports::reserve().addr());
     hole.set(Fault::Blackhole);
     let secret = credential("app");
-    let plan = Plan::postgres(&[hole.addr()]).secret(secret.path());
+    let plan = postgres(&[hole.addr()]).folder(secret.path());
     let house = plan.upstream("connect_timeout: 5m").upstream("wait: 10m").start();
     vanishes(&house, |house| {
         let before = hole.connections();
@@ -60,14 +62,14 @@ fn while_its_server_is_being_dialled() {
         eventually("the dial", SOON, || (hole.connections() > before).then_some(()));
         client
     });
-    let line = house.ended(0);
+    let line = house.ended_since(0);
     assert_eq!((&line["result"], &line["ended_by"]), (&"client_left".into(), &"client".into()), "{line}");
 }
 
 #[test]
 fn between_two_attempts_while_no_server_is_there() {
     let secret = credential("app");
-    let plan = Plan::postgres(&[ports::reserve().addr()]).secret(secret.path()).upstream("wait: 10m");
+    let plan = postgres(&[ports::reserve().addr()]).folder(secret.path()).upstream("wait: 10m");
     let house = plan.start();
     vanishes(&house, |house| {
         let mut client = house.connect();
@@ -83,7 +85,7 @@ fn between_two_attempts_while_no_server_is_there() {
 fn while_it_waits_for_a_rotation() {
     let Some(real) = Real::with_role("left_waiting") else { return };
     let secret = credential("left_waiting");
-    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    let plan = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path());
     let house = plan.upstream("wait: 10m").start();
     assert_eq!(house.query("select 1"), "1");
     real.postgres.password("left_waiting", "s3cret-of-tomorrow", Encryption::Scram);
@@ -108,7 +110,7 @@ fn while_the_server_is_logging_it_in() {
         peer.read_to_end().map(|_| ())
     });
     let secret = credential("app");
-    let plan = Plan::postgres(&[server.addr()]).secret(secret.path()).upstream("connect_timeout: 5m");
+    let plan = postgres(&[server.addr()]).folder(secret.path()).upstream("connect_timeout: 5m");
     let house = plan.start();
     vanishes(&house, |house| {
         let before = server.accepted();
@@ -123,7 +125,7 @@ fn while_the_server_is_logging_it_in() {
 fn while_it_is_idle_in_a_query_or_in_a_copy() {
     let Some(real) = Real::with_role("left_busy") else { return };
     let secret = credential("left_busy");
-    let house = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path()).start();
+    let house = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path()).start();
     let at = |sql: &'static str, answer: u8| {
         move |house: &House| {
             let mut client = house.session();
@@ -156,7 +158,7 @@ fn in_a_query_that_says_nothing_for_long() {
         peer.read_to_end().map(|_| ())
     });
     let secret = credential("app");
-    let house = Plan::postgres(&[server.addr()]).secret(secret.path()).start();
+    let house = postgres(&[server.addr()]).folder(secret.path()).start();
     vanishes(&house, |house| {
         let mut client = house.session();
         client.ask("select pg_sleep(3600)");
@@ -168,7 +170,7 @@ fn in_a_query_that_says_nothing_for_long() {
 fn and_a_client_that_has_only_finished_sending_gets_its_whole_answer() {
     let Some(real) = Real::with_role("half_closed") else { return };
     let secret = credential("half_closed");
-    let house = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path()).start();
+    let house = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path()).start();
     let mut client = house.session();
     client.ask("select pg_sleep(0.3), repeat('x', 1000) from generate_series(1, 1) union all select null, repeat('x', 1000) from generate_series(1, 5000)");
     client.finish();
@@ -186,7 +188,7 @@ fn and_a_client_that_has_only_finished_sending_gets_its_whole_answer() {
 fn and_a_stopped_process_costs_its_neighbours_nothing() {
     let Some(real) = Real::with_role("stuck_neighbour") else { return };
     let secret = credential("stuck_neighbour");
-    let plan = Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path());
+    let plan = postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path());
     let house = plan.top("workers: 1").start();
     let mut stuck: Vec<_> = (0..4).map(|_| house.session()).collect();
     for client in &mut stuck {
@@ -206,15 +208,15 @@ fn and_a_stopped_process_costs_its_neighbours_nothing() {
 #[test]
 fn a_client_that_never_says_what_it_wants_is_sent_away() {
     let secret = credential("app");
-    let plan = Plan::postgres(&[ports::reserve().addr()]).secret(secret.path());
-    let house = plan.route("client: { login_timeout: 300ms }").start();
+    let plan = postgres(&[ports::reserve().addr()]).folder(secret.path());
+    let house = plan.key("client: { login_timeout: 300ms }").start();
     let silent = house.connect();
     let mut slow = house.connect();
     slow.send(&startup()[..10]);
     for client in [silent, slow] {
         assert_eq!(client.refusal(), "08006");
     }
-    let line = house.ended(0);
+    let line = house.ended_since(0);
     assert_eq!((&line["result"], &line["stage"]), (&"timed_out".into(), &"accept".into()), "{line}");
     house.settles();
 }

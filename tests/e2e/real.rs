@@ -2,9 +2,7 @@
 
 use std::sync::LazyLock;
 
-use attache_kit::{Encryption, Pki, Postgres, Setup, Version, available};
-
-use crate::house::SECRET;
+use attache_kit::{Encryption, Pki, Postgres, SECRET, Setup, Version, available};
 
 pub struct Real {
     pub postgres: Postgres,

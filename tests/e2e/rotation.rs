@@ -5,15 +5,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use attache_kit::postgres::Encryption;
-use attache_kit::tools;
-use attache_kit::{Mounted, Postgres, eventually};
+use attache_kit::{House, Mounted, Postgres, Route, SECRET, SOON, eventually, stays, tools};
 
 use crate::client::startup;
-use crate::house::{House, Plan, SECRET, SOON, file_in};
+use crate::house::{Clients, file_in, postgres};
 use crate::real::Real;
 
-fn route(real: &Real, secret: &Mounted) -> Plan {
-    Plan::postgres(&[real.postgres.addr()]).tls(&real.pki).secret(secret.path())
+fn route(real: &Real, secret: &Mounted) -> Route {
+    postgres(&[real.postgres.addr()]).verified(&real.pki).folder(secret.path())
 }
 
 fn credential(user: &str) -> Mounted {
@@ -22,30 +21,6 @@ fn credential(user: &str) -> Mounted {
 
 fn password(number: usize) -> String {
     format!("{SECRET}-{number}")
-}
-
-/// Which of the two places comes first.
-#[derive(Clone, Copy, Debug)]
-enum First {
-    Database,
-    Folder,
-}
-
-fn rotate(real: &Real, secret: &Mounted, user: &str, number: usize, first: First, between: Duration) {
-    let database = || real.postgres.password(user, &password(number), Encryption::Scram);
-    let folder = || assert!(secret.credential(user, &password(number)));
-    match first {
-        First::Database => {
-            database();
-            thread::sleep(between);
-            folder();
-        }
-        First::Folder => {
-            folder();
-            thread::sleep(between);
-            database();
-        }
-    }
 }
 
 /// Runs pgbench through the house until `meanwhile` is over; no transaction of it may fail.
@@ -84,40 +59,17 @@ fn loaded<T>(house: &House, act: impl FnOnce() -> T) -> T {
     })
 }
 
-fn accepted(house: &House, generation: u64) {
-    house.attache.wait_for("the new generation to be accepted", SOON, |line| {
-        line["message"] == "credential accepted" && line["generation"] == generation
-    });
-}
-
-fn no_session_failed(house: &House) {
-    let failed = |line: &serde_json::Value| line["kind"] == "session" && line["result"] != "ok";
-    let lines: Vec<_> = house.attache.log().into_iter().filter(failed).collect();
-    assert!(lines.is_empty(), "{lines:#?}");
-}
-
 #[test]
 fn no_transaction_fails_whichever_side_changes_first() {
     let Some(real) = Real::with_role("rotated") else { return };
     let secret = credential("rotated");
     let house = route(real, &secret).start();
-    loaded(&house, || {
-        let mut generation = 1;
-        for seconds in [0.0, 0.7, 3.0] {
-            for first in [First::Database, First::Folder] {
-                accepted(&house, generation);
-                generation += 1;
-                let between = Duration::from_secs_f64(seconds);
-                rotate(real, &secret, "rotated", generation as usize, first, between);
-            }
-        }
-        accepted(&house, generation);
-    });
-    no_session_failed(&house);
+    let server = |number| real.postgres.password("rotated", &password(number), Encryption::Scram);
+    let folder = |number| assert!(secret.credential("rotated", &password(number)));
+    let pauses = [0.0, 0.7, 3.0].map(Duration::from_secs_f64);
+    loaded(&house, || assert_eq!(house.rotates_either_way(&pauses, server, folder), 7));
+    house.no_session_failed();
     house.settles();
-    let status = house.status();
-    assert_eq!(status["credential"]["generation"], 7, "{status}");
-    assert_eq!(status["credential"]["rejected"], false, "{status}");
 }
 
 #[test]
@@ -132,15 +84,15 @@ fn no_transaction_fails_when_two_users_take_turns_and_the_old_one_is_dropped() {
     let secret = Mounted::new(&[("username", user.as_str()), ("password", &password(1))]);
     let house = route(real, &secret).start();
     loaded(&house, || {
-        accepted(&house, 1);
+        house.accepted(1);
         for number in 2..=5 {
             let old = std::mem::replace(&mut user, create(number));
             assert!(secret.credential(&user, &password(number)));
-            accepted(&house, number as u64);
+            house.accepted(number);
             real.postgres.sql(&format!("drop role {old}"));
         }
     });
-    no_session_failed(&house);
+    house.no_session_failed();
     assert_eq!(house.query("select current_user"), "turn_5");
 }
 
@@ -156,7 +108,7 @@ fn a_password_that_never_worked_fails_at_once() {
         assert_eq!(client.refusal(), "28P01");
     }
     assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
-    let line = house.ended(0);
+    let line = house.ended_since(0);
     assert_eq!((&line["result"], &line["stage"]), (&"credential_rejected".into(), &"login".into()), "{line}");
     assert_eq!(house.status()["credential"]["rejected"], true);
     assert_eq!(house.metric("attache_credential_rejected", &[("route", "db")]), 1.0);
@@ -197,15 +149,15 @@ fn sessions_that_wait_are_let_in_together_and_try_one_at_a_time() {
     };
     eventually("each to be rejected once", SOON, || (rejected() >= 50.0).then_some(()));
     let (start, before) = (Instant::now(), rejected());
-    thread::sleep(Duration::from_secs(3));
-    let (rate, took) = (rejected() - before, start.elapsed().as_secs_f64());
-    assert!(rate <= took + 3.0, "{rate} rejected logins in {took} s");
+    stays("one attempt a second", Duration::from_secs(3), || {
+        rejected() - before <= start.elapsed().as_secs_f64() + 3.0
+    });
     secret.credential("crowd", &password(2));
     for client in &mut clients {
         client.until_ready();
     }
     drop(clients);
-    no_session_failed(&house);
+    house.no_session_failed();
     house.settles();
 }
 

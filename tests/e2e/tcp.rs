@@ -4,10 +4,10 @@ use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::thread;
 
-use attache_kit::{Pki, Script, ServerTls};
+use attache_kit::{House, Pki, SOON, Script, ServerTls};
 
 use crate::client::Client;
-use crate::house::{House, Plan, SOON};
+use crate::house::tcp;
 
 /// The same route without and with TLS to the server.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -29,13 +29,13 @@ fn arranged(
         Way::Plain => part(peer),
         Way::Tls => part(peer.start_tls(&tls)?),
     });
-    let plan = Plan::tcp(server.addr());
-    let plan = if way == Way::Tls { plan.tls(&pki) } else { plan };
+    let plan = tcp(server.addr());
+    let plan = if way == Way::Tls { plan.verified(&pki) } else { plan };
     (plan.start(), server, pki)
 }
 
 fn client(house: &House) -> Client {
-    Client::connect(house.listen.addr())
+    Client::connect(house.addr())
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_server_that_finishes_sending_still_hears_its_client() {
         client.finish();
         assert_eq!(heard.recv_timeout(SOON).unwrap(), b"and goodbye", "{way:?}");
         house.settles();
-        let line = house.ended(0);
+        let line = house.ended_since(0);
         assert_eq!((&line["result"], &line["to_upstream"]), (&"ok".into(), &11.into()), "{line}");
     }
 }
@@ -123,7 +123,7 @@ fn a_hundred_megabytes_pass_both_ways_at_once_and_are_the_same() {
         assert!(got.unwrap() == sent, "{way:?} {:?}", server.errors());
         drop((client, reading, writing));
         house.settles();
-        let line = house.ended(0);
+        let line = house.ended_since(0);
         assert_eq!(line["to_upstream"], LENGTH, "{line}");
         assert_eq!(line["to_client"], LENGTH, "{line}");
         assert_eq!(house.metric("attache_relay_bytes_total", &[("direction", "to_client")]), LENGTH as f64);
@@ -150,7 +150,7 @@ fn data_that_is_cut_short_is_never_passed_as_a_clean_end() {
         }
         let ending = client.ending();
         assert!(ending.reset, "the client takes half for the whole");
-        let line = house.ended(since);
+        let line = house.ended_since(since);
         assert_eq!(line["ended_by"], "upstream", "{line}");
         // What the client still sends may meet a server that has closed already: its system answers with a reset.
         assert!(["closed", "reset"].contains(&line["result"].as_str().unwrap()), "{line}");
@@ -169,7 +169,7 @@ fn a_reset_by_the_server_reaches_the_client_as_a_reset() {
         let mut client = client(&house);
         client.send(b"go");
         assert!(client.ending().reset, "{way:?}");
-        let line = house.ended(0);
+        let line = house.ended_since(0);
         assert_eq!((&line["result"], &line["ended_by"]), (&"reset".into(), &"upstream".into()), "{line}");
         house.settles();
     }
@@ -198,9 +198,9 @@ fn a_reset_by_the_client_reaches_the_server_as_a_reset() {
 #[test]
 fn a_server_that_cannot_be_reached_is_a_closed_connection_and_no_byte() {
     let nobody = attache_kit::ports::reserve();
-    let house = Plan::tcp(nobody.addr()).upstream("wait: 200ms").start();
+    let house = tcp(nobody.addr()).upstream("wait: 200ms").start();
     assert_eq!(client(&house).ending().bytes, b"");
-    assert_eq!(house.ended(0)["result"], "connect_refused");
+    assert_eq!(house.ended_since(0)["result"], "connect_refused");
     house.settles();
 }
 
@@ -213,11 +213,11 @@ fn a_server_whose_certificate_is_not_trusted_gets_no_byte() {
         let said = peer.read_some()?;
         panic!("the server was told {said:?}");
     });
-    let house = Plan::tcp(server.addr()).tls(&pki).start();
+    let house = tcp(server.addr()).verified(&pki).start();
     let mut client = client(&house);
     client.try_send(b"confidential");
     assert_eq!(client.ending().bytes, b"");
-    assert_eq!(house.ended(0)["result"], "certificate_unknown_authority");
+    assert_eq!(house.ended_since(0)["result"], "certificate_unknown_authority");
     house.settles();
     assert!(!server.errors().iter().any(|error| error.contains("was told")), "{:?}", server.errors());
 }

@@ -6,19 +6,19 @@ use std::time::{Duration, Instant};
 use attache_kit::eventually;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::house::{House, SOON};
+use crate::house::{Measured, SOON, start};
 
 const CROWD: usize = 5_000;
 /// For everything else that this process and the one under test have open.
 const RESERVE: usize = 500;
 /// Long enough for all of them to be there at once, short enough to wait for.
-const LOGIN_TIMEOUT: Duration = Duration::from_secs(15);
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[test]
 fn thousands_who_say_nothing_keep_nobody_out_and_go_at_the_deadline() {
     let crowd = CROWD.min(descriptors().saturating_sub(RESERVE));
     let client = format!("{{ login_timeout: {}s }}", LOGIN_TIMEOUT.as_secs());
-    let Some(house) = House::start(&client) else { return };
+    let Some(house) = start(&client) else { return };
     let baseline = house.open_at_rest();
     let resident = house.attache.resident_bytes();
 

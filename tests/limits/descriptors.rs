@@ -5,14 +5,14 @@ use std::process::{Child, Command, Stdio};
 
 use attache_kit::eventually;
 
-use crate::house::{House, SOON};
+use crate::house::{Measured, SOON, start};
 
 /// How many more the process may open once it runs.
 const SPARE: usize = 40;
 
 #[test]
 fn running_out_of_descriptors_pauses_is_said_once_and_passes() {
-    let Some(house) = House::start("{ login_timeout: 5m }") else { return };
+    let Some(house) = start("{ login_timeout: 5m }") else { return };
     let at_rest = house.open_at_rest();
     let mut neighbour = house.login().unwrap();
     let before = house.attache.open_files();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use attache_kit::eventually;
 
-use crate::house::{House, SOON};
+use crate::house::{Measured, SOON, start};
 
 /// Some ten gigabytes.
 const TOO_MUCH: &str = "select repeat('x', 1000) from generate_series(1, 10000000)";
@@ -13,7 +13,7 @@ const KEPT: u64 = 4 * 1024 * 1024;
 
 #[test]
 fn a_client_that_never_reads_costs_little_and_harms_nobody() {
-    let Some(house) = House::start("{}") else { return };
+    let Some(house) = start("{}") else { return };
     let baseline = house.open_at_rest();
     let resident = house.attache.resident_bytes();
 

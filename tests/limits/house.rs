@@ -8,17 +8,16 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 use std::time::Duration;
 
-use attache_kit::ports::{self, Port};
 use attache_kit::{
-    Encryption, Launch, Metrics, Mounted, Postgres, Process, Setup, Version, available, eventually,
+    Encryption, House, Mounted, Postgres, Route, SECRET, Setup, Version, available, eventually,
 };
 
+/// Crowds take their time.
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-const SECRET: &str = "s3cret-that-nobody-sees";
 
 fn server() -> Option<&'static Postgres> {
     static SERVER: LazyLock<Option<Postgres>> = LazyLock::new(|| {
@@ -29,106 +28,72 @@ fn server() -> Option<&'static Postgres> {
     SERVER.as_ref()
 }
 
-/// Attaché with one route.
-pub(crate) struct House {
-    pub(crate) attache: Process,
-    pub(crate) listen: Port,
-    health: Port,
-    _secret: Mounted,
+/// `None` where there is no server, which has been said. `client` is the YAML of the route's `client`.
+pub(crate) fn route(client: &str) -> Option<Route> {
+    let secret = Arc::new(Mounted::new(&[("username", "app"), ("password", SECRET)]));
+    let route = Route::new(env!("CARGO_BIN_EXE_attache"), "postgres").endpoints([server()?.addr()]);
+    let route = route.secret(&secret).tls("off").unprobed().key(&format!("client: {client}"));
+    Some(route.top("workers: 2").top("log: { format: json, level: info }"))
 }
 
-impl House {
-    /// `None` where there is no server, which has been said. `client` is the YAML of the route's `client`.
-    pub(crate) fn start(client: &str) -> Option<House> {
-        Self::with(client, "")
-    }
+pub(crate) fn start(client: &str) -> Option<House> {
+    Some(route(client)?.start())
+}
 
-    /// Also listens on a Unix socket.
-    pub(crate) fn on_socket(socket: &Path, client: &str) -> Option<House> {
-        Self::with(client, &format!(", \"unix:{}\"", socket.display()))
-    }
+/// What a house is asked and measured by.
+pub(crate) trait Measured {
+    fn login(&self) -> Result<Client<TcpStream>, String>;
+    /// A client that says nothing yet.
+    fn connect(&self) -> TcpStream;
+    /// What is open while nobody is served. One session has to have been there: only then is everything open that stays.
+    fn open_at_rest(&self) -> usize;
+    /// Waits until nobody is served and no more than this is open.
+    fn back_to(&self, open_files: usize);
+    /// The share of one core that the process uses, over an interval in which nothing happens.
+    fn load(&self) -> f64;
+}
 
-    fn with(client: &str, more: &str) -> Option<House> {
-        let house = Self::launch(client, more)?;
-        house.attache.wait_for("the start", SOON, |line| line["message"] == "started");
-        Some(house)
-    }
-
-    /// Does not wait for the start, which may fail.
-    pub(crate) fn launch(client: &str, more: &str) -> Option<House> {
-        let server = server()?;
-        let secret = Mounted::new(&[("username", "app"), ("password", SECRET)]);
-        let (listen, health) = (ports::reserve(), ports::reserve());
-        let config = format!(
-            "health: {}
-control: off
-log: {{ format: json, level: info }}
-workers: 2
-routes:
-  db:
-    protocol: postgres
-    listen: [\"{}\"{more}]
-    upstream: {{ endpoints: \"{}\", tls: {{ mode: off }}, probe_interval: off }}
-    credential: {{ path: {} }}
-    client: {client}
-",
-            health.addr(),
-            listen.addr(),
-            server.addr(),
-            secret.path().display(),
-        );
-        let attache = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(&config).start();
-        Some(House { attache, listen, health, _secret: secret })
-    }
-
-    pub(crate) fn login(&self) -> Result<Client<TcpStream>, String> {
+impl Measured for House {
+    fn login(&self) -> Result<Client<TcpStream>, String> {
         Client::login(self.connect())
     }
 
-    /// A client that says nothing yet.
-    pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.listen.addr()).unwrap();
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.addr()).unwrap();
         stream.set_read_timeout(Some(SOON)).unwrap();
         stream
     }
 
-    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        Metrics::scrape(self.health.addr()).value(name, labels).unwrap_or(0.0)
-    }
-
-    /// What is open while nobody is served. One session has to have been there: only then is everything open that stays.
-    pub(crate) fn open_at_rest(&self) -> usize {
+    fn open_at_rest(&self) -> usize {
         let before = self.attache.lines();
         drop(self.login().unwrap());
         self.attache.wait_for_since(before, "the end", SOON, |line| line["message"] == "session ended");
         self.attache.open_files()
     }
 
-    /// Waits until nobody is served and no more than this is open.
-    pub(crate) fn back_to(&self, open_files: usize) {
+    fn back_to(&self, open_files: usize) {
         eventually("everything to be given back", SOON, || {
             let open = self.attache.open_files();
             (open <= open_files && self.metric("attache_sessions_active", &[]) == 0.0).then_some(())
         });
     }
 
-    /// The share of one core that the process uses, over an interval in which nothing happens.
-    pub(crate) fn load(&self) -> f64 {
+    fn load(&self) -> f64 {
         const INTERVAL: Duration = Duration::from_secs(2);
         /// What Linux tells processes, whatever it counts in itself.
         const TICKS_PER_SECOND: f64 = 100.0;
-        let before = self.ticks();
+        let before = ticks(self.attache.pid());
         // No condition to wait for: the interval is what is measured.
         thread::sleep(INTERVAL);
-        (self.ticks() - before) / TICKS_PER_SECOND / INTERVAL.as_secs_f64()
+        (ticks(self.attache.pid()) - before) / TICKS_PER_SECOND / INTERVAL.as_secs_f64()
     }
+}
 
-    /// User and system time; the name of the program, the second field, may hold blanks.
-    fn ticks(&self) -> f64 {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.attache.pid())).unwrap();
-        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        fields[11..=12].iter().map(|field| field.parse::<f64>().unwrap()).sum()
-    }
+/// User and system time; the name of the program, the second field, may hold blanks.
+fn ticks(pid: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11..=12].iter().map(|field| field.parse::<f64>().unwrap()).sum()
 }
 
 /// A session, logged in without a password.

@@ -2,11 +2,11 @@
 
 use attache_kit::eventually;
 
-use crate::house::{House, SOON};
+use crate::house::{Measured, SOON, start};
 
 #[test]
 fn one_session_more_than_allowed_is_refused_in_the_protocols_words() {
-    let Some(house) = House::start("{ max_sessions: 3 }") else { return };
+    let Some(house) = start("{ max_sessions: 3 }") else { return };
     let mut sessions: Vec<_> = (0..3).map(|_| house.login().unwrap()).collect();
     let refused = house.login().err().unwrap();
     assert!(refused.contains("|C53300|") && refused.contains("too many sessions on this route"), "{refused}");
@@ -20,7 +20,7 @@ fn one_session_more_than_allowed_is_refused_in_the_protocols_words() {
 
 #[test]
 fn a_process_with_idle_sessions_uses_no_cpu() {
-    let Some(house) = House::start("{}") else { return };
+    let Some(house) = start("{}") else { return };
     let _sessions: Vec<_> = (0..20).map(|_| house.login().unwrap()).collect();
     let load = house.load();
     assert!(load < 0.02, "{load}");

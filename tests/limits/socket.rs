@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Signal, available};
+use attache_kit::{House, Route, Signal, available};
 use rustix::process::getuid;
 
-use crate::house::{Client, House, SOON};
+use crate::house::{Client, Measured, SOON, route};
 
 /// `nobody` of Debian; any second user would do.
 const NOBODY: u32 = 65_534;
@@ -24,6 +24,14 @@ fn place() -> (tempfile::TempDir, PathBuf) {
     (folder, socket)
 }
 
+fn served(client: &str, socket: &Path) -> Option<Route> {
+    Some(route(client)?.listen(format!("unix:{}", socket.display())))
+}
+
+fn on_socket(socket: &Path, client: &str) -> Option<House> {
+    Some(served(client, socket)?.start())
+}
+
 fn who(socket: &Path) -> Result<String, String> {
     Client::by_socket(socket)?.query("select current_user")
 }
@@ -31,7 +39,7 @@ fn who(socket: &Path) -> Result<String, String> {
 #[test]
 fn a_socket_is_for_its_owner_and_group_and_goes_with_the_process() {
     let (_folder, socket) = place();
-    let Some(mut house) = House::on_socket(&socket, "{}") else { return };
+    let Some(mut house) = on_socket(&socket, "{}") else { return };
     let file = fs::metadata(&socket).unwrap();
     assert!(file.file_type().is_socket());
     assert_eq!((file.mode() & 0o777, file.uid()), (0o660, getuid().as_raw()));
@@ -46,20 +54,19 @@ fn a_socket_is_for_its_owner_and_group_and_goes_with_the_process() {
 #[test]
 fn the_socket_of_a_process_that_was_killed_is_replaced() {
     let (_folder, socket) = place();
-    let Some(mut house) = House::on_socket(&socket, "{}") else { return };
+    let Some(mut house) = on_socket(&socket, "{}") else { return };
     house.attache.signal(Signal::KILL);
     house.attache.wait_exit(SOON);
     assert!(socket.exists());
-    let _next = House::on_socket(&socket, "{}").unwrap();
+    let _next = on_socket(&socket, "{}").unwrap();
     assert_eq!(who(&socket).as_deref(), Ok("app"));
 }
 
 #[test]
 fn a_socket_that_somebody_serves_is_never_taken_away() {
     let (_folder, socket) = place();
-    let Some(house) = House::on_socket(&socket, "{}") else { return };
-    let more = format!(", \"unix:{}\"", socket.display());
-    let mut second = House::launch("{}", &more).unwrap();
+    let Some(house) = on_socket(&socket, "{}") else { return };
+    let mut second = served("{}", &socket).unwrap().launch();
     assert_eq!(second.attache.wait_exit(SOON).code(), Some(1));
     let reason = format!("db: cannot listen on unix:{}: ", socket.display());
     assert!(
@@ -73,7 +80,7 @@ fn a_socket_that_somebody_serves_is_never_taken_away() {
     // Nor that of another program, although it never answers.
     fs::remove_file(&socket).unwrap();
     let _silent = UnixListener::bind(&socket).unwrap();
-    let mut third = House::launch("{}", &more).unwrap();
+    let mut third = served("{}", &socket).unwrap().launch();
     assert_eq!(third.attache.wait_exit(SOON).code(), Some(1));
     assert!(socket.exists());
 }
@@ -82,7 +89,7 @@ fn a_socket_that_somebody_serves_is_never_taken_away() {
 fn a_user_who_is_not_on_the_list_is_refused_in_the_protocols_words() {
     let (_folder, socket) = place();
     let ours = getuid().as_raw();
-    let Some(house) = House::on_socket(&socket, &format!("{{ allow_uids: [{}] }}", ours + 1)) else { return };
+    let Some(house) = on_socket(&socket, &format!("{{ allow_uids: [{}] }}", ours + 1)) else { return };
     let refused = who(&socket).unwrap_err();
     assert!(refused.contains("|C28000|") && refused.contains("this user may not use the route"), "{refused}");
     let line = house.attache.wait_for("the refusal", SOON, |line| line["result"] == "not_allowed");
@@ -107,7 +114,7 @@ fn a_second_user_comes_in_where_the_list_and_the_mode_let_him() {
         tools::run(&mut command, b"", SOON)
     };
     for (allowed, expected) in [(format!("[0, {NOBODY}]"), "app\n"), ("[0]".to_owned(), "")] {
-        let Some(house) = House::on_socket(&socket, &format!("{{ allow_uids: {allowed} }}")) else { return };
+        let Some(house) = on_socket(&socket, &format!("{{ allow_uids: {allowed} }}")) else { return };
         let stopped = as_nobody();
         assert!(stopped.stderr.contains("Permission denied"), "the mode comes first: {}", stopped.stderr);
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o666)).unwrap();

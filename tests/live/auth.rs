@@ -14,7 +14,7 @@ fn every_method_of_the_server_is_answered() {
         for login in Login::ALL {
             let name = format!("auth_{login:?}").to_lowercase();
             let account = db.account_by(&name, login);
-            let house = Route::to(db, &account).start();
+            let house = db.route(&account).start();
             let sql = "select current_user, ssl from pg_stat_ssl where pid = pg_backend_pid()";
             assert_eq!(house.query(&name, sql), format!("{name}|t"), "{login:?} on {:?}", db.version());
         }
@@ -27,7 +27,7 @@ fn trust_and_scram_need_no_encryption() {
         for (name, login) in [("plain_trust", Login::Trust), ("plain_scram", Login::Scram)] {
             let account = db.account_by(name, login);
             let relay = Relay::to(db.server.addr());
-            let house = Route::to(db, &account).over(relay.addr()).tls("off").start();
+            let house = db.route(&account).over(relay.addr()).tls("off").start();
             assert_eq!(house.query(name, "select 1"), "1");
             let sent = sent_over(&relay);
             assert!(contains(&sent, name.as_bytes()), "the recording sees what is sent");
@@ -42,7 +42,7 @@ fn a_password_is_not_sent_in_the_clear_nor_weakly_hashed() {
         for (name, login) in [("refuse_cleartext", Login::Cleartext), ("refuse_md5", Login::Md5)] {
             let account = db.account_by(name, login);
             let relay = Relay::to(db.server.addr());
-            let house = Route::to(db, &account).over(relay.addr()).tls("off").unprobed().start();
+            let house = db.route(&account).over(relay.addr()).tls("off").unprobed().start();
             house.refuses(name, "08004", "cleartext_refused");
             let sent = sent_over(&relay);
             let asked = startup(PROTOCOL_3_0, &[("user", name), ("database", name)]);
@@ -57,7 +57,7 @@ fn allow_cleartext_allows_it() {
         for (name, login) in [("allow_cleartext", Login::Cleartext), ("allow_md5", Login::Md5)] {
             let account = db.account_by(name, login);
             let relay = Relay::to(db.server.addr());
-            let route = Route::to(db, &account).over(relay.addr()).tls("off").unprobed();
+            let route = db.route(&account).over(relay.addr()).tls("off").unprobed();
             let house = route.key("allow_cleartext: true").start();
             assert_eq!(house.query(name, "select current_user"), name);
             // So the recordings of the other tests would have shown it.
@@ -88,7 +88,7 @@ fn a_login_is_bound_to_the_certificate_whatever_its_signature() {
             let pki = Pki::signed_with(algorithm);
             db.server.install_certificate(&pki.server());
             for binding in ["require", "prefer", "disable"] {
-                let route = Route::to(&db, &account).tls(&format!("{{ ca: {} }}", pki.ca().display()));
+                let route = db.route(&account).verified(&pki);
                 let house = route.key(&format!("options: {{ channel_binding: {binding} }}")).start();
                 assert_eq!(house.query("bound", "select 1"), "1", "{binding}, {algorithm:?}, {version:?}");
             }
@@ -102,12 +102,11 @@ fn binding_that_is_required_refuses_every_other_login() {
         for login in [Login::Trust, Login::Cleartext, Login::Md5, Login::Certificate] {
             let name = format!("unbound_{login:?}").to_lowercase();
             let account = db.account_by(&name, login);
-            let house =
-                Route::to(db, &account).unprobed().key("options: { channel_binding: require }").start();
+            let house = db.route(&account).unprobed().key("options: { channel_binding: require }").start();
             house.refuses(&name, "08004", "channel_binding_missing");
         }
         let account = db.account("unbound_plain");
-        let route = Route::to(db, &account).tls("off").unprobed();
+        let route = db.route(&account).tls("off").unprobed();
         let house = route.key("options: { channel_binding: require }").start();
         house.refuses("unbound_plain", "08004", "channel_binding_missing");
     }
@@ -139,8 +138,7 @@ fn first_message(algorithm: Algorithm, binding: &str) -> Option<String> {
     let pki = Pki::signed_with(algorithm);
     let (tell, told) = mpsc::channel();
     let server = offering_both(ServerTls::new(&pki.server()), tell);
-    let route =
-        Route::at(server.addr(), &Account::somebody()).tls(&format!("{{ ca: {} }}", pki.ca().display()));
+    let route = Account::somebody().route_to(server.addr()).verified(&pki);
     let house = route.unprobed().key(&format!("options: {{ channel_binding: {binding} }}")).start();
     let refusal = house.refusal("app");
     let first = told.recv_timeout(SOON).unwrap();
@@ -183,7 +181,7 @@ fn a_server_that_does_not_know_the_password_is_not_believed() {
         }
         peer.read_to_end().map(drop)
     });
-    let house = Route::at(server.addr(), &Account::somebody()).tls("off").unprobed().start();
+    let house = Account::somebody().route_to(server.addr()).tls("off").unprobed().start();
     house.refuses("app", "08004", "server_signature_wrong");
     house.refuses("app", "08004", "server_signature_wrong");
     assert_eq!(server.errors(), [""; 0]);
@@ -210,7 +208,7 @@ fn a_password_may_be_any_text() {
             }
             // As an editor leaves it, with a newline.
             let secret = Mounted::new(&[("username", name), ("password", &format!("{password}\n"))]);
-            let house = Route::to(db, &Account::new(name, secret)).unprobed().start();
+            let house = db.route(&Account::new(name, secret)).unprobed().start();
             assert_eq!(house.query("postgres", "select session_user"), name, "{password:?}");
         }
     }
@@ -220,7 +218,7 @@ fn a_password_may_be_any_text() {
 fn a_server_on_a_unix_socket_needs_no_tls() {
     for db in servers::each() {
         let account = db.account("upstream_unix");
-        let house = Route::to(db, &account).by_socket(&db.server.socket()).start();
+        let house = db.route(&account).by_socket(&db.server.socket()).start();
         let sql = "select current_user, inet_client_addr() is null";
         assert_eq!(house.query("upstream_unix", sql), "upstream_unix|t");
     }

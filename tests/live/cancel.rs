@@ -19,7 +19,7 @@ const OLD_KEY_LEN: usize = 4;
 fn the_interrupt_key_of_psql_cancels() {
     for db in servers::each() {
         let account = db.account("cancel_psql");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut psql = house.psql("cancel_psql");
         let psql =
             psql.args(["-c", SLEEP]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -45,7 +45,7 @@ fn sleeping(db: &Db, role: &str, count: usize) {
 fn of_two_sessions_the_right_one_is_cancelled() {
     for db in servers::each() {
         let account = db.account("cancel_right");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let (mut one, mut other) = (house.raw("cancel_right"), house.raw("cancel_right"));
         one.send(&raw::query(SLEEP));
         other.send(&raw::query(SLEEP));
@@ -78,7 +78,7 @@ fn a_cancel_request_is_encrypted_as_its_session_is() {
     for db in servers::each() {
         let account = db.account("cancel_tls");
         let relay = Relay::to(db.server.addr());
-        let house = Route::to(db, &account).over(relay.addr()).unprobed().start();
+        let house = db.route(&account).over(relay.addr()).unprobed().start();
         let mut session = house.raw("cancel_tls");
         session.send(&raw::query(SLEEP));
         sleeping(db, "cancel_tls", 1);
@@ -98,7 +98,7 @@ fn an_unknown_key_is_dropped_in_silence() {
     for db in servers::each() {
         let account = db.account("cancel_unknown");
         let relay = Relay::to(db.server.addr());
-        let house = Route::to(db, &account).over(relay.addr()).unprobed().start();
+        let house = db.route(&account).over(relay.addr()).unprobed().start();
         let mut session = house.raw("cancel_unknown");
         session.send(&raw::query(SLEEP));
         sleeping(db, "cancel_unknown", 1);
@@ -119,7 +119,7 @@ fn an_unknown_key_is_dropped_in_silence() {
 fn a_key_is_worth_nothing_after_its_session() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("cancel_late");
-    let house = Route::to(db, &account).unprobed().start();
+    let house = db.route(&account).unprobed().start();
     let mut session = house.raw("cancel_late");
     let key = session.key();
     session.send(&raw::message(b'X', b""));
@@ -133,7 +133,7 @@ fn a_key_is_worth_nothing_after_its_session() {
 fn protocol_3_2_has_longer_keys() {
     for db in servers::each() {
         let account = db.account("cancel_3_2");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let parameters = [("user", "nobody"), ("database", "cancel_3_2")];
         let mut session = Raw::log_in_as(house.addr(), PROTOCOL_3_2, &parameters);
         let key_len = session.key().len() - 4;
@@ -159,7 +159,7 @@ fn protocol_3_2_has_longer_keys() {
 fn a_client_that_asks_for_encryption_first_may_cancel_too() {
     let Some(db) = servers::of(Version::V18) else { return };
     let account = db.account("cancel_asking");
-    let house = Route::to(db, &account).start();
+    let house = db.route(&account).start();
     let mut session = house.raw("cancel_asking");
     session.send(&raw::query(SLEEP));
     sleeping(db, "cancel_asking", 1);

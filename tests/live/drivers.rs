@@ -31,7 +31,7 @@ fn each_database_serves(name: &str, script: &str, program: fn() -> Result<Comman
     for db in servers::each() {
         let Some(mut command) = available(program()) else { return };
         let account = db.account(name);
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         command.arg(format!("{}/tests/live/clients/{script}", env!("CARGO_MANIFEST_DIR")));
         let said = house.run(without_settings(&mut command).arg(house.port()).arg(name)).ok();
         assert_eq!(said, "done\n", "on {:?}", db.version());
@@ -50,7 +50,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
 fn tokio_postgres_works() {
     for db in servers::each() {
         let account = db.account("tokio");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let all = async { tokio::time::timeout(LONG, everything(db, &house, &account)).await };
         runtime.block_on(all).unwrap();

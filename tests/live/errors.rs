@@ -13,7 +13,7 @@ use crate::servers::{self, Account, Db};
 fn the_databases_own_refusals_pass_verbatim() {
     for db in servers::each() {
         let account = db.account("refusal_verbatim");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let report = house.refusal("no_such_database");
         assert_eq!(report.code(), "3D000");
         assert_eq!(report.message(), "database \"no_such_database\" does not exist");
@@ -29,7 +29,7 @@ fn too_many_connections_is_the_databases_word() {
     for db in servers::each() {
         let account = db.account("refusal_full");
         db.server.sql("alter role refusal_full connection limit 1");
-        let house = Route::to(db, &account).unprobed().start();
+        let house = db.route(&account).unprobed().start();
         let mut one = house.raw("refusal_full");
         let report = house.refusal("refusal_full");
         assert_eq!(report.code(), "53300");
@@ -42,7 +42,7 @@ fn too_many_connections_is_the_databases_word() {
 fn too_many_sessions_is_ours() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("refusal_ours");
-    let house = Route::to(db, &account).key("client: { max_sessions: 1 }").start();
+    let house = db.route(&account).key("client: { max_sessions: 1 }").start();
     let one = house.raw("refusal_ours");
     house.refuses("refusal_ours", "53300", "too_many_sessions");
     drop(one);
@@ -57,7 +57,7 @@ fn a_rejected_credential_is_told_in_our_words() {
     for db in servers::each() {
         let account = db.account("refusal_rejected");
         db.server.password("refusal_rejected", "another password", Encryption::Scram);
-        let house = Route::to(db, &account).unprobed().start();
+        let house = db.route(&account).unprobed().start();
         let line = house.refuses("refusal_rejected", "28P01", "credential_rejected");
         assert_eq!((&line["stage"], &line["ended_by"]), (&"login".into(), &"upstream".into()), "{line}");
         let report = house.refusal("refusal_rejected");
@@ -78,7 +78,7 @@ fn a_database_that_the_servers_rules_close_is_told_in_the_servers_words_at_once(
         let account = db.account("closed_out");
         db.server.database("closed", "closed_out");
         db.server.rewrite_hba(&["host closed_out all all scram-sha-256"]);
-        let house = Route::to(&db, &account).unprobed().upstream("wait: 1h").start();
+        let house = db.route(&account).unprobed().upstream("wait: 1h").start();
         assert_eq!(house.query("closed_out", "select 1"), "1");
         let report = house.refusal("closed");
         assert_eq!(report.code(), "28000", "{report:?}");
@@ -92,12 +92,12 @@ fn a_database_that_the_servers_rules_close_is_told_in_the_servers_words_at_once(
 fn a_role_that_does_not_exist_or_may_not_log_in_is_a_rejected_credential() {
     for db in servers::each() {
         let account = db.account("refusal_role");
-        let house = Route::to(db, &account).unprobed().start();
+        let house = db.route(&account).unprobed().start();
         db.server.sql("alter role refusal_role nologin");
         house.refuses("refusal_role", "28P01", "credential_rejected");
         let stranger =
             Account::new("no_such_role", Mounted::new(&[("username", "no_such_role"), ("password", SECRET)]));
-        let house = Route::to(db, &stranger).unprobed().start();
+        let house = db.route(&stranger).unprobed().start();
         house.refuses("postgres", "28P01", "credential_rejected");
     }
 }
@@ -107,7 +107,7 @@ fn a_server_that_shuts_down_is_waited_for_and_then_quoted() {
     for version in Version::ALL {
         let Some(mut db) = Db::own(version) else { continue };
         let account = db.account("closing");
-        let route = Route::to(&db, &account).unprobed().upstream("wait: 600ms");
+        let route = db.route(&account).unprobed().upstream("wait: 600ms");
         let house = route.start();
         let addr = db.server.addr();
         let mut holder = house.raw("closing");
@@ -144,7 +144,7 @@ fn a_server_that_comes_back_in_time_is_never_missed() {
     for version in Version::ALL {
         let Some(mut db) = Db::own(version) else { continue };
         let account = db.account("returning");
-        let house = Route::to(&db, &account).unprobed().start();
+        let house = db.route(&account).unprobed().start();
         db.server.stop(Stop::Fast);
         thread::scope(|scope| {
             let client = scope.spawn(|| house.query("returning", "select 1"));
@@ -158,7 +158,7 @@ fn a_server_that_comes_back_in_time_is_never_missed() {
 #[test]
 fn a_server_that_is_not_there_is_unavailable_after_the_wait() {
     let nobody = ports::reserve();
-    let route = Route::at(nobody.addr(), &Account::somebody()).tls("insecure-no-verify");
+    let route = Account::somebody().route_to(nobody.addr()).tls("insecure-no-verify");
     let house = route.upstream("wait: 300ms").start();
     let line = house.refuses("app", "08006", "connect_refused");
     assert_eq!(line["stage"], "dial", "{line}");
@@ -171,7 +171,7 @@ fn a_client_always_hears_how_its_statement_ended() {
         for stop in [Stop::Fast, Stop::Immediate] {
             let Some(mut db) = Db::own(version) else { continue };
             let account = db.account("killed");
-            let house = Route::to(&db, &account).unprobed().start();
+            let house = db.route(&account).unprobed().start();
             let mut client = house.raw("killed");
             client.send(&raw::query("select pg_sleep(60)"));
             running(&db, "killed");
@@ -210,7 +210,7 @@ fn a_backend_that_is_killed_is_told_between_two_messages() {
     for version in Version::ALL {
         let Some(db) = Db::own(version) else { continue };
         let account = db.account("backend_killed");
-        let house = Route::to(&db, &account).unprobed().start();
+        let house = db.route(&account).unprobed().start();
         let mut client = house.raw("backend_killed");
         client.send(&raw::query("select pg_sleep(60)"));
         running(&db, "backend_killed");
@@ -231,7 +231,7 @@ fn a_cut_between_two_messages_is_told_and_one_within_a_message_is_not() {
     for db in servers::each() {
         let account = db.account("cut");
         let relay = Relay::to(db.server.addr());
-        let house = Route::to(db, &account).over(relay.addr()).tls("off").unprobed().start();
+        let house = db.route(&account).over(relay.addr()).tls("off").unprobed().start();
         let mut idle = house.raw("cut");
         relay.cut();
         assert_eq!(last_error(&mut idle).code(), "08006");
@@ -268,7 +268,7 @@ fn is_torn(mut bytes: &[u8]) -> bool {
 fn an_error_in_a_session_is_the_servers_own() {
     for db in servers::each() {
         let account = db.account("statement_errors");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut client = house.raw("statement_errors");
         for (sql, code) in [
             ("select * from no_such_table", "42P01"),
@@ -289,7 +289,7 @@ fn a_statement_is_never_in_the_log() {
     const MARK: &str = "forty_two_is_the_answer";
     for db in servers::each() {
         let account = db.account("statement_text");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut client = house.raw("statement_text");
         client.query(&format!("select '{MARK}'"));
         client.query(&format!("selec '{MARK}'"));
@@ -311,7 +311,7 @@ fn a_server_that_starts_up_is_waited_for() {
         peer.send_message(b'Z', b"I")?;
         peer.read_to_end().map(drop)
     });
-    let house = Route::at(server.addr(), &Account::somebody()).tls("off").unprobed().start();
+    let house = Account::somebody().route_to(server.addr()).tls("off").unprobed().start();
     let client = house.raw("app");
     assert_eq!(client.greeting.len(), 2, "the refusals on the way are not told: {:?}", client.greeting);
     assert_eq!(server.accepted(), 4);
@@ -320,7 +320,7 @@ fn a_server_that_starts_up_is_waited_for() {
 #[test]
 fn what_a_client_is_told_names_no_server() {
     let nobody = ports::reserve();
-    let route = Route::at(nobody.addr(), &Account::somebody()).tls("insecure-no-verify");
+    let route = Account::somebody().route_to(nobody.addr()).tls("insecure-no-verify");
     let house = route.unprobed().upstream("wait: 0s").start();
     let report = format!("{:?}", house.refusal("app"));
     for secret in ["localhost", "127.0.0.1", &nobody.number().to_string(), "/"] {

@@ -14,7 +14,7 @@ const TOO_LONG: usize = 10_001;
 fn a_client_that_prefers_encryption_goes_on_without() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("options_prefer");
-    let house = Route::to(db, &account).start();
+    let house = db.route(&account).start();
     for (name, value) in [
         ("PGSSLMODE", "prefer"),
         ("PGSSLMODE", "allow"),
@@ -31,7 +31,7 @@ fn a_client_that_prefers_encryption_goes_on_without() {
 fn both_kinds_of_encryption_are_declined_and_then_the_session_begins() {
     let Some(db) = servers::of(Version::V18) else { return };
     let account = db.account("options_decline");
-    let house = Route::to(db, &account).start();
+    let house = db.route(&account).start();
     let mut client = Raw::connect(house.addr());
     for request in [GSSENC_REQUEST, SSL_REQUEST] {
         client.send(&request);
@@ -46,7 +46,7 @@ fn both_kinds_of_encryption_are_declined_and_then_the_session_begins() {
 fn a_client_that_requires_what_is_not_here_is_told_so() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("options_require");
-    let house = Route::to(db, &account).start();
+    let house = db.route(&account).start();
     for (name, value, error) in [
         ("PGSSLMODE", "require", "server does not support SSL, but SSL was required"),
         ("PGGSSENCMODE", "require", "GSSAPI"),
@@ -62,7 +62,7 @@ fn a_client_that_requires_what_is_not_here_is_told_so() {
 fn direct_tls_is_answered_with_an_alert() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("options_direct");
-    let house = Route::to(db, &account).unprobed().start();
+    let house = db.route(&account).unprobed().start();
     let mut client = Raw::connect(house.addr());
     // A record of a handshake, and the beginning of its ClientHello.
     client.send(&[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]);
@@ -75,7 +75,7 @@ fn direct_tls_is_answered_with_an_alert() {
 fn what_a_client_asks_of_its_session_it_gets() {
     for db in servers::each() {
         let account = db.account("options_passed");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut psql = house.psql("options_passed");
         psql.env("PGOPTIONS", "-c geqo=off -c statement_timeout=12345")
             .env("PGAPPNAME", "the orders service");
@@ -97,7 +97,7 @@ fn what_a_client_asks_of_its_session_it_gets() {
 fn the_greeting_is_the_servers_own() {
     for db in servers::each() {
         let account = db.account("options_greeting");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let client = house.raw("options_greeting");
         let number = db.version().number().to_string();
         assert!(client.parameter("server_version").unwrap().starts_with(&number));
@@ -112,7 +112,7 @@ fn the_greeting_is_the_servers_own() {
 fn whatever_user_and_password_a_client_names_is_ignored() {
     for db in servers::each() {
         let account = db.account("options_user");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         for user in ["postgres", "options_user", "no such user", ""] {
             let parameters = [("user", user), ("database", "options_user")];
             let mut client = Raw::log_in(house.addr(), &parameters);
@@ -128,7 +128,7 @@ fn whatever_user_and_password_a_client_names_is_ignored() {
 fn the_routes_database_overrides_the_clients() {
     for db in servers::each() {
         let account = db.account("options_database");
-        let house = Route::to(db, &account).key("database: options_database").start();
+        let house = db.route(&account).key("database: options_database").start();
         assert_eq!(house.query("no_such_database", "select current_database()"), "options_database");
         let mut nameless = Raw::log_in(house.addr(), &[("user", "nobody")]);
         assert_eq!(nameless.value("select current_database()"), "options_database");
@@ -140,7 +140,7 @@ fn a_replication_connection_speaks_its_commands() {
     for db in servers::each() {
         let account = db.account("options_replication");
         db.server.sql("alter role options_replication replication");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         for (replication, database) in [("database", "options_replication"), ("true", "options_replication")]
         {
             let parameters = [("user", "nobody"), ("database", database), ("replication", replication)];
@@ -157,7 +157,7 @@ fn a_newer_protocol_and_unknown_options_are_negotiated_down() {
     const PROTOCOL_3_9: u32 = 3 << 16 | 9;
     for db in servers::each() {
         let account = db.account("options_newer");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let plain = [("user", "nobody"), ("database", "options_newer")];
         let asking = [plain[0], plain[1], ("_pq_.shiny", "yes"), ("_pq_.dull", "no")];
         let newest = if db.version() == Version::V18 { PROTOCOL_3_2 } else { PROTOCOL_3_0 };
@@ -186,7 +186,7 @@ fn a_startup_packet_that_is_too_long_is_refused_before_the_server_is_asked() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("options_long");
     let relay = Relay::to(db.server.addr());
-    let house = Route::to(db, &account).over(relay.addr()).unprobed().start();
+    let house = db.route(&account).over(relay.addr()).unprobed().start();
     let packet = |length: usize| {
         let fixed =
             raw::startup(PROTOCOL_3_0, &[("user", "u"), ("database", "options_long"), ("options", "")]);
@@ -211,7 +211,7 @@ fn a_startup_packet_that_is_too_long_is_refused_before_the_server_is_asked() {
 fn a_client_that_says_nothing_is_not_waited_for() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("options_slow");
-    let route = Route::to(db, &account).unprobed().key("client: { login_timeout: 300ms }");
+    let route = db.route(&account).unprobed().key("client: { login_timeout: 300ms }");
     let house = route.start();
     let (mut silent, mut slow) = (Raw::connect(house.addr()), Raw::connect(house.addr()));
     slow.send(&raw::startup(PROTOCOL_3_0, &[("user", "nobody")])[..10]);
@@ -226,7 +226,7 @@ fn a_client_that_says_nothing_is_not_waited_for() {
 fn another_protocol_is_told_apart() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("options_other");
-    let house = Route::to(db, &account).unprobed().start();
+    let house = db.route(&account).unprobed().start();
     for (words, code) in [
         (&b"GET / HTTP/1.1\r\nHost: db\r\n\r\n"[..], "08P01"),
         (&raw::startup(2 << 16, &[("user", "nobody")]), "0A000"),

@@ -15,7 +15,7 @@ const COPY_BYTES: usize = 100_000_000;
 fn pgbench_runs_in_every_mode() {
     for db in servers::each() {
         let account = db.account("bench");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         house.run(house.tool("pgbench", "bench").args(["-i", "-q", "-s", "1"])).ok();
         for mode in ["simple", "extended", "prepared"] {
             let mut pgbench = house.tool("pgbench", "bench");
@@ -40,7 +40,7 @@ fn pgbench_sends_ahead() {
     fs::write(script.path(), lines.collect::<Vec<_>>().join("\n")).unwrap();
     for db in servers::each() {
         let account = db.account("bench_ahead");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         house.query("bench_ahead", "create table ahead (n int)");
         for mode in ["extended", "prepared"] {
             let mut pgbench = house.tool("pgbench", "bench_ahead");
@@ -57,7 +57,7 @@ fn a_dump_that_is_restored_has_the_same_contents() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("dump");
     db.server.database("dump_again", "dump");
-    let house = Route::to(db, &account).start();
+    let house = db.route(&account).start();
     house.query(
         "dump",
         "create table line (n int primary key, text text not null, at timestamptz default now());
@@ -89,7 +89,7 @@ fn a_copy_of_100_mb_comes_back_as_it_went() {
     fs::write(&there, lines_of(COPY_BYTES)).unwrap();
     for db in servers::each() {
         let account = db.account("copy");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         house.query("copy", "create unlogged table line (text text)");
         let mut psql = house.psql("copy");
         // Another scan of the same table would let ours begin in its middle.
@@ -127,7 +127,7 @@ fn changes_are_streamed_to_pg_recvlogical() {
     for db in servers::each() {
         let account = db.account("recvlogical");
         db.server.sql("alter role recvlogical replication");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         house.query("recvlogical", "create table line (text text); create publication lines for table line");
         let stream = |arguments: &[&str]| {
             let mut tool = house.tool("pg_recvlogical", "recvlogical");
@@ -148,14 +148,15 @@ fn changes_are_streamed_to_pg_recvlogical() {
 
 #[test]
 fn a_base_backup_is_complete() {
-    let Some(db) = servers::of(Version::V15) else { return };
+    // The shared server has the databases of all tests.
+    let Some(db) = Db::own(Version::V15) else { return };
     let account = db.account("basebackup");
     db.server.sql("alter role basebackup replication");
-    let house = Route::to(db, &account).start();
+    let house = db.route(&account).start();
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().join("backup");
     let mut pg_basebackup = house.tool("pg_basebackup", "basebackup");
-    house.run(pg_basebackup.args(["-w", "-c", "fast", "-X", "stream", "-D"]).arg(&target)).ok();
+    house.run(pg_basebackup.args(["-w", "-N", "-c", "fast", "-X", "stream", "-D"]).arg(&target)).ok();
     let mut verify = tools::postgres_tool("pg_verifybackup").unwrap();
     house.run(verify.arg(&target)).ok();
 }
@@ -164,7 +165,7 @@ fn a_base_backup_is_complete() {
 fn a_notification_arrives_while_its_listener_is_idle() {
     for db in servers::each() {
         let account = db.account("notify");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut listener = house.raw("notify");
         listener.query("listen orders");
         house.query("notify", "notify orders, 'number 17'");
@@ -181,7 +182,7 @@ fn large_objects_come_back_as_they_went() {
     fs::write(&there, lines_of(3_000_000)).unwrap();
     for db in servers::each() {
         let account = db.account("large");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let script = format!(
             "\\lo_import '{}'\n\\lo_export :LASTOID '{}'\n\\lo_unlink :LASTOID\n",
             there.display(),
@@ -196,7 +197,7 @@ fn large_objects_come_back_as_they_went() {
 fn what_is_sent_ahead_of_the_login_is_answered_after_it() {
     for db in servers::each() {
         let account = db.account("ahead");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut client = Raw::connect(house.addr());
         let startup = raw::startup(raw::PROTOCOL_3_0, &[("user", "nobody"), ("database", "ahead")]);
         client.send(&[startup, raw::query("select 'one'"), raw::query("select 'two'")].concat());
@@ -212,7 +213,7 @@ fn what_is_sent_ahead_of_the_login_is_answered_after_it() {
 fn a_thousand_statements_in_one_write_are_answered_in_order() {
     for db in servers::each() {
         let account = db.account("pipeline");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut client = house.raw("pipeline");
         let batch: Vec<u8> = (0..1000).flat_map(|n| extended(&format!("select {n}"))).collect();
         client.send(&[batch, raw::message(b'S', b"")].concat());
@@ -233,7 +234,7 @@ fn extended(sql: &str) -> Vec<u8> {
 fn psql_shows_what_the_server_says_besides_rows() {
     for db in servers::each() {
         let account = db.account("psql_says");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let script = "do $$ begin raise notice 'a notice'; end $$;\nselect 1/0;\n\\conninfo\n";
         let mut psql = house.psql("psql_says");
         let ran = house.run_with(psql.args(["-v", "ON_ERROR_STOP=0"]), script.as_bytes(), LONG);
@@ -247,7 +248,7 @@ fn psql_shows_what_the_server_says_besides_rows() {
 fn many_sessions_at_once_each_have_their_own_backend() {
     for db in servers::each() {
         let account = db.account("many");
-        let house = Route::to(db, &account).start();
+        let house = db.route(&account).start();
         let mut sessions: Vec<_> = (0..40).map(|_| house.raw("many")).collect();
         let pids: std::collections::BTreeSet<_> =
             sessions.iter_mut().map(|session| session.value("select pg_backend_pid()")).collect();
@@ -270,8 +271,10 @@ fn gone(db: &Db, role: &str) {
 fn a_unix_socket_serves_as_well() {
     let Some(db) = servers::of(Version::V18) else { return };
     let account = db.account("unix");
-    let house = Route::to(db, &account).on_unix_socket().start();
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join(".s.PGSQL.5432");
+    let house = db.route(&account).listen(format!("unix:{}", socket.display())).start();
     let mut psql: Command = house.psql("unix");
-    psql.env("PGHOST", house.socket_dir()).args(["-c", "select current_user"]);
+    psql.env("PGHOST", folder.path()).env("PGPORT", "5432").args(["-c", "select current_user"]);
     assert_eq!(house.run(&mut psql).ok(), "unix\n");
 }

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::house::SOON;
+use attache_kit::SOON;
 
 pub const PROTOCOL_3_0: u32 = 3 << 16;
 pub const PROTOCOL_3_2: u32 = 3 << 16 | 2;

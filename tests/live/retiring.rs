@@ -18,20 +18,13 @@ fn rotate(db: &Db, account: &Account) {
     account.secret.credential(&account.name, &new);
 }
 
-fn accepted(house: &House, generation: u64) {
-    house.attache.wait_for("the new generation to be accepted", SOON, |line| {
-        line["message"] == "credential accepted" && line["generation"] == generation
-    });
-}
-
 fn ended_for_rotation(house: &House) -> usize {
     house.attache.count(|line| line["result"] == "credential_rotated")
 }
 
 /// Links of a generation, as the status page tells them.
 fn links(house: &House, generation: &str) -> i64 {
-    let status = http::get(house.control.addr(), "/status").unwrap().json();
-    status["routes"][0]["links_by_generation"][generation].as_i64().unwrap_or_default()
+    house.status()["links_by_generation"][generation].as_i64().unwrap_or_default()
 }
 
 /// What a client is told between two statements.
@@ -67,9 +60,9 @@ fn transactions(house: &House, account: &Account, over: &AtomicBool, sent_away: 
 fn drain_ends_old_sessions_between_transactions_and_never_within() {
     for db in servers::each() {
         let account = db.account("drained");
-        let house = Route::to(db, &account).on_rotation("{ live: drain, within: 4s }").start();
+        let house = db.route(&account).on_rotation("{ live: drain, within: 4s }").start();
         house.query(&account.name, "create table t (i int)");
-        accepted(&house, 1);
+        house.accepted(1);
         let (over, sent_away) = (AtomicBool::new(false), AtomicUsize::new(0));
         let done = std::thread::scope(|scope| {
             let clients: Vec<_> =
@@ -92,9 +85,9 @@ fn drain_ends_old_sessions_between_transactions_and_never_within() {
 fn drain_waits_for_a_transaction_a_copy_and_half_a_request_and_keeps_who_listens() {
     for db in servers::each() {
         let account = db.account("held_back");
-        let house = Route::to(db, &account).on_rotation("{ live: drain, within: 1s }").start();
+        let house = db.route(&account).on_rotation("{ live: drain, within: 1s }").start();
         house.query(&account.name, "create table t (i int)");
-        accepted(&house, 1);
+        house.accepted(1);
         let session = || house.raw(&account.name);
         let (mut idle, mut in_transaction, mut in_copy) = (session(), session(), session());
         let (mut halfway, mut listening, mut stopped) = (session(), session(), session());
@@ -140,8 +133,8 @@ fn drain_waits_for_a_transaction_a_copy_and_half_a_request_and_keeps_who_listens
 fn cut_ends_every_old_session_at_once() {
     for db in servers::each() {
         let account = db.account("cut_off");
-        let house = Route::to(db, &account).on_rotation("{ live: cut, within: 1h }").start();
-        accepted(&house, 1);
+        let house = db.route(&account).on_rotation("{ live: cut, within: 1h }").start();
+        house.accepted(1);
         let mut idle = house.raw(&account.name);
         let mut in_transaction = house.raw(&account.name);
         in_transaction.query("begin");
@@ -160,10 +153,10 @@ fn cut_ends_every_old_session_at_once() {
 fn keep_lets_them_live() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("kept");
-    let house = Route::to(db, &account).on_rotation("{ live: keep, within: 0s }").start();
+    let house = db.route(&account).on_rotation("{ live: keep, within: 0s }").start();
     let mut session = house.raw(&account.name);
     rotate(db, &account);
-    accepted(&house, 2);
+    house.accepted(2);
     assert!(session.is_silent());
     assert_eq!(session.value("select 1"), "1");
     assert_eq!(links(&house, "1"), 1);

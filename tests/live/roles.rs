@@ -1,7 +1,6 @@
 //! Primary and replica: which server a session ends up on, and what it notices of a promotion.
 
 mod failover;
-mod house;
 mod old;
 
 use std::fmt::Write as _;
@@ -11,8 +10,8 @@ use std::time::{Duration, Instant};
 use attache_kit::*;
 use serde_json::Value;
 
-use crate::house::{SECRET, SOON};
-use house::House;
+use crate::house::Clients;
+use crate::servers::Account;
 
 const WHERE: &str = "select pg_is_in_recovery()";
 
@@ -20,7 +19,7 @@ struct Pair {
     primary: Postgres,
     standby: Postgres,
     pki: Pki,
-    secret: Mounted,
+    account: Account,
 }
 
 impl Pair {
@@ -30,18 +29,14 @@ impl Pair {
         primary.role("app", SECRET, Encryption::Scram);
         primary.sql("GRANT pg_write_all_data TO app; ALTER ROLE app REPLICATION; CREATE TABLE t (n int)");
         let standby = available(Postgres::standby_of(&primary))?;
-        let secret = Mounted::new(&[("username", "app"), ("password", SECRET)]);
-        Some(Pair { primary, standby, pki, secret })
+        Some(Pair { primary, standby, pki, account: Account::somebody() })
     }
 
-    fn house(&self, ports: [u16; 2], more: &str) -> House {
-        let upstream = format!(
-            "{{ endpoints: [\"localhost:{}\", \"localhost:{}\"], tls: {{ ca: {} }}, {more} }}",
-            ports[0],
-            ports[1],
-            self.pki.ca().display()
-        );
-        House::start(&upstream, &self.secret, &[])
+    /// `role` may be `any`; `more` are further keys of `upstream`.
+    fn house(&self, ports: [u16; 2], role: &str, more: &[&str]) -> House {
+        let route = self.account.route_to(self.primary.addr()).across(&ports).verified(&self.pki);
+        let route = route.upstream(&format!("role: {role}"));
+        more.iter().fold(route, |route, line| route.upstream(line)).start()
     }
 
     fn orders(&self) -> [[u16; 2]; 2] {
@@ -56,14 +51,14 @@ fn a_session_lands_on_a_server_of_the_routes_role_however_the_endpoints_are_orde
         let Some(pair) = Pair::start(version) else { return };
         for order in pair.orders() {
             for (role, in_recovery) in [("primary", "f"), ("replica", "t"), ("prefer-replica", "t")] {
-                let house = pair.house(order, &format!("role: {role}"));
+                let house = pair.house(order, role, &[]);
                 for _ in 0..3 {
-                    assert_eq!(house.query(WHERE), in_recovery, "{version:?} {order:?} {role}");
+                    assert_eq!(house.query("postgres", WHERE), in_recovery, "{version:?} {order:?} {role}");
                 }
             }
-            let house = pair.house(order, "probe_interval: off");
+            let house = pair.house(order, "any", &["probe_interval: off"]);
             let first = if order[0] == pair.primary.port() { "f" } else { "t" };
-            assert_eq!(house.query(WHERE), first, "any takes the first");
+            assert_eq!(house.query("postgres", WHERE), first, "any takes the first");
         }
     }
 }
@@ -72,9 +67,10 @@ fn a_session_lands_on_a_server_of_the_routes_role_however_the_endpoints_are_orde
 fn a_replication_connection_has_a_role_too() {
     let Some(pair) = Pair::start(Version::V15) else { return };
     for order in pair.orders() {
-        let house = pair.house(order, "role: replica");
+        let house = pair.house(order, "replica", &[]);
         for replication in ["true", "database"] {
-            let mut psql = house.psql("IDENTIFY_SYSTEM");
+            let mut psql = house.psql("postgres");
+            psql.args(["-c", "IDENTIFY_SYSTEM"]);
             psql.args(["-d", &format!("dbname=postgres replication={replication}")]);
             assert!(!tools::run(&mut psql, b"", SOON).ok().is_empty(), "{replication}");
         }
@@ -87,28 +83,31 @@ fn a_replication_connection_has_a_role_too() {
 #[test]
 fn without_a_replica_prefer_replica_takes_the_primary_and_replica_says_what_is_missing() {
     let Some(mut pair) = Pair::start(Version::V18) else { return };
-    let prefer = pair.house(pair.orders()[1], "role: prefer-replica, probe_interval: 1s");
-    let only = pair.house(pair.orders()[1], "role: replica, wait: 2s, probe_interval: 1s");
-    assert_eq!((prefer.query(WHERE), only.query(WHERE)), ("t".to_owned(), "t".to_owned()));
+    let prefer = pair.house(pair.orders()[1], "prefer-replica", &["probe_interval: 1s"]);
+    let only = pair.house(pair.orders()[1], "replica", &["wait: 2s", "probe_interval: 1s"]);
+    assert_eq!(
+        (prefer.query("postgres", WHERE), only.query("postgres", WHERE)),
+        ("t".to_owned(), "t".to_owned())
+    );
     pair.standby.stop(Stop::Fast);
 
-    assert_eq!(prefer.query(WHERE), "f");
-    let refused = tools::run(&mut only.psql(WHERE), b"", SOON);
+    assert_eq!(prefer.query("postgres", WHERE), "f");
+    let refused = tools::run(only.psql("postgres").args(["-c", WHERE]), b"", SOON);
     assert!(refused.stderr.contains("no server of the required role can be reached"), "{}", refused.stderr);
     let line = only.attache.wait_for("the refusal", SOON, |line| line["result"] == "wrong_role");
     let detail = line["detail"].as_str().unwrap();
     assert!(detail.contains("is a primary; the route wants role: replica"), "{detail}");
 
     pair.standby.start_again();
-    let back = || (prefer.query(WHERE) == "t").then_some(());
+    let back = || (prefer.query("postgres", WHERE) == "t").then_some(());
     eventually("sessions on the replica again", SOON, back);
-    assert_eq!(only.query(WHERE), "t");
+    assert_eq!(only.query("postgres", WHERE), "t");
 }
 
 #[test]
 fn new_sessions_follow_a_promotion_without_an_error() {
     let Some(mut pair) = Pair::start(Version::V18) else { return };
-    let house = pair.house(pair.orders()[0], "role: primary, wait: 30s, probe_interval: 1s");
+    let house = pair.house(pair.orders()[0], "primary", &["wait: 30s", "probe_interval: 1s"]);
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let clients: Vec<_> = (0..4)
@@ -116,7 +115,7 @@ fn new_sessions_follow_a_promotion_without_an_error() {
                 scope.spawn(|| {
                     let mut served = 0;
                     while !over.load(Ordering::SeqCst) {
-                        let said = tools::run(&mut house.psql("insert into t values (1)"), b"", SOON * 3);
+                        let said = house.run(house.psql("postgres").args(["-c", "insert into t values (1)"]));
                         // A session that the stopping server cut had begun before: only new ones are promised.
                         let cut = said.stderr.contains("terminating connection")
                             || said.stderr.contains("server closed the connection");
@@ -130,9 +129,7 @@ fn new_sessions_follow_a_promotion_without_an_error() {
         eventually("sessions on the primary", SOON, || (rows(&pair.primary) > 8).then_some(()));
         pair.primary.stop(Stop::Fast);
         // Nobody takes writes for a while: sessions wait.
-        std::thread::sleep(Duration::from_secs(2));
-        let asked = connections(&pair.standby);
-        assert!(asked < 30, "the standby is not stormed: {asked} connections");
+        stays("sparing the standby", Duration::from_secs(2), || connections(&pair.standby) < 30);
         let before = rows(&pair.standby);
         pair.standby.promote();
         eventually("sessions on the new primary", SOON, || (rows(&pair.standby) > before + 8).then_some(()));
@@ -157,10 +154,9 @@ fn connections(server: &Postgres) -> usize {
 #[test]
 fn status_and_check_tell_roles() {
     let Some(pair) = Pair::start(Version::V15) else { return };
-    let house = pair.house(pair.orders()[0], "role: replica");
+    let house = pair.house(pair.orders()[0], "replica", &[]);
     let told = eventually("both roles", SOON, || {
-        let status = http::get(house.control.addr(), "/status").ok()?.json();
-        let endpoints = status["routes"][0]["endpoints"].as_array().unwrap().clone();
+        let endpoints = house.status()["endpoints"].as_array().unwrap().clone();
         let roles: Vec<_> = endpoints.iter().filter_map(|endpoint| endpoint["role"].as_str()).collect();
         (roles.len() == 2).then(|| roles.join(" "))
     });
@@ -193,19 +189,11 @@ fn text(value: &Value) -> &str {
 #[test]
 fn a_role_that_nobody_has_is_told_when_the_wait_is_over() {
     let Some(pair) = Pair::start(Version::V15) else { return };
-    let upstream = format!(
-        "{{ endpoints: \"localhost:{}\", tls: {{ ca: {} }}, role: primary, wait: 1s }}",
-        pair.standby.port(),
-        pair.pki.ca().display()
-    );
-    let house = House::start(&upstream, &pair.secret, &["ready: upstream"]);
+    let route = pair.account.route_to(pair.standby.addr()).verified(&pair.pki).key("ready: upstream");
+    let house = route.upstream("role: primary").upstream("wait: 1s").start();
     let start = Instant::now();
-    let refused = tools::run(&mut house.psql(WHERE), b"", SOON);
+    let refused = tools::run(house.psql("postgres").args(["-c", WHERE]), b"", SOON);
     assert!(!refused.status.success() && start.elapsed() >= Duration::from_secs(1));
-    eventually("the probe", SOON, || {
-        let status = http::get(house.control.addr(), "/status").ok()?;
-        status.body.contains("\"role\":\"replica\"").then_some(())
-    });
-    let ready = http::get(house.health.addr(), "/readyz").unwrap();
-    assert_eq!(ready.status, 503, "a route without a server of its role is not ready: {}", ready.body);
+    eventually("the probe", SOON, || (house.status()["endpoints"][0]["role"] == "replica").then_some(()));
+    assert!(!house.is_ready(), "a route without a server of its role is not ready");
 }

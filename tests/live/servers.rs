@@ -7,8 +7,6 @@ use std::sync::{Arc, LazyLock};
 
 use attache_kit::*;
 
-use crate::house::SECRET;
-
 /// A server whose certificate is good for `localhost`.
 pub struct Db {
     pub pki: Pki,

@@ -24,7 +24,7 @@ fn every_mode_logs_in_where_it_should() {
             ("insecure-no-verify".to_owned(), "t"),
             ("off".to_owned(), "f"),
         ] {
-            let house = Route::to(db, &account).tls(&tls).start();
+            let house = db.route(&account).tls(&tls).start();
             assert_eq!(house.query("tls_modes", ENCRYPTED), encrypted, "{tls} on {:?}", db.version());
         }
     }
@@ -42,7 +42,7 @@ fn direct_tls_needs_no_question() {
     ] {
         let relay = Relay::to(db.server.addr());
         let tls = format!("{{ {mode}, negotiation: direct }}");
-        let house = Route::to(db, &account).over(relay.addr()).tls(&tls).unprobed().start();
+        let house = db.route(&account).over(relay.addr()).tls(&tls).unprobed().start();
         assert_eq!(house.query("tls_direct", ENCRYPTED), "t", "{mode}");
         assert_eq!(sent_over(&relay)[0], HANDSHAKE, "the first byte is TLS already");
     }
@@ -55,7 +55,7 @@ fn insecure_no_verify_takes_what_every_other_mode_refuses() {
         let account = db.account("tls_careless");
         for bad in Bad::each(&db.pki, &Pki::new()) {
             db.server.install_certificate(&bad.pair);
-            let house = Route::to(&db, &account).tls("insecure-no-verify").start();
+            let house = db.route(&account).tls("insecure-no-verify").start();
             assert_eq!(house.query("tls_careless", ENCRYPTED), "t", "{} on {version:?}", bad.cause);
         }
     }
@@ -66,7 +66,7 @@ fn direct_tls_with_a_server_that_must_be_asked_fails() {
     let Some(db) = servers::of(Version::V15) else { return };
     let account = db.account("tls_not_direct");
     let tls = format!("{{ ca: {}, negotiation: direct }}", db.pki.ca().display());
-    let house = Route::to(db, &account).tls(&tls).upstream("wait: 300ms").start();
+    let house = db.route(&account).tls(&tls).upstream("wait: 300ms").start();
     let report = house.refusal("tls_not_direct");
     let line = house.ended(report.session());
     assert_eq!((report.code(), &line["stage"]), ("08006", &"tls".into()), "{line}");
@@ -83,7 +83,7 @@ fn direct_tls_without_the_right_alpn_is_refused() {
             Ok(())
         });
         let tls = format!("{{ ca: {}, negotiation: direct }}", pki.ca().display());
-        let route = Route::at(script.addr(), &Account::somebody()).tls(&tls).unprobed();
+        let route = Account::somebody().route_to(script.addr()).tls(&tls).unprobed();
         let house = route.upstream("wait: 100ms").start();
         let report = house.refusal("app");
         let line = house.ended(report.session());
@@ -138,7 +138,7 @@ fn a_server_with_a_bad_certificate_is_refused_and_learns_nothing_of_the_credenti
                 let relay = Relay::to(db.server.addr());
                 let tls =
                     format!("{{ ca: {}, negotiation: {negotiation}, {} }}", db.pki.ca().display(), bad.tls);
-                let house = Route::to(&db, &account).over(relay.addr()).tls(&tls).unprobed().start();
+                let house = db.route(&account).over(relay.addr()).tls(&tls).unprobed().start();
                 let line = house.refuses("tls_refused", "08004", bad.cause);
                 assert_eq!(
                     (&line["stage"], &line["ended_by"]),
@@ -198,12 +198,12 @@ fn a_server_without_tls_is_refused() {
         let pki = Pki::new();
         for mode in ["verify-full", "verify-ca", "insecure-no-verify"] {
             let relay = Relay::to(server.addr());
-            let route = Route::at(relay.addr(), &Account::somebody()).unprobed();
+            let route = Account::somebody().route_to(relay.addr()).unprobed();
             let house = route.tls(&mode_with_ca(mode, pki.ca())).start();
             house.refuses("postgres", "08004", "tls_declined");
             assert_eq!(sent_over(&relay), SSL_REQUEST, "{mode}");
         }
-        let house = Route::at(server.addr(), &Account::somebody()).tls("off").start();
+        let house = Account::somebody().route_to(server.addr()).tls("off").start();
         assert_eq!(house.query("postgres", "select current_user"), "app");
     }
 }
@@ -226,8 +226,7 @@ fn bytes_behind_the_answer_to_the_question_are_an_error() {
             let more = peer.read_to_end().unwrap_or_default();
             if more.is_empty() { Ok(()) } else { Err(std::io::Error::other(format!("{more:?}"))) }
         });
-        let house =
-            Route::at(server.addr(), &Account::somebody()).tls("insecure-no-verify").unprobed().start();
+        let house = Account::somebody().route_to(server.addr()).tls("insecure-no-verify").unprobed().start();
         let report = house.refusal("app");
         let line = house.ended(report.session());
         let (code, cause) = match injected[0] {
@@ -253,7 +252,7 @@ fn a_client_certificate_that_the_server_does_not_trust_is_told_apart() {
             ("tls.key", &stranger.key_pem),
         ]);
         let account = Account::new(name, secret);
-        let house = Route::to(db, &account).upstream("wait: 300ms").start();
+        let house = db.route(&account).upstream("wait: 300ms").start();
         house.refuses(name, "08004", "tls_alert");
     }
 }
@@ -273,7 +272,7 @@ fn the_startup_packet_is_the_first_thing_inside_tls() {
         peer.send_message(b'E', b"SFATAL\0VFATAL\0C3D000\0Menough\0\0")
     });
     let route =
-        Route::at(server.addr(), &Account::somebody()).tls(&mode_with_ca("verify-full", pki.ca())).unprobed();
+        Account::somebody().route_to(server.addr()).tls(&mode_with_ca("verify-full", pki.ca())).unprobed();
     assert_eq!(route.start().refusal("app").code(), "3D000");
     assert_eq!(server.errors(), [""; 0]);
 }

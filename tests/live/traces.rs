@@ -3,7 +3,6 @@
 use attache_kit::collector::Collector;
 use attache_kit::*;
 
-use crate::house::*;
 use crate::servers;
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use attache_kit::*;
 
 use crate::house::*;
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 use crate::ways::Way;
 
 const WHO: &str = "select current_user()";
@@ -23,7 +23,7 @@ fn every_plugin_is_answered_over_tls() {
             for require in [Require::Nothing, Require::Tls] {
                 let name = format!("auth_{plugin:?}_{require:?}").to_lowercase();
                 db.account_by(&name, *plugin, require);
-                let way = Way::of(db, &name, Route::to(db, &name).start());
+                let way = Way::of(db, &name, db.route(&name).start());
                 let said = way.query(&format!("{WHO}; show session status like 'Ssl_version'"));
                 assert_eq!(said, format!("{name}@%\nSsl_version\tTLSv1.3"), "{plugin:?}");
             }
@@ -39,15 +39,15 @@ fn a_client_certificate_is_shown_where_it_is_mounted() {
         let certificate = [("tls.crt", pair.cert_pem.as_str()), ("tls.key", pair.key_pem.as_str())];
         let with_password = [&[("username", "auth_x509"), ("password", SECRET)][..], &certificate].concat();
         let secret = Arc::new(Mounted::new(&with_password));
-        let house = Route::to(db, "auth_x509").secret(&secret).start();
+        let house = db.route("auth_x509").secret(&secret).start();
         assert_eq!(house.raw("auth_x509").value(WHO), "auth_x509@%");
 
-        let house = Route::to(db, "auth_x509").unprobed().start();
+        let house = db.route("auth_x509").unprobed().start();
         house.refuses("auth_x509", REJECTED, "credential_rejected");
 
         db.server.user("auth_x509_only", "", db.flavour().plugin(), Require::Certificate);
         let alone = [&[("username", "auth_x509_only")][..], &certificate].concat();
-        let house = Route::to(db, "auth_x509_only").secret(&Arc::new(Mounted::new(&alone))).start();
+        let house = db.route("auth_x509_only").secret(&Arc::new(Mounted::new(&alone))).start();
         assert_eq!(house.raw("information_schema").value(WHO), "auth_x509_only@%");
     }
 }
@@ -56,10 +56,10 @@ fn a_client_certificate_is_shown_where_it_is_mounted() {
 fn a_server_that_requires_tls_turns_away_a_route_without() {
     for db in servers::each() {
         db.account_by("auth_requires", db.flavour().plugin(), Require::Tls);
-        let way = Way::of(db, "auth_requires", Route::to(db, "auth_requires").start());
+        let way = Way::of(db, "auth_requires", db.route("auth_requires").start());
         // So that MySQL needs no password to be sent.
         way.query("select 1");
-        let house = Route::to(db, "auth_requires").tls("off").unprobed().start();
+        let house = db.route("auth_requires").tls("off").unprobed().start();
         house.refuses("auth_requires", REJECTED, "credential_rejected");
     }
 }
@@ -71,8 +71,8 @@ fn hashes_need_no_encryption() {
             let name = format!("plain_{plugin:?}").to_lowercase();
             db.account_by(&name, *plugin, Require::Nothing);
             // A server of caching_sha2_password remembers it from here on.
-            assert_eq!(Route::to(db, &name).start().raw(&name).value(WHO), format!("{name}@%"));
-            let (said, sent) = in_the_clear(db, &name, "");
+            assert_eq!(db.route(&name).start().raw(&name).value(WHO), format!("{name}@%"));
+            let (said, sent) = in_the_clear(db, &name, "options: {}");
             assert_eq!(said, Some(format!("{name}@%")), "{plugin:?}");
             assert!(contains(&sent, name.as_bytes()), "the recording sees what is sent");
             assert!(!contains(&sent, SECRET.as_bytes()), "{plugin:?}");
@@ -86,7 +86,7 @@ fn a_password_goes_over_a_unix_socket_as_it_is() {
         for plugin in db.flavour().plugins() {
             let name = format!("socket_{plugin:?}").to_lowercase();
             db.account_by(&name, *plugin, Require::Nothing);
-            let house = Route::to(db, &name).by_socket(&db.server.socket()).unprobed().start();
+            let house = db.route(&name).by_socket(&db.server.socket()).unprobed().start();
             for _ in 0..2 {
                 assert_eq!(house.raw(&name).value(WHO), format!("{name}@%"), "{plugin:?}");
             }
@@ -104,7 +104,7 @@ fn a_password_is_not_sent_where_it_would_be_read() {
         let name = format!("unsent_{plugin:?}").to_lowercase();
         db.account_by(&name, plugin, Require::Nothing);
         let relay = Relay::to(db.server.addr());
-        let house = Route::to(db, &name).over(relay.addr()).tls("off").unprobed().start();
+        let house = db.route(&name).over(relay.addr()).tls("off").unprobed().start();
         house.refuses(&name, NOT_SECURE, "cleartext_refused");
         let sent = sent_over(&relay);
         assert!(!contains(&sent, SECRET.as_bytes()), "{plugin:?}");
@@ -149,7 +149,7 @@ fn a_password_under_another_key_is_of_no_use_to_the_server() {
 
 fn rsa_route(db: &Db, key: &Path) -> Route {
     let options = format!("options: {{ server_public_key: {{ file: {} }} }}", key.display());
-    Route::to(db, "rsa_wrong_key").tls("off").key(&options)
+    db.route("rsa_wrong_key").tls("off").key(&options)
 }
 
 /// Nobody's.
@@ -167,7 +167,7 @@ BQIDAQAB
 /// A session without TLS, and all that was sent to the server for it.
 fn in_the_clear(db: &Db, account: &str, key: &str) -> (Option<String>, Vec<u8>) {
     let relay = Relay::to(db.server.addr());
-    let house = Route::to(db, account).over(relay.addr()).tls("off").unprobed().key(key).start();
+    let house = db.route(account).over(relay.addr()).tls("off").unprobed().key(key).start();
     let said = crate::raw::Raw::log_in(house.addr(), account).ok().map(|mut client| client.value(WHO));
     (said, sent_over(&relay))
 }
@@ -177,7 +177,7 @@ fn a_wrong_password_is_told_in_our_words_to_every_client() {
     for db in servers::each() {
         db.account("wrong_password");
         db.server.password("wrong_password", "another password", db.flavour().plugin());
-        let way = Way::of(db, "wrong_password", Route::to(db, "wrong_password").unprobed().start());
+        let way = Way::of(db, "wrong_password", db.route("wrong_password").unprobed().start());
         for client in crate::clients::Client::ALL {
             if available(client.is_installed()).is_none() {
                 continue;
@@ -196,7 +196,7 @@ fn a_credential_that_is_put_right_is_used_by_the_next_session() {
     for db in servers::each() {
         db.account("put_right");
         db.server.password("put_right", "another password", db.flavour().plugin());
-        let house = Route::to(db, "put_right").unprobed().start();
+        let house = db.route("put_right").unprobed().start();
         let line = house.refuses("put_right", REJECTED, "credential_rejected");
         assert_eq!((&line["stage"], &line["ended_by"]), (&"login".into(), &"upstream".into()), "{line}");
         db.server.password("put_right", SECRET, db.flavour().plugin());

@@ -2,15 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Flavour, StartError};
+use attache_kit::{Flavour, LONG, SOON, StartError};
 
 use crate::ways::Way;
-
-pub const SOON: Duration = Duration::from_secs(20);
-pub const LONG: Duration = Duration::from_secs(90);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {

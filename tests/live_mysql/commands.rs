@@ -4,9 +4,7 @@ use attache_kit::tools::Ran;
 use attache_kit::*;
 use serde_json::Value;
 
-use crate::clients::SOON;
-use crate::house::*;
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 
 fn check(config: &str) -> (Ran, Vec<Value>) {
     let launch = Launch::binary(env!("CARGO_BIN_EXE_attache")).config(config);
@@ -20,7 +18,7 @@ fn check(config: &str) -> (Ran, Vec<Value>) {
 fn check_goes_the_whole_way_and_says_where_it_ends() {
     for db in servers::each() {
         db.account("checked");
-        let house = Route::to(db, "checked").upstream("role: primary").start();
+        let house = db.route("checked").upstream("role: primary").start();
         let config = std::fs::read_to_string(house.attache.config_path()).unwrap();
         let (ran, steps) = check(&config);
         assert_eq!(ran.status.code(), Some(0), "{ran:?}");
@@ -55,7 +53,7 @@ fn check_goes_the_whole_way_and_says_where_it_ends() {
 fn check_says_that_a_password_would_be_readable() {
     let Some(db) = servers::of(Flavour::MySql) else { return };
     db.account("checked_plain");
-    let house = Route::to(db, "checked_plain").tls("off").unprobed().start();
+    let house = db.route("checked_plain").tls("off").unprobed().start();
     let config = std::fs::read_to_string(house.attache.config_path()).unwrap();
     let (ran, steps) = check(&config);
     assert_eq!(ran.status.code(), Some(1));

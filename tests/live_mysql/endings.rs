@@ -5,7 +5,6 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 use attache_kit::*;
 
-use crate::clients::SOON;
 use crate::house::*;
 use crate::servers;
 use crate::ways::Way;
@@ -21,7 +20,7 @@ fn terminate(house: &House) {
 fn a_drain_tells_idle_clients_and_lets_transactions_finish() {
     for db in servers::each() {
         db.account("draining");
-        let mut house = Route::to(db, "draining").top("drain: { deadline: 5s }").start();
+        let mut house = db.route("draining").top("drain: { deadline: 5s }").start();
         let mut idle = house.raw("draining");
         assert_eq!(idle.value("select 1"), "1");
         let mut busy = house.raw("draining");
@@ -45,7 +44,7 @@ fn a_drain_tells_idle_clients_and_lets_transactions_finish() {
 fn the_deadline_ends_what_is_left() {
     for db in servers::each() {
         db.account("drain_cut");
-        let mut house = Route::to(db, "drain_cut").top("drain: { deadline: 1s }").start();
+        let mut house = db.route("drain_cut").top("drain: { deadline: 1s }").start();
         let mut open = house.raw("drain_cut");
         open.value("create table line (n int)");
         open.query("begin");
@@ -107,7 +106,7 @@ fn drivers_show_why_their_idle_session_was_ended() {
         };
         let Some(mysql2) = available(tools::node()) else { return };
         db.account("drain_driver");
-        let house = Route::to(db, "drain_driver").top("drain: { deadline: 2s }").start();
+        let house = db.route("drain_driver").top("drain: { deadline: 2s }").start();
         let way = Way::of(db, "drain_driver", house);
         let house = way.house.as_ref().unwrap();
         let clients = [

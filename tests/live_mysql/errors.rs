@@ -6,7 +6,7 @@ use std::thread;
 use attache_kit::*;
 use serde_json::Value;
 
-use crate::clients::{Client, SOON};
+use crate::clients::Client;
 use crate::house::*;
 use crate::raw::Raw;
 use crate::servers::{self, Db};
@@ -17,7 +17,7 @@ fn the_servers_own_refusals_pass_verbatim() {
     for db in servers::each() {
         db.account("verbatim");
         db.server.sql("GRANT ALL ON `no_such_database`.* TO 'verbatim'@'%'");
-        let way = Way::of(db, "verbatim", Route::to(db, "verbatim").start());
+        let way = Way::of(db, "verbatim", db.route("verbatim").start());
         let house = way.house.as_ref().unwrap();
         for (database, number, sqlstate, text) in [
             ("no_such_database", 1049, "42000", "Unknown database 'no_such_database'".to_owned()),
@@ -45,7 +45,7 @@ fn too_many_connections_of_the_account_is_the_servers_word() {
     for db in servers::each() {
         db.account("full_account");
         db.server.sql("ALTER USER 'full_account'@'%' WITH MAX_USER_CONNECTIONS 1");
-        let house = Route::to(db, "full_account").unprobed().start();
+        let house = db.route("full_account").unprobed().start();
         let mut one = house.raw("full_account");
         let report = house.refusal("full_account");
         assert_eq!((report.sequence, report.code()), (2, (1226, "42000")), "{report:?}");
@@ -61,7 +61,7 @@ fn too_many_connections_of_the_server_is_told_with_the_servers_number() {
     for flavour in Flavour::ALL {
         let Some(db) = Db::own(flavour) else { continue };
         db.account("full_server");
-        let house = Route::to(&db, "full_server").unprobed().start();
+        let house = db.route("full_server").unprobed().start();
         assert_eq!(house.raw("full_server").value("select 1"), "1");
         db.server.sql("SET GLOBAL max_connections = 10");
         let mut held = Vec::new();
@@ -94,7 +94,7 @@ fn too_many_connections_of_the_server_is_told_with_the_servers_number() {
 fn too_many_sessions_is_ours() {
     for db in servers::each() {
         db.account("full_route");
-        let house = Route::to(db, "full_route").key("client: { max_sessions: 1 }").start();
+        let house = db.route("full_route").key("client: { max_sessions: 1 }").start();
         let one = house.raw("full_route");
         // Before the greeting there is no place for an SQLSTATE.
         house.refuses("full_route", (1040, ""), "too_many_sessions");
@@ -109,7 +109,7 @@ fn too_many_sessions_is_ours() {
 #[test]
 fn a_server_that_is_not_there_is_told_before_the_greeting() {
     let nobody = ports::reserve();
-    let house = Route::at(nobody.addr(), "app").upstream("wait: 300ms").start();
+    let house = route_to(nobody.addr(), "app").upstream("wait: 300ms").start();
     let report = house.refusal("app");
     assert_eq!((report.sequence, report.code()), (0, (1105, "")), "{report:?}");
     let line = house.ended(report.session());
@@ -123,7 +123,7 @@ fn a_server_that_is_not_there_is_told_before_the_greeting() {
 fn every_client_shows_what_attache_says_before_its_greeting() {
     let Some(db) = servers::of(Flavour::MariaDb) else { return };
     let nobody = ports::reserve();
-    let house = Route::at(nobody.addr(), "app").unprobed().upstream("wait: 0s").start();
+    let house = route_to(nobody.addr(), "app").unprobed().upstream("wait: 0s").start();
     let way = Way::of(db, "app", house);
     for client in Client::ALL {
         if available(client.is_installed()).is_none() {
@@ -140,7 +140,7 @@ fn a_server_that_comes_back_in_time_is_never_missed() {
     for flavour in Flavour::ALL {
         let Some(mut db) = Db::own(flavour) else { continue };
         db.account("returning");
-        let house = Route::to(&db, "returning").unprobed().start();
+        let house = db.route("returning").unprobed().start();
         db.server.stop();
         thread::scope(|scope| {
             let client = scope.spawn(|| house.raw("returning").value("select 1"));
@@ -158,7 +158,7 @@ fn a_client_always_hears_that_its_server_has_gone() {
     for flavour in Flavour::ALL {
         let Some(mut db) = Db::own(flavour) else { continue };
         db.account("going");
-        let house = Route::to(&db, "going").unprobed().start();
+        let house = db.route("going").unprobed().start();
         for stop in STOPS {
             let mut idle = house.raw("going");
             assert_eq!(idle.value("select 1"), "1");
@@ -188,9 +188,9 @@ fn running(db: &Db) {
 fn a_cut_between_two_packets_is_told_and_one_within_a_packet_is_not() {
     for db in servers::each() {
         db.account("cut");
-        Route::to(db, "cut").start().raw("cut");
+        db.route("cut").start().raw("cut");
         let relay = Relay::to(db.server.addr());
-        let house = Route::to(db, "cut").over(relay.addr()).tls("off").unprobed().start();
+        let house = db.route("cut").over(relay.addr()).tls("off").unprobed().start();
         let mut idle = house.raw("cut");
         relay.cut();
         let report = idle.last_words();
@@ -208,7 +208,7 @@ fn a_cut_between_two_packets_is_told_and_one_within_a_packet_is_not() {
 fn a_session_that_an_administrator_ends_is_told() {
     for db in servers::each() {
         db.account("killed");
-        let house = Route::to(db, "killed").unprobed().start();
+        let house = db.route("killed").unprobed().start();
         let mut client = house.raw("killed");
         let id = client.value("select connection_id()");
         assert_eq!(id, client.id.to_string(), "the greeting names the server's own thread");
@@ -223,7 +223,7 @@ fn a_session_that_an_administrator_ends_is_told() {
 fn an_error_within_a_change_of_user_bears_the_next_number() {
     let Some(db) = servers::of(Flavour::MariaDb) else { return };
     db.account("asked_twice");
-    let house = Route::to(db, "asked_twice").unprobed().start();
+    let house = db.route("asked_twice").unprobed().start();
     let mut client = house.raw("asked_twice");
     client.send(0, b"\x11nobody\0\0asked_twice\0\x2d\0caching_sha2_password\0");
     let (number, question) = client.packet().expect("a question");
@@ -237,7 +237,7 @@ fn an_error_within_a_change_of_user_bears_the_next_number() {
 fn errors_in_a_session_are_the_servers_own() {
     for db in servers::each() {
         db.account("statement_errors");
-        let house = Route::to(db, "statement_errors").start();
+        let house = db.route("statement_errors").start();
         let mut client = house.raw("statement_errors");
         for (sql, code) in [
             ("select * from no_such_table", (1146, "42S02")),
@@ -262,7 +262,7 @@ fn clients_that_only_knock_do_not_make_the_server_block_us() {
         let Some(db) = Db::own(flavour) else { continue };
         db.account("knocking");
         db.server.sql("SET GLOBAL max_connect_errors = 5");
-        let house = Route::to(&db, "knocking").unprobed().start();
+        let house = db.route("knocking").unprobed().start();
         for _ in 0..20 {
             let addr: SocketAddr = house.addr();
             drop(Raw::greeted(addr).unwrap());

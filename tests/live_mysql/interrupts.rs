@@ -7,7 +7,6 @@ use std::process::{Child, Stdio};
 use attache_kit::*;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::clients::SOON;
 use crate::ways::{self, Way};
 
 #[test]

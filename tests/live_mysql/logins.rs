@@ -3,8 +3,8 @@
 
 use attache_kit::*;
 
-use crate::clients::{Client, SOON};
-use crate::servers::{self, Db, SECRET};
+use crate::clients::Client;
+use crate::servers::{self, Db};
 use crate::ways::{self, Files, Way};
 
 /// The account `name` by this plugin, as clients come to it over TLS.

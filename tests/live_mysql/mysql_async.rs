@@ -1,14 +1,12 @@
 //! mysql_async on every way: the binary protocol, resets and changes of user, files, streams.
 
-use attache_kit::eventually;
+use attache_kit::{LONG, SOON, eventually};
 use futures_util::{StreamExt, stream};
 use mysql_async::prelude::*;
 use mysql_async::{ChangeUserOpts, Conn, OptsBuilder, Pool, Row, params};
 
-use crate::clients::{LONG, SOON};
-use crate::ways::{self, Way};
+use crate::ways::{self, LARGE, Way};
 
-const LARGE: usize = 40 << 20;
 const ROWS: u64 = 100_000;
 
 #[test]

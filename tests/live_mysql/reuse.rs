@@ -2,9 +2,9 @@
 
 use attache_kit::*;
 
-use crate::clients::SOON;
+use crate::house::Clients;
 use crate::raw::Raw;
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 use crate::warm::{links, pooled, waits, warm};
 
 /// Everything that a session may leave behind on its link and that can be asked for in one line. MySQL's

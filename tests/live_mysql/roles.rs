@@ -3,7 +3,6 @@
 use attache_kit::*;
 use serde_json::Value;
 
-use crate::clients::SOON;
 use crate::house::*;
 use crate::servers::Db;
 
@@ -32,7 +31,7 @@ impl Pair {
 
     fn house(&self, more: &[&str]) -> House {
         let ports = [self.one.server.port(), self.other.server.port()];
-        let route = Route::to(&self.one, "app").across(&ports);
+        let route = self.one.route("app").across(&ports);
         let route = route.tls(&format!("{{ ca: {} }}", self.ca.display()));
         more.iter().fold(route, |route, line| route.upstream(line)).start()
     }
@@ -124,9 +123,9 @@ fn a_probe_notices_a_server_that_goes_and_comes_back() {
     for flavour in Flavour::ALL {
         let Some(mut db) = Db::own(flavour) else { continue };
         db.account("probed");
-        let route = Route::to(&db, "probed").upstream("probe_interval: 1s").key("ready: upstream");
+        let route = db.route("probed").upstream("probe_interval: 1s").key("ready: upstream");
         let house = route.start();
-        let up = |wanted: f64| (house.metric("attache_upstream_up", &[]) == Some(wanted)).then_some(());
+        let up = |wanted: f64| (house.metric("attache_upstream_up", &[]) == wanted).then_some(());
         eventually("the first probe", SOON, || up(1.0));
         assert!(house.is_ready());
         db.server.stop();

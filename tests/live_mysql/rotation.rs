@@ -9,9 +9,8 @@ use attache_kit::*;
 use mysql_async::prelude::*;
 use mysql_async::{ChangeUserOpts, Conn, OptsBuilder};
 
-use crate::clients::{LONG, SOON};
 use crate::house::*;
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 
 fn password(number: usize) -> String {
     format!("{SECRET}-{number}")
@@ -27,6 +26,9 @@ enum Load {
     /// Stays, and changes its user as pools do that reset sessions so.
     Changing,
 }
+
+/// After each statement: a few clients must not take the whole machine.
+const BREATH: Duration = Duration::from_millis(2);
 
 const LOADS: [Load; 3] = [Load::Reconnecting, Load::Staying, Load::Changing];
 
@@ -48,7 +50,7 @@ impl Load {
             let answer: Option<i64> = session.exec_first("select ? + 1", (41,)).await.unwrap();
             assert_eq!(answer, Some(42));
             done += 1;
-            tokio::time::sleep(Duration::from_millis(2)).await;
+            tokio::time::sleep(BREATH).await;
         }
         session.disconnect().await.unwrap();
         done
@@ -88,34 +90,9 @@ fn loaded(house: &House, act: impl FnOnce()) {
     });
 }
 
-fn accepted(house: &House, generation: usize) {
-    house.attache.wait_for("the new generation to be accepted", SOON, |line| {
-        line["message"] == "credential accepted" && line["generation"] == generation
-    });
-}
-
-fn no_session_failed(house: &House) {
-    let failed = |line: &serde_json::Value| line["kind"] == "session" && line["result"] != "ok";
-    let lines: Vec<_> = house.attache.log().into_iter().filter(failed).collect();
-    assert!(lines.is_empty(), "{lines:#?}");
-}
-
-/// "No session is left on generation N": the operator may revoke it.
-fn forgotten(house: &House, generation: usize) {
-    let generation = generation.to_string();
-    let links = || house.metric("attache_links", &[("generation", &generation)]).unwrap_or_default();
-    eventually("the old generation to be left", SOON, || (links() == 0.0).then_some(()));
-}
-
 fn route(db: &Db, name: &str) -> (Route, Arc<Mounted>) {
     let secret = Arc::new(Mounted::new(&[("username", name), ("password", &password(1))]));
-    (Route::to(db, name).secret(&secret), secret)
-}
-
-#[derive(Debug, Clone, Copy)]
-enum First {
-    Server,
-    Folder,
+    (db.route(name).secret(&secret), secret)
 }
 
 #[test]
@@ -125,32 +102,14 @@ fn no_statement_fails_whichever_side_changes_first() {
         db.server.user("rotated", &password(1), plugin, Require::Nothing);
         let (route, secret) = route(db, "rotated");
         let house = route.start();
-        let mut number = 1;
+        let server = |number| db.server.password("rotated", &password(number), plugin);
+        let folder = |number| assert!(secret.credential("rotated", &password(number)));
+        let mut last = 0;
         loaded(&house, || {
-            for between in [Duration::ZERO, Duration::from_millis(700)] {
-                for first in [First::Server, First::Folder] {
-                    accepted(&house, number);
-                    number += 1;
-                    let server = || db.server.password("rotated", &password(number), plugin);
-                    let folder = || assert!(secret.credential("rotated", &password(number)));
-                    match first {
-                        First::Server => server(),
-                        First::Folder => folder(),
-                    }
-                    thread::sleep(between);
-                    match first {
-                        First::Server => folder(),
-                        First::Folder => server(),
-                    }
-                }
-            }
-            accepted(&house, number);
+            last = house.rotates_either_way(&[Duration::ZERO, Duration::from_millis(700)], server, folder);
         });
-        no_session_failed(&house);
-        (1..number).for_each(|generation| forgotten(&house, generation));
-        let status = house.status();
-        assert_eq!(status["credential"]["generation"], number, "{status}");
-        assert_eq!(status["credential"]["rejected"], false, "{status}");
+        house.no_session_failed();
+        (1..last).for_each(|generation| house.left(generation));
     }
 }
 
@@ -166,16 +125,16 @@ fn no_statement_fails_when_two_users_take_turns_and_the_old_one_is_dropped() {
         let (route, secret) = route(db, &user);
         let house = route.start();
         loaded(&house, || {
-            accepted(&house, 1);
+            house.accepted(1);
             for number in 2..=3 {
                 let old = std::mem::replace(&mut user, create(number));
                 assert!(secret.credential(&user, &password(number)));
-                accepted(&house, number);
+                house.accepted(number);
                 db.server.sql(&format!("DROP USER '{old}'@'%'"));
             }
         });
-        no_session_failed(&house);
-        forgotten(&house, 1);
+        house.no_session_failed();
+        house.left(1);
         assert_eq!(house.raw("information_schema").value("select current_user()"), "turn_3@%");
     }
 }
@@ -188,16 +147,16 @@ fn mysql_keeps_two_passwords_while_the_secret_changes() {
     let (route, secret) = route(db, "retained");
     let house = route.upstream("wait: 0s").start();
     loaded(&house, || {
-        accepted(&house, 1);
+        house.accepted(1);
         let new = password(2);
         db.server.sql(&format!("ALTER USER 'retained'@'%' IDENTIFIED BY '{new}' RETAIN CURRENT PASSWORD"));
         assert!(secret.credential("retained", &new));
-        accepted(&house, 2);
+        house.accepted(2);
         db.server.sql("ALTER USER 'retained'@'%' DISCARD OLD PASSWORD");
     });
-    no_session_failed(&house);
-    forgotten(&house, 1);
-    let retries = house.metric("attache_login_retries_total", &[]).unwrap_or_default();
+    house.no_session_failed();
+    house.left(1);
+    let retries = house.metric("attache_login_retries_total", &[]);
     assert_eq!(retries, 0.0, "nothing had to be tried twice");
 }
 
@@ -214,7 +173,7 @@ fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once() {
             let mut busy = house.raw(name);
             busy.query("begin");
             assert!(busy.query("insert into line values (1)").1);
-            accepted(&house, 1);
+            house.accepted(1);
             db.server.password(name, &password(2), db.flavour().plugin());
             assert!(secret.credential(name, &password(2)));
 
@@ -227,7 +186,7 @@ fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once() {
             assert_eq!(busy.last_words().code(), (1053, "08S01"), "{live}");
             let kept = if live == "cut" { "0" } else { "1" };
             assert_eq!(house.raw(name).value("select count(*) from line"), kept);
-            forgotten(&house, 1);
+            house.left(1);
         }
     }
 }
@@ -250,7 +209,7 @@ fn drain_spares_sessions_that_hold_what_their_clients_would_miss() {
         let mut variable = holding("set @mine = 'x'");
         let mut locked = holding("select get_lock('mine', 0)");
         let (mut idle, mut server_variable) = (house.raw(name), holding("set @@session.wait_timeout = 99"));
-        accepted(&house, 1);
+        house.accepted(1);
         db.server.password(name, &password(2), db.flavour().plugin());
         assert!(secret.credential(name, &password(2)));
         for session in [&mut idle, &mut server_variable] {

@@ -12,11 +12,11 @@ use aws_lc_rs::rsa::{KeySize, OAEP_SHA1_MGF1SHA1, OaepPrivateDecryptingKey, Priv
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use x509_cert::der::pem::{LineEnding, encode_string};
 
-use crate::clients::{Client, SOON};
+use crate::clients::Client;
 use crate::house::*;
 use crate::mysql_async;
 use crate::script::{self, ACCOUNT, NONCE, OK, Talk};
-use crate::servers::{self, SECRET};
+use crate::servers;
 use crate::ways::Way;
 
 /// What an answer may be, at the other places.
@@ -41,7 +41,7 @@ fn believed(script: &Script, pki: Option<&Pki>, options: &str, clients: &[Client
 
 fn house(script: &Script, pki: Option<&Pki>, options: &str) -> House {
     let tls = pki.map_or("off".to_owned(), |pki| format!("{{ ca: {} }}", pki.ca().display()));
-    Route::at(script.addr(), "app").tls(&tls).unprobed().key(options).start()
+    route_to(script.addr(), "app").tls(&tls).unprobed().key(options).start()
 }
 
 fn sha1(parts: &[&[u8]]) -> Vec<u8> {
@@ -235,7 +235,7 @@ fn a_login_that_goes_wrong_is_told_with_the_number_that_the_client_waits_for() {
     ];
     for (name, scene, number) in scenes {
         let script = script::server("caching_sha2_password", None, scene);
-        let tls = Route::at(script.addr(), "app").tls("off").unprobed();
+        let tls = route_to(script.addr(), "app").tls("off").unprobed();
         let house = tls.upstream("wait: 100ms").start();
         let report = house.refusal("");
         assert_eq!((report.sequence, report.number), (2, number), "{name}: {report:?}");

@@ -5,9 +5,6 @@ use std::sync::LazyLock;
 use attache_kit::mysql::Setup;
 use attache_kit::*;
 
-/// The one password of all tests. Nothing that is logged and nothing that a client hears may contain it.
-pub const SECRET: &str = "s3cret-that-nobody-sees";
-
 /// A server whose certificate is good for `localhost` and 127.0.0.1.
 pub struct Db {
     pub pki: Pki,

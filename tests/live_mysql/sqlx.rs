@@ -4,10 +4,9 @@ use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{Connection, Row};
 
-use crate::clients::LONG;
-use crate::ways::{self, Way};
+use attache_kit::LONG;
 
-const LARGE: usize = 40 << 20;
+use crate::ways::{self, LARGE, Way};
 
 #[test]
 fn sqlx_works() {

@@ -3,7 +3,7 @@
 use attache_kit::*;
 
 use crate::house::*;
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 use crate::ways::Way;
 
 const NOT_SECURE: (u16, &str) = (1105, "08004");
@@ -21,7 +21,7 @@ fn every_mode_logs_in_where_it_should() {
             ("insecure-no-verify".to_owned(), "TLSv1.3"),
             ("off".to_owned(), ""),
         ] {
-            let way = Way::of(db, "tls_modes", Route::to(db, "tls_modes").tls(&tls).start());
+            let way = Way::of(db, "tls_modes", db.route("tls_modes").tls(&tls).start());
             let said = way.query("show session status like 'Ssl_version'");
             assert_eq!(said.trim_end(), format!("Ssl_version\t{version}").trim_end(), "{tls}");
         }
@@ -40,7 +40,7 @@ fn a_certificate_that_will_not_do_ends_it_before_anything_is_said() {
             (format!("{{ mode: verify-ca, ca: {rogue} }}"), "certificate_unknown_authority"),
         ] {
             let relay = Relay::to(db.server.addr());
-            let house = Route::to(db, "tls_bad").over(relay.addr()).tls(&tls).unprobed().start();
+            let house = db.route("tls_bad").over(relay.addr()).tls(&tls).unprobed().start();
             let line = house.refuses("tls_bad", NOT_SECURE, cause);
             assert_eq!(line["stage"], "tls", "{line}");
             let sent = sent_over(&relay);
@@ -58,7 +58,7 @@ fn a_server_without_tls_is_refused_where_tls_is_wanted() {
         let db = Db { pki: Pki::new(), server };
         db.account("tls_none");
         let relay = Relay::to(db.server.addr());
-        let house = Route::to(&db, "tls_none").over(relay.addr()).unprobed().start();
+        let house = db.route("tls_none").over(relay.addr()).unprobed().start();
         house.refuses("tls_none", NOT_SECURE, "tls_declined");
         assert!(!contains(&sent_over(&relay), b"tls_none"));
     }
@@ -68,7 +68,7 @@ fn a_server_without_tls_is_refused_where_tls_is_wanted() {
 fn a_client_that_wants_tls_from_us_is_told_in_its_own_words() {
     for db in servers::each() {
         db.account("tls_wanted");
-        let way = Way::of(db, "tls_wanted", Route::to(db, "tls_wanted").start());
+        let way = Way::of(db, "tls_wanted", db.route("tls_wanted").start());
         let way = Way { tls: Some(db.pki.ca().to_owned()), ..way };
         let why = crate::clients::Client::of(db.flavour()).log_in(&way).unwrap_err();
         assert!(why.contains("ERROR 2026") && why.contains("SSL is required"), "{why}");

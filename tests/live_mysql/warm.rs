@@ -2,18 +2,17 @@
 
 use attache_kit::*;
 
-use crate::clients::SOON;
 use crate::house::*;
 use crate::raw::Raw;
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 
 /// A route that keeps links warm as `pool` says, and makes no login that no session or pool asks for.
 pub fn pooled(db: &Db, account: &str, pool: &str) -> Route {
-    Route::to(db, account).unprobed().key(&format!("pool: {{ {pool} }}"))
+    db.route(account).unprobed().key(&format!("pool: {{ {pool} }}"))
 }
 
 pub fn links(house: &House, labels: &[(&str, &str)]) -> f64 {
-    house.metric("attache_links", labels).unwrap_or_default()
+    house.metric("attache_links", labels)
 }
 
 pub fn warm(house: &House) -> f64 {
@@ -26,7 +25,7 @@ pub fn waits(house: &House, count: usize) {
 }
 
 pub fn takes(house: &House, result: &str) -> f64 {
-    house.metric("attache_pool_takes_total", &[("result", result)]).unwrap_or_default()
+    house.metric("attache_pool_takes_total", &[("result", result)])
 }
 
 /// Sessions of the account that the server has.

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use attache_kit::Flavour;
 use attache_kit::tools::Ran;
+use attache_kit::{Flavour, House, SECRET};
 use serde_json::{Value, json};
 
 use crate::clients::Client;
-use crate::house::{House, Route};
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
+
+/// More octets than one packet takes, which is one less than 16 MiB.
+pub const LARGE: usize = 17 << 20;
 
 /// Everything that a client is told, and the server that is behind it.
 #[derive(Clone)]
@@ -88,7 +90,7 @@ impl Way {
         let account = format!("{test}_through");
         db.account(&account);
         let allowed = files == Files::Allowed;
-        let route = Route::to(db, &account).key(&format!("options: {{ allow_local_infile: {allowed} }}"));
+        let route = db.route(&account).key(&format!("options: {{ allow_local_infile: {allowed} }}"));
         Way { local_infile: allowed, ..Way::of(db, &account, route.start()) }
     }
 
@@ -117,9 +119,9 @@ impl Way {
         self.db.flavour()
     }
 
-    /// Octets of a value that fills several packets. Directly nobody doubts it, and it takes a script seconds.
+    /// Octets of a value. Directly nobody doubts that a large one comes back, and it takes a script seconds.
     fn large(&self) -> usize {
-        if self.house.is_some() { 40 << 20 } else { 1 << 20 }
+        if self.house.is_some() { LARGE } else { 1 << 20 }
     }
 
     /// For the scripts in `clients/`, which read it from the environment: an argument can be seen by everybody.

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::house::House;
+use crate::house::Clients;
 use crate::servers;
 
 #[test]
 fn a_client_without_a_password_works_as_the_account_of_the_route() {
     for db in servers::each() {
-        let house = House::to(db);
+        let house = db.route().start();
         assert_eq!(house.cli(&["SET", "cli:one", "1"], ""), "OK\n");
         assert_eq!(house.cli(&["GET", "cli:one"], ""), "1\n");
         assert_eq!(house.cli(&["ACL", "WHOAMI"], ""), "app\n");
@@ -22,7 +22,7 @@ fn a_client_without_a_password_works_as_the_account_of_the_route() {
 #[test]
 fn a_transaction_goes_through() {
     for db in servers::each() {
-        let house = House::to(db);
+        let house = db.route().start();
         let said = house.cli(&[], "DEL cli:sum\nMULTI\nINCR cli:sum\nINCRBY cli:sum 41\nEXEC\nGET cli:sum\n");
         let lines: Vec<&str> = said.lines().collect();
         assert_eq!(lines[lines.len() - 6..], ["OK", "QUEUED", "QUEUED", "1", "42", "42"], "{said}");
@@ -33,7 +33,7 @@ fn a_transaction_goes_through() {
 fn thousands_of_commands_are_piped() {
     const COMMANDS: usize = 10_000;
     for db in servers::each() {
-        let house = House::to(db);
+        let house = db.route().start();
         let mut input = "DEL cli:piped\r\n".to_owned();
         for number in 1..COMMANDS {
             write!(input, "RPUSH cli:piped value-{number}\r\n").unwrap();
@@ -47,7 +47,7 @@ fn thousands_of_commands_are_piped() {
 #[test]
 fn what_a_client_says_of_itself_is_accepted_and_does_not_matter() {
     for db in servers::each() {
-        let house = House::to(db);
+        let house = db.route().start();
         let said = house
             .cli(&[], "AUTH anything\nAUTH who ever\nACL WHOAMI\nHELLO 3 AUTH x y\nACL WHOAMI\nHELLO 2\n");
         let lines: Vec<&str> = said.lines().collect();
@@ -61,7 +61,7 @@ fn what_a_client_says_of_itself_is_accepted_and_does_not_matter() {
 #[test]
 fn reset_does_not_log_out() {
     for db in servers::each() {
-        let house = House::to(db);
+        let house = db.route().start();
         let said = house.cli(&[], "MULTI\nSET cli:reset 1\nRESET\nACL WHOAMI\nEXISTS cli:reset\n");
         assert_eq!(said.lines().collect::<Vec<_>>(), ["OK", "QUEUED", "RESET", "app", "0"]);
     }

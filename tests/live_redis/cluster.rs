@@ -2,8 +2,8 @@
 
 use attache_kit::{Pki, Redis, available, eventually};
 
-use crate::house::{LONG, SOON};
 use crate::upstream::{Route, accounts, check, once};
+use attache_kit::{LONG, SOON};
 
 /// The slot of the key `a`.
 const SLOT: &str = "15495";

@@ -1,6 +1,7 @@
 //! Commands whose answers depend on nothing but the commands before.
 
-use crate::random::Random;
+use attache_kit::Chance;
+
 use crate::streams::{WHO, WITH_WHAT};
 
 type Words = Vec<Vec<u8>>;
@@ -15,24 +16,24 @@ pub fn line(text: &str, values: &[&[u8]]) -> Words {
     text.split(' ').map(word).collect()
 }
 
-pub fn key(random: &mut Random) -> Vec<u8> {
-    format!("key:{}", random.below(8)).into_bytes()
+pub fn key(chance: &mut Chance) -> Vec<u8> {
+    format!("key:{}", chance.below(8)).into_bytes()
 }
 
 /// Mostly short.
-fn value(random: &mut Random) -> Vec<u8> {
-    let most = *random.pick(&[1, 10, 10, 100, 100, 2_000, 30_000]);
-    random.octets(most)
+fn value(chance: &mut Chance) -> Vec<u8> {
+    let most = chance.pick(&[1, 10, 10, 100, 100, 2_000, 30_000]);
+    chance.octets(most)
 }
 
-fn number(random: &mut Random) -> Vec<u8> {
-    (random.below(40) as i64 - 10).to_string().into_bytes()
+fn number(chance: &mut Chance) -> Vec<u8> {
+    (chance.below(40) as i64 - 10).to_string().into_bytes()
 }
 
 /// Of every type of value, read and written; often of the wrong type.
-pub fn data(random: &mut Random) -> Words {
-    let (key, other, value, number) = (key(random), key(random), value(random), number(random));
-    match random.below(40) {
+pub fn data(chance: &mut Chance) -> Words {
+    let (key, other, value, number) = (key(chance), key(chance), value(chance), number(chance));
+    match chance.below(40) {
         0..=3 => line("SET ? ?", &[&key, &value]),
         4 => line("SET ? ? XX GET", &[&key, &value]),
         5..=8 => line("GET ?", &[&key]),
@@ -70,9 +71,9 @@ pub fn data(random: &mut Random) -> Words {
     }
 }
 
-pub fn errors(random: &mut Random) -> Words {
-    let (key, value) = (key(random), value(random));
-    match random.below(14) {
+pub fn errors(chance: &mut Chance) -> Words {
+    let (key, value) = (key(chance), value(chance));
+    match chance.below(14) {
         0 => line("NOSUCHCOMMAND ? ?", &[&key, &value]),
         1 => line("GET", &[]),
         2 => line("SET ? x BAD", &[&key]),
@@ -91,7 +92,7 @@ pub fn errors(random: &mut Random) -> Words {
 }
 
 /// What a script returns looks different in RESP2 and RESP3, and it may say itself which it wants.
-pub fn scripts(random: &mut Random) -> Words {
+pub fn scripts(chance: &mut Chance) -> Words {
     const TEXTS: [&str; 9] = [
         "return {1, 2.5, 'three', {nil}, false, true}",
         "return redis.call('get', KEYS[1])",
@@ -103,8 +104,8 @@ pub fn scripts(random: &mut Random) -> Words {
         "for i = 1, 300 do redis.call('rpush', KEYS[1], i) end; return redis.call('llen', KEYS[1])",
         "return redis.pcall('auth', 'a', 'b')",
     ];
-    let (key, text) = (key(random), random.pick(&TEXTS).as_bytes());
-    match random.below(6) {
+    let (key, text) = (key(chance), chance.pick(&TEXTS).as_bytes());
+    match chance.below(6) {
         0 => line("EVALSHA ffffffffffffffffffffffffffffffffffffffff 1 ?", &[&key]),
         1 => line("SCRIPT LOAD ?", &[text]),
         2 => line("EVAL_RO ? 1 ?", &[text, &key]),
@@ -113,9 +114,9 @@ pub fn scripts(random: &mut Random) -> Words {
 }
 
 /// Of the connection, and of the server.
-pub fn settings(random: &mut Random) -> Words {
-    let number = number(random);
-    match random.below(15) {
+pub fn settings(chance: &mut Chance) -> Words {
+    let number = number(chance);
+    match chance.below(15) {
         0..=2 => line("SELECT ?", &[&number]),
         3 => line("CLIENT SETNAME ?", &[&number]),
         4 => line("CLIENT GETNAME", &[]),
@@ -132,8 +133,8 @@ pub fn settings(random: &mut Random) -> Words {
     }
 }
 
-pub fn subscription(random: &mut Random) -> Words {
-    match random.below(10) {
+pub fn subscription(chance: &mut Chance) -> Words {
+    match chance.below(10) {
         0..=1 => line("SUBSCRIBE news", &[]),
         2 => line("SUBSCRIBE news other news", &[]),
         3 => line("PSUBSCRIBE n*", &[]),
@@ -142,13 +143,13 @@ pub fn subscription(random: &mut Random) -> Words {
         6 => line("UNSUBSCRIBE", &[]),
         7 => line("PUNSUBSCRIBE", &[]),
         8 => line("SUNSUBSCRIBE", &[]),
-        _ => publish(random),
+        _ => publish(chance),
     }
 }
 
-pub fn publish(random: &mut Random) -> Words {
-    let value = value(random);
-    match random.below(3) {
+pub fn publish(chance: &mut Chance) -> Words {
+    let value = value(chance);
+    match chance.below(3) {
         0 => line("SPUBLISH shard ?", &[&value]),
         1 => line("PUBLISH other ?", &[&value]),
         _ => line("PUBLISH news ?", &[&value]),
@@ -156,18 +157,18 @@ pub fn publish(random: &mut Random) -> Words {
 }
 
 /// What is answered by nothing.
-pub fn nothing(random: &mut Random) -> Vec<u8> {
-    random.pick(&[&b"\r\n"[..], b"\n", b"*0\r\n", b"*-1\r\n", b"  \t \r\n", b"*-5\r\n"]).to_vec()
+pub fn nothing(chance: &mut Chance) -> Vec<u8> {
+    chance.pick(&[&b"\r\n"[..], b"\n", b"*0\r\n", b"*-1\r\n", b"  \t \r\n", b"*-5\r\n"]).to_vec()
 }
 
-pub fn auth(random: &mut Random) -> Words {
-    let text = *random.pick(&["AUTH ? ?", "auth ? ?", "aUtH ? ?", "AUTH ?"]);
+pub fn auth(chance: &mut Chance) -> Words {
+    let text = chance.pick(&["AUTH ? ?", "auth ? ?", "aUtH ? ?", "AUTH ?"]);
     if text == "AUTH ?" { line(text, &[WITH_WHAT]) } else { line(text, &[WHO, WITH_WHAT]) }
 }
 
-pub fn hello(random: &mut Random) -> Words {
-    let version = random.pick(&["2", "3", "3", "3", "4", "x", "03"]).as_bytes();
-    match random.below(10) {
+pub fn hello(chance: &mut Chance) -> Words {
+    let version = chance.pick(&["2", "3", "3", "3", "4", "x", "03"]).as_bytes();
+    match chance.below(10) {
         0..=3 => line("HELLO ?", &[version]),
         4 | 5 => line("HELLO ? AUTH ? ?", &[version, WHO, WITH_WHAT]),
         6 => line("hello ? SETNAME me auth ? ?", &[version, WHO, WITH_WHAT]),
@@ -178,8 +179,8 @@ pub fn hello(random: &mut Random) -> Words {
 }
 
 /// Each of which tells a login, or moves one.
-pub fn refused(random: &mut Random) -> Words {
-    let text = *random.pick(&[
+pub fn refused(chance: &mut Chance) -> Words {
+    let text = chance.pick(&[
         "ACL LIST",
         "acl getuser app",
         "ACL SETUSER app on nopass",

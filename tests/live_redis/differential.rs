@@ -5,20 +5,19 @@
 
 use std::io::{self, Write};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use attache_kit::eventually;
+use attache_kit::chance::{self, Chance, SEED, seed};
+use attache_kit::{House, SOON, eventually};
 
-use crate::house::{House, SOON};
-use crate::random::{Random, SEED, seed};
+use crate::house::Clients;
 use crate::raw::{Broken, Raw};
 use crate::servers::Db;
 use crate::streams::{Asked, Manners, Stream, normal};
 
 /// To each server, in each manner.
 const STREAMS: u64 = 25;
-const COMMANDS: u64 = 400;
-const SECONDS: &str = "ATTACHE_CHECK_SECONDS";
+const COMMANDS: usize = 400;
 
 #[test]
 fn a_stream_is_answered_through_attache_as_it_is_directly() {
@@ -56,8 +55,7 @@ fn a_stream_that_cannot_be_followed_is_answered_so_too_or_ends() {
 /// All seeds from the first on.
 fn each_seed(mut check: impl FnMut(u64)) {
     let first = seed();
-    let seconds = std::env::var(SECONDS).map_or(0, |seconds| seconds.parse().unwrap());
-    let (began, least) = (Instant::now(), Duration::from_secs(seconds));
+    let (began, least) = (Instant::now(), chance::time(0));
     for number in 0.. {
         if number >= STREAMS && began.elapsed() >= least {
             return;
@@ -77,14 +75,14 @@ impl<'a> Bench<'a> {
     /// more than some replies (`closeClientOnOutputBufferLimitReached` in `networking.c`).
     fn new(db: &'a Db) -> Bench<'a> {
         db.server.command(&["ACL", "SETUSER", "default", "on", "nopass", "~*", "&*", "+@all"]);
-        Bench { db, house: House::to(db) }
+        Bench { db, house: db.route().start() }
     }
 
     /// Directly, and through Attaché.
     fn answers(&self, seed: u64, manners: Manners) -> [Vec<u8>; 2] {
-        let mut random = Random::new(seed);
-        let len = 1 + random.below(COMMANDS) as usize;
-        let stream = Stream::new(&mut random, len, manners);
+        let mut chance = Chance::new(seed);
+        let len = 1 + chance.below(COMMANDS);
+        let stream = Stream::new(&mut chance, len, manners);
         [Asked::Directly, Asked::ThroughAttache].map(|asked| {
             self.clear();
             let session = match asked {
@@ -92,7 +90,7 @@ impl<'a> Bench<'a> {
                 Asked::ThroughAttache => self.house.raw(),
             };
             session.patience(SOON);
-            match said_to(session, &stream.octets(asked), &stream.end, &mut random) {
+            match said_to(session, &stream.octets(asked), &stream.end, &mut chance) {
                 Ok(answers) => normal(&answers),
                 Err(Broken { rest, .. }) if said_last_words(&rest) => normal(&rest),
                 Err(Broken { error, rest }) => {
@@ -126,15 +124,15 @@ fn said_last_words(answers: &[u8]) -> bool {
 
 /// Everything that is answered until the server ends the connection. The end is sent whole: a server that has read half
 /// of it and closes could take back what it has said.
-fn said_to(mut session: Raw, octets: &[u8], end: &[u8], random: &mut Random) -> Result<Vec<u8>, Broken> {
+fn said_to(mut session: Raw, octets: &[u8], end: &[u8], chance: &mut Chance) -> Result<Vec<u8>, Broken> {
     let mut writer = session.writer();
-    let most = *random.pick(&[8, 100, 3_000, 100_000]);
-    let mut cuts = Random::new(random.next());
+    let most = chance.pick(&[8, 100, 3_000, 100_000]);
+    let mut cuts = chance.of("cuts");
     thread::scope(|scope| {
         scope.spawn(move || {
             let mut rest = octets;
             while !rest.is_empty() {
-                let (piece, others) = rest.split_at(rest.len().min(1 + cuts.below(most) as usize));
+                let (piece, others) = rest.split_at(rest.len().min(1 + cuts.below(most)));
                 // A session that was ended takes no more.
                 if writer.write_all(piece).is_err() {
                     return;

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use attache_kit::{Missing, available, tools};
+use attache_kit::{LONG, Missing, available, tools};
 
-use crate::house::LONG;
 use crate::ways;
 
 #[test]

@@ -1,16 +1,14 @@
 //! One side goes, and the other hears of it.
 
-use std::sync::Arc;
+use attache_kit::{SOON, Signal};
 
-use attache_kit::{Mounted, Signal};
-
-use crate::house::{House, Keys, SOON};
-use crate::servers::{self, Db, SECRET, USER};
+use crate::house::Clients;
+use crate::servers::{self, Db};
 
 #[test]
 fn a_client_hears_that_the_server_goes_and_works_with_the_next_one() {
     let Some(mut db) = Db::own() else { return };
-    let house = House::to(&db);
+    let house = db.route().start();
     let mut session = house.raw();
     assert_eq!(session.ask(&["SET", "endings", "1"]), "+OK\r\n");
     db.server.restart();
@@ -25,8 +23,7 @@ fn a_client_hears_that_the_server_goes_and_works_with_the_next_one() {
 #[test]
 fn at_the_end_a_transaction_is_finished_and_an_idle_client_is_told() {
     let Some(db) = servers::shared() else { return };
-    let secret = Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)]));
-    let mut house = House::with(db, &secret, Keys { drain: "{ deadline: 5s }", ..Keys::default() });
+    let mut house = db.route().top("drain: { deadline: 5s }").start();
     let (mut idle, mut busy) = (house.raw(), house.raw());
     assert_eq!(idle.ask(&["PING"]), "+PONG\r\n");
     assert_eq!(busy.ask(&["MULTI"]), "+OK\r\n");

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use attache_kit::Mounted;
 
-use crate::house::{House, Keys};
-use crate::servers::{self, SECRET, USER};
+use crate::house::Clients;
+use crate::servers::{self, USER};
 
 #[test]
 fn a_command_that_would_tell_a_login_is_refused_and_the_session_goes_on() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let mut session = house.raw();
     for words in [
         &["ACL", "LIST"][..],
@@ -34,7 +34,7 @@ fn a_command_that_would_tell_a_login_is_refused_and_the_session_goes_on() {
 #[test]
 fn a_refused_command_makes_a_transaction_fail() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let mut session = house.raw();
     assert_eq!(session.ask(&["MULTI"]), "+OK\r\n");
     assert_eq!(session.ask(&["SET", "errors:multi", "1"]), "+QUEUED\r\n");
@@ -46,12 +46,7 @@ fn a_refused_command_makes_a_transaction_fail() {
 #[test]
 fn a_route_may_allow_what_is_refused() {
     let Some(db) = servers::shared() else { return };
-    let secret = Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)]));
-    let house = House::with(
-        db,
-        &secret,
-        Keys { options: "{ allow_commands: [module], reset: refuse }", ..Keys::default() },
-    );
+    let house = db.route().key("options: { allow_commands: [module], reset: refuse }").start();
     let mut session = house.raw();
     assert_eq!(session.ask(&["MODULE", "LIST"]), "*0\r\n");
     assert!(session.ask(&["RESET"]).starts_with("-NOPERM attache: this route does not allow the 'reset'"));
@@ -63,7 +58,7 @@ fn a_wrong_password_is_an_error_for_the_client_and_a_cause_in_the_log() {
     const WRONG: &str = "a-password-that-is-wrong";
     let Some(db) = servers::shared() else { return };
     let secret = Arc::new(Mounted::new(&[("username", USER), ("password", WRONG)]));
-    let house = House::with(db, &secret, Keys::default());
+    let house = db.route().secret(&secret).start();
     let mut session = house.raw();
     session.send(&["PING"]);
     let (said, line) = house.farewell(&mut session);

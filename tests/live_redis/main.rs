@@ -5,7 +5,6 @@
 #![allow(unreachable_pub, reason = "a test binary has no callers outside")]
 
 mod house;
-mod random;
 mod raw;
 mod servers;
 mod upstream;

@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::thread;
 
+use attache_kit::SECRET;
+use attache_kit::chance::{Chance, seed};
+
 use crate::differential::difference;
-use crate::house::House;
-use crate::random::{Random, seed};
+use crate::house::Clients;
 use crate::raw::{Raw, command};
-use crate::servers::{self, SECRET, USER};
+use crate::servers::{self, USER};
 use crate::streams::Asked;
 
 /// For each version of the protocol.
@@ -24,18 +26,18 @@ impl Asked {
 
 /// The same for both, but for the logins in it.
 fn pipeline(seed: u64, asked: Asked) -> Vec<Vec<u8>> {
-    let mut random = Random::new(seed);
-    (0..COMMANDS).map(|_| one(&mut random, asked)).collect()
+    let mut chance = Chance::new(seed);
+    (0..COMMANDS).map(|_| one(&mut chance, asked)).collect()
 }
 
-fn one(random: &mut Random, asked: Asked) -> Vec<u8> {
-    let key = format!("key:{}", random.below(20));
+fn one(chance: &mut Chance, asked: Asked) -> Vec<u8> {
+    let key = format!("key:{}", chance.below(20));
     let key = key.as_bytes();
-    let value = random.octets(200);
-    let number = random.below(50).to_string();
+    let value = chance.octets(200);
+    let number = chance.below(50).to_string();
     let number = number.as_bytes();
     let [user, password] = asked.login().map(str::as_bytes);
-    match random.below(26) {
+    match chance.below(26) {
         0..=2 => command(&[b"SET", key, &value]),
         3..=5 => command(&[b"GET", key]),
         6 => command(&[b"INCRBY", key, number]),
@@ -47,7 +49,7 @@ fn one(random: &mut Random, asked: Asked) -> Vec<u8> {
         12 => command(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]),
         13 => command(&[b"DEL", key]),
         14 => command(&[b"MGET", key, b"key:1", b"key:2"]),
-        15 => command(&[b"ECHO", &random.octets(20_000)]),
+        15 => command(&[b"ECHO", &chance.octets(20_000)]),
         16 => command(&[b"NOSUCHCOMMAND", number]),
         17 => command(&[b"GET"]),
         18 => b"PING\r\n".to_vec(),
@@ -57,7 +59,7 @@ fn one(random: &mut Random, asked: Asked) -> Vec<u8> {
         22 => command(&[b"DISCARD"]),
         23 => command(&[b"WATCH", key]),
         24 => command(&[b"TYPE", key]),
-        _ => match random.below(3) {
+        _ => match chance.below(3) {
             0 => command(&[b"AUTH", user, password]),
             1 => command(&[b"CLIENT", b"SETNAME", number]),
             _ => command(&[b"CLIENT", b"GETNAME"]),
@@ -75,13 +77,13 @@ fn answers(mut session: Raw, seed: u64, version: &str, asked: Asked) -> Vec<u8> 
     let mut said = pipeline(seed, asked).concat();
     // A transaction may be open.
     said.extend([command(&[b"DISCARD"]), command(&[b"ECHO", END])].concat());
-    let mut pieces = Random::new(!seed);
+    let mut pieces = Chance::new(!seed);
     let mut writer = session.writer();
     thread::scope(|scope| {
         scope.spawn(move || {
             let mut rest = said.as_slice();
             while !rest.is_empty() {
-                let (piece, others) = rest.split_at(rest.len().min(1 + pieces.below(30_000) as usize));
+                let (piece, others) = rest.split_at(rest.len().min(1 + pieces.below(30_000)));
                 writer.write_all(piece).unwrap();
                 rest = others;
             }
@@ -100,7 +102,7 @@ fn answers(mut session: Raw, seed: u64, version: &str, asked: Asked) -> Vec<u8> 
 #[test]
 fn the_answers_to_a_pipeline_are_those_of_the_server_octet_by_octet() {
     let Some(db) = servers::Db::own() else { return };
-    let house = House::to(&db);
+    let house = db.route().start();
     let seed = seed();
     for version in ["2", "3"] {
         let directly = answers(Raw::direct(db.server.addr()), seed, version, Asked::Directly);

@@ -6,9 +6,9 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
-use attache_kit::{Rendered, tools};
+use attache_kit::{House, LONG, Rendered, SOON, tools};
 
-use crate::house::{House, LONG, SOON};
+use crate::house::Clients;
 use crate::servers;
 
 /// A `redis-cli` that goes on until it is dropped, and its lines.
@@ -49,7 +49,7 @@ fn lines(from: ChildStdout) -> Receiver<String> {
 #[test]
 fn a_monitor_shows_what_others_do() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let monitor = Going::start(&house, &["monitor"]);
     assert_eq!(monitor.line(), "OK");
     assert_eq!(house.cli(&["ECHO", "to the monitor"], ""), "to the monitor\n");
@@ -59,7 +59,7 @@ fn a_monitor_shows_what_others_do() {
 #[test]
 fn subscribers_hear_of_channels_and_patterns() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     for (command, protocol, kind) in
         [("SUBSCRIBE", "-2", "message"), ("PSUBSCRIBE", "-2", "pmessage"), ("SUBSCRIBE", "-3", "message")]
     {
@@ -76,7 +76,7 @@ fn subscribers_hear_of_channels_and_patterns() {
 #[test]
 fn a_copy_of_all_data_is_made() {
     let Some(db) = servers::Db::own() else { return };
-    let house = House::to(&db);
+    let house = db.route().start();
     let input: String = (0..1000).map(|number| format!("SET copied:{number} value-{number}\r\n")).collect();
     house.cli(&["--pipe"], &input);
     let folder = Rendered::new(&[]);
@@ -90,7 +90,7 @@ fn a_copy_of_all_data_is_made() {
 #[test]
 fn keys_are_walked_through() {
     let Some(db) = servers::Db::own() else { return };
-    let house = House::to(&db);
+    let house = db.route().start();
     let input: String = (0..500).map(|number| format!("SET walked:{number} {number}\r\n")).collect();
     house.cli(&["--pipe"], &format!("{input}LPUSH walked:list 1 2 3\r\n"));
     assert_eq!(house.cli(&["--scan", "--pattern", "walked:*"], "").lines().count(), 501);
@@ -104,7 +104,7 @@ fn a_value_of_100_megabytes_goes_both_ways_through_little_memory() {
     const LEN: usize = 100_000_000;
     const MEMORY: u64 = 16 << 20;
     let Some(db) = servers::Db::own() else { return };
-    let house = House::to(&db);
+    let house = db.route().start();
     let value: String = (0..LEN / 10).map(|number| format!("{number:010}")).collect();
     assert_eq!(house.cli(&["PING"], ""), "PONG\n");
     let before = peak_bytes(house.attache.pid());
@@ -129,7 +129,7 @@ fn peak_bytes(pid: u32) -> u64 {
 #[test]
 fn redis_benchmark_runs_all_its_loads() {
     let Some(db) = servers::Db::own() else { return };
-    let house = House::to(&db);
+    let house = db.route().start();
     for pipeline in ["1", "16"] {
         let mut benchmark = house.tool("redis-benchmark");
         benchmark.args(["-n", "2000", "-c", "20", "-P", pipeline, "--csv"]);

@@ -4,8 +4,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::house::LONG;
-use crate::servers::{SECRET, USER};
+use attache_kit::{LONG, SECRET};
+
+use crate::servers::USER;
 
 pub struct Raw {
     stream: BufReader<TcpStream>,

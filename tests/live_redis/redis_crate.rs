@@ -9,7 +9,8 @@ use redis::{
     AsyncCommands, AsyncConnectionConfig, Client, Commands, Connection, ErrorKind, PushKind, ServerErrorKind,
 };
 
-use crate::house::{LONG, SOON};
+use attache_kit::{LONG, SOON};
+
 use crate::servers::USER;
 use crate::ways::{self, Way};
 

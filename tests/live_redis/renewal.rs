@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use attache_kit::{Mounted, eventually};
+use attache_kit::{House, Mounted, SECRET, SOON, eventually};
 
-use crate::house::{House, Keys, SOON};
+use crate::house::Clients;
 use crate::raw::Raw;
-use crate::servers::{self, Db, SECRET};
+use crate::servers::{self, Db};
 
 /// A house whose sessions are of the first of two users.
 struct Turns {
@@ -23,7 +23,7 @@ impl Turns {
         let users = ["a", "b"].map(|turn| format!("{name}_{turn}"));
         users.iter().for_each(|user| db.server.user(user, SECRET));
         let secret = Arc::new(Mounted::new(&[("username", &users[0]), ("password", SECRET)]));
-        let house = House::with(db, &secret, Keys { on_rotation, ..Keys::default() });
+        let house = db.route().secret(&secret).on_rotation(on_rotation).start();
         Some(Turns { db, users, secret, house })
     }
 
@@ -35,15 +35,9 @@ impl Turns {
 
     /// From now on the second user is the one.
     fn rotate(&self) {
-        self.accepted(1);
+        self.house.accepted(1);
         assert!(self.secret.credential(&self.users[1], SECRET));
-        self.accepted(2);
-    }
-
-    fn accepted(&self, generation: usize) {
-        self.house.attache.wait_for("the generation to be accepted", SOON, |line| {
-            line["message"] == "credential accepted" && line["generation"] == generation
-        });
+        self.house.accepted(2);
     }
 
     fn is_renewed(&self, session: &mut Raw) {
@@ -59,7 +53,7 @@ impl Turns {
     }
 
     fn renewals(&self) -> f64 {
-        self.house.metric("attache_session_renewals_total", &[("result", "ok")]).unwrap_or_default()
+        self.house.metric("attache_session_renewals_total", &[("result", "ok")])
     }
 
     /// Waits until somebody else has been renewed, so that whoever has not been could have been too.

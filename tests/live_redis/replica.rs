@@ -1,14 +1,14 @@
 //! A server that holds no password replicates through Attaché: a stream that is no longer frames.
 
-use attache_kit::eventually;
+use attache_kit::{SOON, eventually};
 
-use crate::house::{House, SOON};
+use crate::house::Clients;
 use crate::servers::Db;
 
 #[test]
 fn a_replica_follows_its_primary_through_attache() {
     let (Some(primary), Some(replica)) = (Db::own(), Db::own()) else { return };
-    let house = House::to(&primary);
+    let house = primary.route().start();
     assert_eq!(primary.server.command(&["SET", "before", "1"]).trim(), "OK");
     replica.server.command(&["REPLICAOF", "127.0.0.1", &house.addr().port().to_string()]);
     let follows = |key: &str| {

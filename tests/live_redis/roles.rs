@@ -2,8 +2,8 @@
 
 use attache_kit::{Pki, Redis, available, eventually};
 
-use crate::house::SOON;
 use crate::upstream::{Route, accounts};
+use attache_kit::SOON;
 
 struct Pair {
     pki: Pki,

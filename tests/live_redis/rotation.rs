@@ -6,16 +6,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use attache_kit::Mounted;
+use attache_kit::{House, Mounted, SECRET};
 
-use crate::house::{House, Keys, SOON};
-use crate::servers::{self, SECRET};
+use crate::house::Clients;
+use crate::servers;
 
 const ROTATED: &str = "rotated";
 
 fn password(number: usize) -> String {
     format!("{SECRET}-{number}")
 }
+
+/// After each command: a few clients must not take the whole machine.
+const BREATH: Duration = Duration::from_millis(2);
 
 /// What a client does all the time.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +51,7 @@ impl Load {
                 kept = None;
             }
             done += 1;
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(BREATH);
         }
         done
     }
@@ -70,61 +73,24 @@ fn loaded<const N: usize>(house: &House, loads: [Load; N], act: impl FnOnce()) {
     });
 }
 
-fn accepted(house: &House, generation: usize) {
-    house.attache.wait_for("the new generation to be accepted", SOON, |line| {
-        line["message"] == "credential accepted" && line["generation"] == generation
-    });
-}
-
-fn no_session_failed(house: &House) {
-    let failed = |line: &serde_json::Value| line["kind"] == "session" && line["result"] != "ok";
-    let lines: Vec<_> = house.attache.log().into_iter().filter(failed).collect();
-    assert!(lines.is_empty(), "{lines:#?}");
-}
-
-#[derive(Debug, Clone, Copy)]
-enum First {
-    Server,
-    Folder,
-}
-
 #[test]
 fn no_command_fails_whichever_side_changes_first() {
     let Some(db) = servers::shared() else { return };
     db.server.user(ROTATED, &password(1));
     let secret = Arc::new(Mounted::new(&[("username", ROTATED), ("password", &password(1))]));
-    let house = House::with(db, &secret, Keys::default());
+    let house = db.route().secret(&secret).start();
     let mut idle = [house.raw(), house.raw()];
-    let mut number = 1;
+    let server = |number| db.server.user(ROTATED, &password(number));
+    let folder = |number| assert!(secret.credential(ROTATED, &password(number)));
     loaded(&house, [Load::Reconnecting, Load::LoggingIn, Load::Staying, Load::Resetting], || {
-        for between in [Duration::ZERO, Duration::from_millis(700)] {
-            for first in [First::Server, First::Folder] {
-                accepted(&house, number);
-                number += 1;
-                let server = || db.server.user(ROTATED, &password(number));
-                let folder = || assert!(secret.credential(ROTATED, &password(number)));
-                match first {
-                    First::Server => server(),
-                    First::Folder => folder(),
-                }
-                thread::sleep(between);
-                match first {
-                    First::Server => folder(),
-                    First::Folder => server(),
-                }
-            }
-        }
-        accepted(&house, number);
+        let last = house.rotates_either_way(&[Duration::ZERO, Duration::from_millis(700)], server, folder);
         // Nobody has to go for that.
-        (1..number).for_each(|generation| house.left(generation));
+        (1..last).for_each(|generation| house.left(generation));
     });
     for session in &mut idle {
         assert_eq!(session.ask(&["PING"]), "+PONG\r\n");
     }
-    no_session_failed(&house);
-    let status = house.status();
-    assert_eq!(status["credential"]["generation"], number, "{status}");
-    assert_eq!(status["credential"]["rejected"], false, "{status}");
+    house.no_session_failed();
 }
 
 /// The server ends the sessions of a user that is deleted: who stays must have been renewed before.
@@ -138,20 +104,20 @@ fn no_command_fails_when_two_users_take_turns_and_the_old_one_is_deleted() {
     };
     let mut user = create(1);
     let secret = Arc::new(Mounted::new(&[("username", &user), ("password", &password(1))]));
-    let house = House::with(db, &secret, Keys::default());
+    let house = db.route().secret(&secret).start();
     let mut idle = house.raw();
     loaded(&house, [Load::Reconnecting, Load::LoggingIn, Load::Staying, Load::Resetting], || {
-        accepted(&house, 1);
+        house.accepted(1);
         for number in 2..=3 {
             let old = std::mem::replace(&mut user, create(number));
             assert!(secret.credential(&user, &password(number)));
-            accepted(&house, number);
+            house.accepted(number);
             house.left(number - 1);
             assert_eq!(db.server.command(&["ACL", "DELUSER", &old]).trim(), "1");
         }
     });
     assert_eq!(idle.ask(&["ACL", "WHOAMI"]), "$6\r\nturn_3\r\n");
-    no_session_failed(&house);
+    house.no_session_failed();
     assert_eq!(house.raw().ask(&["ACL", "WHOAMI"]), "$6\r\nturn_3\r\n");
 }
 
@@ -163,12 +129,12 @@ fn sessions_of_an_old_password_end_at_a_quiet_moment_or_at_once_where_that_is_th
     {
         db.server.user(user, &password(1));
         let secret = Arc::new(Mounted::new(&[("username", user), ("password", &password(1))]));
-        let house = House::with(db, &secret, Keys { on_rotation, ..Keys::default() });
+        let house = db.route().secret(&secret).on_rotation(on_rotation).start();
         let (mut idle, mut busy) = (house.raw(), house.raw());
         assert_eq!(idle.ask(&["PING"]), "+PONG\r\n");
         assert_eq!(busy.ask(&["MULTI"]), "+OK\r\n");
         assert_eq!(busy.ask(&["SET", user, "1"]), "+QUEUED\r\n");
-        accepted(&house, 1);
+        house.accepted(1);
         db.server.user(user, &password(2));
         assert!(secret.credential(user, &password(2)));
 

@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use std::{io, thread};
 
 use attache_kit::script::{Peer, Script};
-use attache_kit::{Mounted, Signal, eventually};
+use attache_kit::{House, Mounted, SECRET, SOON, Signal, eventually};
 
-use crate::house::{House, Keys, SOON};
+use crate::house::{Clients, in_the_clear};
 use crate::raw::{Raw, command};
-use crate::servers::{SECRET, USER};
+use crate::servers::USER;
 
 /// Renewals are spread over a quarter of it.
 const QUICKLY: &str = "{ within: 2s }";
@@ -129,9 +129,9 @@ fn secret() -> Arc<Mounted> {
 
 /// A house on that server, and a session that the server has heard of.
 fn house(server: &Server, secret: &Arc<Mounted>, on_rotation: &'static str) -> (House, Raw) {
-    let house = House::to_script(server.addr(), secret, Keys { on_rotation, ..Keys::default() });
+    let house = in_the_clear(server.addr().port()).secret(secret).on_rotation(on_rotation).start();
     let session = session(&house);
-    house.attache.wait_for("the first generation", SOON, |line| line["message"] == "credential accepted");
+    house.accepted(1);
     (house, session)
 }
 
@@ -166,7 +166,7 @@ fn an_idle_session_is_logged_in_again_and_hears_nothing_of_it() {
     renewed(&server);
     house.left(1);
     assert_eq!(session.ask(&["ECHO", "still here"]), bulk("still here"));
-    assert_eq!(house.metric("attache_session_renewals_total", &[("result", "ok")]), Some(1.0));
+    assert_eq!(house.metric("attache_session_renewals_total", &[("result", "ok")]), 1.0);
     let line = line_of(&house, session);
     assert_eq!(
         (&line["result"], &line["generation"], &line["renewals"]),
@@ -201,7 +201,7 @@ fn a_session_whose_new_login_is_rejected_goes_on_and_is_tried_again_later() {
         assert!(pair[1] - pair[0] >= Duration::from_millis(least), "{tries:?}");
     }
     let rejected = house.metric("attache_session_renewals_total", &[("result", "credential_rejected")]);
-    assert_eq!(rejected, Some(REJECTED as f64));
+    assert_eq!(rejected, REJECTED as f64);
     assert_eq!(line_of(&house, session)["result"], "ok");
 }
 
@@ -221,7 +221,7 @@ fn a_client_that_logs_in_while_the_password_changes_hears_yes_once_it_has() {
     changed.store(true, Ordering::SeqCst);
     session.send(&["AUTH", "anything"]);
     session.send(&["ECHO", "behind"]);
-    let rejected = || house.metric("attache_credential_rejected", &[]) == Some(1.0);
+    let rejected = || house.metric("attache_credential_rejected", &[]) == 1.0;
     eventually("the old password to be rejected", SOON, || rejected().then_some(()));
     rotate(&secret);
     assert_eq!((session.text(), session.text()), ("+OK\r\n".to_owned(), bulk("behind")));
@@ -314,17 +314,17 @@ fn a_server_that_goes_away_instead_of_an_answer_is_told_as_it_always_is() {
     let (said, line) = house.farewell(&mut session);
     assert!(said.starts_with("-LOADING attache: the database closed the connection"), "{said}");
     assert_eq!((&line["result"], &line["ended_by"]), (&"closed".into(), &"upstream".into()), "{line}");
-    assert_eq!(house.metric("attache_session_renewals_total", &[("result", "closed")]), Some(1.0));
+    assert_eq!(house.metric("attache_session_renewals_total", &[("result", "closed")]), 1.0);
 }
 
 #[test]
 fn a_server_that_does_not_answer_does_not_keep_the_process_from_ending() {
     let (server, asked, _answer) = slow();
     let secret = secret();
-    let keys = Keys { on_rotation: QUICKLY, drain: "{ deadline: 2s }", ..Keys::default() };
-    let mut house = House::to_script(server.addr(), &secret, keys);
+    let route = in_the_clear(server.addr().port()).secret(&secret).on_rotation(QUICKLY);
+    let mut house = route.top("drain: { deadline: 2s }").start();
     let mut session = session(&house);
-    house.attache.wait_for("the first generation", SOON, |line| line["message"] == "credential accepted");
+    house.accepted(1);
     rotate(&secret);
     asked.recv_timeout(SOON).unwrap();
     house.attache.signal(Signal::TERM);

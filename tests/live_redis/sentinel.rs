@@ -8,9 +8,9 @@ use std::time::Duration;
 use attache_kit::{Mounted, Pki, Redis, Sentinel, Watching, available, eventually};
 use serde_json::Value;
 
-use crate::house::{LONG, SOON};
-use crate::servers::SECRET;
 use crate::upstream::{Route, accounts, check, once};
+use attache_kit::SECRET;
+use attache_kit::{LONG, SOON};
 
 const MASTER: &str = "orders";
 /// The Sentinels' own account, and its password: another one than that of the servers.

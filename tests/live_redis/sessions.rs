@@ -1,13 +1,15 @@
 //! What does not fit into question and answer: messages, watching others, large values.
 
-use crate::house::House;
+use attache_kit::SECRET;
+
+use crate::house::Clients;
 use crate::raw::command;
-use crate::servers::{self, SECRET};
+use crate::servers;
 
 #[test]
 fn a_server_is_reached_by_its_unix_socket() {
     for db in servers::each() {
-        let house = House::by_socket(db);
+        let house = db.route().by_socket(&db.server.socket()).start();
         let mut session = house.raw();
         assert_eq!(session.ask(&["ACL", "WHOAMI"]), "$3\r\napp\r\n", "{}", db.name);
         assert!(session.ask(&["INFO", "clients"]).contains("connected_clients"));
@@ -17,7 +19,7 @@ fn a_server_is_reached_by_its_unix_socket() {
 #[test]
 fn a_subscriber_gets_what_others_publish() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let mut publisher = house.raw();
     for (number, greeting, kind) in [("2", "*14\r\n", '*'), ("3", "%7\r\n", '>')] {
         let mut subscriber = house.raw();
@@ -39,7 +41,7 @@ fn a_subscriber_gets_what_others_publish() {
 #[test]
 fn a_monitor_sees_commands_and_no_secret() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let mut monitor = house.raw();
     assert_eq!(monitor.ask(&["MONITOR"]), "+OK\r\n");
     let mut other = house.raw();
@@ -57,7 +59,7 @@ fn a_monitor_sees_commands_and_no_secret() {
 fn a_large_value_comes_back_whole() {
     const LEN: usize = 10 * 1024 * 1024;
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     // Every octet occurs, and line ends too.
     let value: Vec<u8> = (0..LEN).map(|at| (at ^ (at >> 8) ^ (at >> 16)) as u8).collect();
     let mut session = house.raw();
@@ -77,7 +79,7 @@ fn a_large_value_comes_back_whole() {
 #[test]
 fn a_client_that_quits_gets_its_answer_and_a_good_end() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let mut session = house.raw();
     assert_eq!(session.ask(&["QUIT"]), "+OK\r\n");
     assert_eq!(session.last_words(), "");

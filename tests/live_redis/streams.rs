@@ -1,12 +1,13 @@
 //! Streams of commands as no sane client sends them, for a server and for Attaché in front of it.
 //!
-//! What differs from one run to the next is left out: times, expiry, keys at random, MONITOR. What has to differ between
+//! What differs from one run to the next is left out: times, expiry, keys at chance, MONITOR. What has to differ between
 //! the two, logins and refused commands, is rendered for each, and by `normal` their answers come to the same.
 
+use attache_kit::{Chance, SECRET};
+
 use crate::commands;
-use crate::random::Random;
 use crate::raw::command;
-use crate::servers::{SECRET, USER};
+use crate::servers::USER;
 
 /// Who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,14 +81,14 @@ enum Replies {
 }
 
 impl Stream {
-    pub fn new(random: &mut Random, len: usize, manners: Manners) -> Stream {
+    pub fn new(chance: &mut Chance, len: usize, manners: Manners) -> Stream {
         let mut sketch = Sketch { manners, queued: false, replies: Replies::On, subscribed: false };
-        let mut pieces: Vec<Piece> = (0..len).map(|_| sketch.piece(random)).collect();
+        let mut pieces: Vec<Piece> = (0..len).map(|_| sketch.piece(chance)).collect();
         // Where nothing is answered, a server does not close the connection either.
         if manners == Manners::Wild || sketch.replies != Replies::On {
             pieces.push(sketch.reset(Form::Array));
         }
-        Stream { pieces, end: end(random) }
+        Stream { pieces, end: end(chance) }
     }
 
     /// The octets that are sent, but for the end.
@@ -97,34 +98,34 @@ impl Stream {
 }
 
 impl Sketch {
-    fn piece(&mut self, random: &mut Random) -> Piece {
+    fn piece(&mut self, chance: &mut Chance) -> Piece {
         let was_skipping = self.replies == Replies::Skip;
-        let piece = self.any(random);
+        let piece = self.any(chance);
         if was_skipping && self.replies == Replies::Skip {
             self.replies = Replies::On;
         }
         piece
     }
 
-    fn any(&mut self, random: &mut Random) -> Piece {
-        let form = *random.pick(&[Form::Array, Form::Array, Form::Array, Form::Inline]);
-        let words = match random.below(100) {
-            0..=54 => commands::data(random),
-            55..=61 => commands::errors(random),
-            62..=66 => commands::scripts(random),
-            67..=71 => commands::settings(random),
-            72..=81 => self.transaction(random),
-            82..=87 if self.is_clear() => self.subscription(random),
-            82..=87 => commands::publish(random),
-            88 if self.may_change_replies() => self.replies(random),
-            88 | 89 if self.may_say_nothing() => return Piece::Plain(commands::nothing(random)),
-            88..=93 => return Piece::Login { words: commands::auth(random), form },
-            94..=96 if self.may_say_hello() => return Piece::Login { words: commands::hello(random), form },
-            94..=96 => return Piece::Login { words: commands::auth(random), form },
+    fn any(&mut self, chance: &mut Chance) -> Piece {
+        let form = chance.pick(&[Form::Array, Form::Array, Form::Array, Form::Inline]);
+        let words = match chance.below(100) {
+            0..=54 => commands::data(chance),
+            55..=61 => commands::errors(chance),
+            62..=66 => commands::scripts(chance),
+            67..=71 => commands::settings(chance),
+            72..=81 => self.transaction(chance),
+            82..=87 if self.is_clear() => self.subscription(chance),
+            82..=87 => commands::publish(chance),
+            88 if self.may_change_replies() => self.replies(chance),
+            88 | 89 if self.may_say_nothing() => return Piece::Plain(commands::nothing(chance)),
+            88..=93 => return Piece::Login { words: commands::auth(chance), form },
+            94..=96 if self.may_say_hello() => return Piece::Login { words: commands::hello(chance), form },
+            94..=96 => return Piece::Login { words: commands::auth(chance), form },
             97 => return self.reset(form),
-            _ => return Piece::Refused { words: commands::refused(random), form },
+            _ => return Piece::Refused { words: commands::refused(chance), form },
         };
-        Piece::Plain(encoded(random, &words, form))
+        Piece::Plain(encoded(chance, &words, form))
     }
 
     fn is_clear(&self) -> bool {
@@ -144,25 +145,25 @@ impl Sketch {
         self.manners == Manners::Wild || !(self.queued && self.subscribed)
     }
 
-    fn transaction(&mut self, random: &mut Random) -> Vec<Vec<u8>> {
-        let (queued, words) = match random.below(10) {
+    fn transaction(&mut self, chance: &mut Chance) -> Vec<Vec<u8>> {
+        let (queued, words) = match chance.below(10) {
             0..=2 => (true, commands::line("MULTI", &[])),
             3..=5 => (false, commands::line("EXEC", &[])),
             6 => (false, commands::line("DISCARD", &[])),
             7 => (self.queued, commands::line("UNWATCH", &[])),
-            _ => (self.queued, commands::line("WATCH ?", &[&commands::key(random)])),
+            _ => (self.queued, commands::line("WATCH ?", &[&commands::key(chance)])),
         };
         self.queued = queued;
         words
     }
 
-    fn subscription(&mut self, random: &mut Random) -> Vec<Vec<u8>> {
+    fn subscription(&mut self, chance: &mut Chance) -> Vec<Vec<u8>> {
         self.subscribed = true;
-        commands::subscription(random)
+        commands::subscription(chance)
     }
 
-    fn replies(&mut self, random: &mut Random) -> Vec<Vec<u8>> {
-        let (replies, word) = *random.pick(&[
+    fn replies(&mut self, chance: &mut Chance) -> Vec<Vec<u8>> {
+        let (replies, word) = chance.pick(&[
             (Replies::Skip, "SKIP"),
             (Replies::Skip, "skip"),
             (Replies::Off, "OFF"),
@@ -221,12 +222,12 @@ fn with_login(words: &[Vec<u8>], [user, password]: [&str; 2]) -> Vec<Vec<u8>> {
     words.into_iter().map(said).collect()
 }
 
-fn encoded(random: &mut Random, words: &[Vec<u8>], form: Form) -> Vec<u8> {
+fn encoded(chance: &mut Chance, words: &[Vec<u8>], form: Form) -> Vec<u8> {
     let mut words = words.to_vec();
-    if random.once_in(4)
+    if chance.once_in(4)
         && let Some(name) = words.first_mut()
     {
-        name.iter_mut().filter(|_| random.once_in(2)).for_each(u8::make_ascii_lowercase);
+        name.iter_mut().filter(|_| chance.once_in(2)).for_each(u8::make_ascii_lowercase);
     }
     written(&words, form)
 }
@@ -262,7 +263,7 @@ fn quoted(word: &[u8]) -> Vec<u8> {
     [b"\"".to_vec(), word.iter().flat_map(hex).collect(), b"\"".to_vec()].concat()
 }
 
-fn end(random: &mut Random) -> Vec<u8> {
+fn end(chance: &mut Chance) -> Vec<u8> {
     const NONSENSE: [&[u8]; 8] = [
         b"*x\r\n",
         b"*1\r\n+PING\r\n",
@@ -273,9 +274,9 @@ fn end(random: &mut Random) -> Vec<u8> {
         b"*1\r\n$99999999999\r\n",
         b"PING \"x\r\n",
     ];
-    match random.below(2) {
+    match chance.below(2) {
         0 => command(&[b"QUIT"]),
-        _ => [*random.pick(&NONSENSE), &random.octets(40)].concat(),
+        _ => [chance.pick(&NONSENSE), &chance.octets(40)].concat(),
     }
 }
 

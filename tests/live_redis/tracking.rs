@@ -1,7 +1,9 @@
 //! Client-side caching: the server says which keys have changed, whenever it likes (manual, "Client-side caching in
 //! Redis").
 
-use crate::house::House;
+use attache_kit::House;
+
+use crate::house::Clients;
 use crate::raw::Raw;
 use crate::servers;
 
@@ -19,7 +21,7 @@ fn speaking_3(house: &House) -> Raw {
 #[test]
 fn changes_of_keys_that_were_read_are_pushed() {
     for db in servers::each() {
-        let house = House::to(db);
+        let house = db.route().start();
         let (mut reader, mut writer) = (speaking_3(&house), house.raw());
         assert_eq!(reader.ask(&["CLIENT", "TRACKING", "ON"]), "+OK\r\n");
         assert_eq!(reader.ask(&["GET", "tracked:a"]), "_\r\n");
@@ -44,7 +46,7 @@ fn changes_of_keys_that_were_read_are_pushed() {
 fn a_login_in_the_midst_of_pushes_loses_none() {
     const ROUNDS: usize = 200;
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let (mut reader, mut writer) = (speaking_3(&house), house.raw());
     assert_eq!(reader.ask(&["CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "broadcast:"]), "+OK\r\n");
     for round in 0..ROUNDS {
@@ -68,7 +70,7 @@ fn a_login_in_the_midst_of_pushes_loses_none() {
 #[test]
 fn only_what_was_asked_for_is_tracked_with_optin() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let (mut reader, mut writer) = (speaking_3(&house), house.raw());
     assert_eq!(reader.ask(&["CLIENT", "TRACKING", "ON", "OPTIN"]), "+OK\r\n");
     assert_eq!(reader.ask(&["GET", "optin:a"]), "_\r\n");
@@ -86,7 +88,7 @@ fn only_what_was_asked_for_is_tracked_with_optin() {
 #[test]
 fn a_client_of_resp2_has_its_changes_told_to_a_subscriber() {
     let Some(db) = servers::shared() else { return };
-    let house = House::to(db);
+    let house = db.route().start();
     let (mut reader, mut subscriber, mut writer) = (house.raw(), house.raw(), house.raw());
     let id = subscriber.ask(&["CLIENT", "ID"]);
     let id = id.trim_start_matches(':').trim_end();

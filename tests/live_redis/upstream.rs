@@ -10,9 +10,10 @@ use attache_kit::tools::Ran;
 use attache_kit::{Launch, Metrics, Mounted, Process, Redis, http};
 use serde_json::Value;
 
-use crate::house::{LONG, SOON};
 use crate::raw::Raw;
-use crate::servers::{SECRET, USER};
+use crate::servers::USER;
+use attache_kit::SECRET;
+use attache_kit::{LONG, SOON};
 
 pub struct Route {
     pub attache: Process,

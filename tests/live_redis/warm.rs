@@ -1,28 +1,24 @@
 //! Links that are logged in before a session needs them. Each serves one session: what a reset leaves of a connection would
 //! reach the next one.
 
-use std::sync::Arc;
+use attache_kit::{House, SOON, eventually};
 
-use attache_kit::{Mounted, eventually};
-
-use crate::house::{House, Keys, SOON};
-use crate::servers::{self, Db, SECRET, USER};
+use crate::house::Clients;
+use crate::servers::{self, Db};
 
 /// A route that keeps two links.
 fn warm(db: &Db) -> House {
-    let secret = Arc::new(Mounted::new(&[("username", USER), ("password", SECRET)]));
-    // The pool is the key behind the options.
-    House::with(db, &secret, Keys { options: "{}\n    pool: { warm: 2 }", ..Keys::default() })
+    db.route().key("pool: { warm: 2 }").start()
 }
 
 fn waits(house: &House, count: usize) {
     eventually("the links to wait", SOON, || {
-        (house.metric("attache_links", &[("state", "warm")]) == Some(count as f64)).then_some(())
+        (house.metric("attache_links", &[("state", "warm")]) == count as f64).then_some(())
     });
 }
 
 fn takes(house: &House, result: &str) -> f64 {
-    house.metric("attache_pool_takes_total", &[("result", result)]).unwrap_or_default()
+    house.metric("attache_pool_takes_total", &[("result", result)])
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::house::House;
-use crate::servers::{self, Db, SECRET, USER};
+use attache_kit::{House, SECRET};
+
+use crate::servers::{self, Db, USER};
 
 /// Everything that a client is told.
 pub struct Way {
@@ -40,7 +41,7 @@ fn to(db: &Db, test: &str) -> Vec<Way> {
     };
     let said = if db.has_tls() { &SAID[..] } else { &SAID[..1] };
     let through = said.iter().enumerate().map(|(number, &(said, user, password))| {
-        let house = House::to(db);
+        let house = db.route().start();
         Way {
             name: format!("{}, through Attaché {said}", db.name),
             addr: house.addr(),

@@ -29,6 +29,7 @@ const PLACES: [u64; 4] = [0, 5, 40, 70];
 
 #[test]
 fn a_fault_in_the_middle_is_told_or_outlived_and_leaves_nothing() {
+    let _turn = crate::beside_the_long_one();
     let grounds: [fn(); 5] = [
         || faults(postgres::Cluster::start),
         || faults(|| mysql::Servers::start(Flavour::MariaDb)),

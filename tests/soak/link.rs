@@ -48,6 +48,7 @@ const fn ms(count: u64) -> Duration {
 
 #[test]
 fn a_network_that_delays_loses_and_stops_fails_no_operation() {
+    let _turn = crate::beside_the_long_one();
     let test = "link::a_network_that_delays_loses_and_stops_fails_no_operation";
     let _ = available(namespace::inside(test, "link", "nameserver 127.0.0.1\n", over_a_bad_wire));
 }

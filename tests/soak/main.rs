@@ -34,6 +34,7 @@ mod timeline;
 mod upheavals;
 
 use std::env;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -83,6 +84,12 @@ fn an_operation_fails_only_where_it_cannot_be_saved() {
     let failed: Vec<&str> =
         reports.iter().filter(|report| report.has_failed()).map(|report| report.name).collect();
     assert!(failed.is_empty(), "{failed:?} with {SEED}={seed}");
+}
+
+/// The other tests of this program start as many servers as the long one: one of them at a time goes beside it.
+fn beside_the_long_one() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn number(name: &str) -> Option<u64> {

@@ -35,6 +35,7 @@ const KUBECTL: &str =
 
 #[test]
 fn every_runbook_works_as_it_stands_on_the_page() {
+    let _turn = crate::beside_the_long_one();
     if available(tools::kubectl()).is_none() {
         return;
     }

@@ -1,6 +1,11 @@
 //! Numbers that look drawn by chance, and come again with the same seed.
 
-use std::time::Duration;
+use std::env;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// How long a check takes, and its seed: for whoever looks for more, or for the same again.
+const SECONDS: &str = "ATTACHE_CHECK_SECONDS";
+pub const SEED: &str = "ATTACHE_CHECK_SEED";
 
 /// A generator (xorshift64*).
 #[derive(Debug, Clone)]
@@ -30,6 +35,16 @@ impl Chance {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) as usize % limit
     }
 
+    /// Whether it happens that happens once in so many times.
+    pub fn once_in(&mut self, times: usize) -> bool {
+        self.below(times) == 0
+    }
+
+    /// Fewer than so many.
+    pub fn octets(&mut self, limit: usize) -> Vec<u8> {
+        (0..self.below(limit)).map(|_| self.below(1 << 8) as u8).collect()
+    }
+
     pub fn pick<T: Clone>(&mut self, from: &[T]) -> T {
         from[self.below(from.len())].clone()
     }
@@ -45,6 +60,25 @@ impl Chance {
             cards.swap(last, self.below(last + 1));
         }
     }
+}
+
+/// Another seed each time, unless the environment says which. It is told.
+#[expect(clippy::print_stdout, reason = "the test runner shows it under a failed test")]
+pub fn seed() -> u64 {
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
+    let seed = set(SEED).unwrap_or_else(now);
+    println!("{SEED}={seed}");
+    seed
+}
+
+/// So many seconds, unless the environment says how many.
+pub fn time(seconds: u64) -> Duration {
+    Duration::from_secs(set(SECONDS).unwrap_or(seconds))
+}
+
+fn set(name: &str) -> Option<u64> {
+    let value = env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|_| panic!("no number: {name}={value}")))
 }
 
 #[cfg(test)]

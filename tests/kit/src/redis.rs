@@ -3,32 +3,27 @@
 //! Redis listens with TLS and without; the Valkey that can be had has no TLS. Both let nobody in but by name: the account
 //! `default` is off. Nothing is written to disk but the accounts, and those only by `ACL SAVE`.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::keeper::Keeper;
 use crate::pki::Pki;
 use crate::ports::{self, Port};
 use crate::scratch;
+use crate::server::{Server, on_free_ports};
 use crate::skip::{Missing, StartError};
 use crate::tools;
-use crate::wait::{eventually, within};
+use crate::wait::eventually;
 
 const PROGRAM: &str = "/usr/bin/redis-server";
-/// A healthy machine takes a tenth of a second, a loaded one many times that.
-const START_DEADLINE: Duration = Duration::from_secs(30);
-const STOP_DEADLINE: Duration = Duration::from_secs(20);
+const REPLICATION_DEADLINE: Duration = Duration::from_secs(30);
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
-/// How often a port that somebody took in between is replaced by another.
-const PORT_TRIES: usize = 5;
 
 /// Whom the tests administer the server as. Only they know it, and only on loopback.
 pub(crate) const ADMIN: &str = "admin";
@@ -39,7 +34,7 @@ pub struct Redis {
     program: PathBuf,
     plain: Port,
     tls: Option<Port>,
-    child: Option<(Child, Keeper)>,
+    server: Server,
     folder: TempDir,
     /// Lines of its configuration beside the usual ones.
     more: String,
@@ -61,7 +56,7 @@ impl Redis {
         if primary.is_some() {
             let is_connected =
                 || server.command(&["INFO", "replication"]).contains("master_link_status:up").then_some(());
-            eventually("the replica to follow", START_DEADLINE, is_connected);
+            eventually("the replica to follow", REPLICATION_DEADLINE, is_connected);
         }
         Ok(server)
     }
@@ -88,8 +83,12 @@ impl Redis {
         let folder = scratch::folder("redis");
         prepare(folder.path(), pki).map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
         let tls = pki.map(|_| ports::reserve());
-        let mut server = Redis { program, plain: ports::reserve(), tls, child: None, folder, more };
-        server.run_on_free_ports().map_err(StartError::Failed)?;
+        let server = Server::new(program.display().to_string(), folder.path(), Signal::KILL);
+        let mut server = Redis { program, plain: ports::reserve(), tls, server, folder, more };
+        let move_on = |server: &mut Redis| {
+            (server.plain, server.tls) = (ports::reserve(), server.tls.as_ref().map(|_| ports::reserve()));
+        };
+        on_free_ports(&mut server, Redis::run, move_on).map_err(StartError::Failed)?;
         Ok(server)
     }
 
@@ -128,42 +127,26 @@ impl Redis {
 
     /// In order.
     pub fn stop(&mut self) {
-        let Some((mut child, _keeper)) = self.child.take() else { return };
-        // The child is not waited for yet, so the number is still its own.
-        let _ = kill_process(Pid::from_child(&child), Signal::TERM);
-        if within(STOP_DEADLINE, || child.try_wait().ok().flatten()).is_none() {
-            end(child);
-            panic!("redis-server did not stop within {STOP_DEADLINE:?}:\n{}", self.log());
-        }
+        self.server.stop(Signal::TERM);
     }
 
     /// As a crash: clients see their connections end.
     pub fn crash(&mut self) {
-        if let Some((child, _keeper)) = self.child.take() {
-            end(child);
-        }
+        self.server.quit();
     }
 
     /// It neither answers nor ends its connections, as a machine that has stopped, until it is thawed.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.server.signal(Signal::STOP);
     }
 
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let (child, _) = self.child.as_ref().expect("the server is running");
-        kill_process(Pid::from_child(child), signal).expect("our own child takes signals");
+        self.server.signal(Signal::CONT);
     }
 
     /// Starts a stopped server on its old ports, with the accounts that were saved and no data.
     pub fn start_again(&mut self) {
-        assert!(self.child.is_none(), "the server is still running");
-        if let Err(why) = self.run() {
-            panic!("{why}");
-        }
+        self.run().unwrap_or_else(|why| panic!("{why}"));
     }
 
     /// With the accounts as they are now, and no data.
@@ -173,58 +156,13 @@ impl Redis {
         self.start_again();
     }
 
-    /// Everything the server has logged, over restarts too.
-    pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.folder.path().join("log")).unwrap_or_default()).into_owned()
-    }
-
-    fn run_on_free_ports(&mut self) -> Result<(), String> {
-        for _ in 1..PORT_TRIES {
-            match self.run() {
-                Err(why) if why.contains("Address already in use") => {
-                    (self.plain, self.tls) = (ports::reserve(), self.tls.as_ref().map(|_| ports::reserve()));
-                }
-                outcome => return outcome,
-            }
-        }
-        self.run()
-    }
-
     fn run(&mut self) -> Result<(), String> {
-        let child =
-            self.spawn().map_err(|error| format!("could not start {}: {error}", self.program.display()))?;
+        let config = self.folder.path().join("redis.conf");
+        fs::write(&config, self.settings()).map_err(|error| format!("{}: {error}", config.display()))?;
         let (plain, tls) = (self.plain.addr(), self.tls.as_ref().map(Port::addr));
-        let keeper = Keeper::of_process(child.id());
-        let (child, _) = self.child.insert((child, keeper));
-        let outcome = within(START_DEADLINE, || match child.try_wait() {
-            Ok(None) => {
-                let listens = answers(plain) && tls.is_none_or(|tls| TcpStream::connect(tls).is_ok());
-                listens.then_some(Ok(()))
-            }
-            Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
-            Err(error) => Some(Err(error.to_string())),
-        });
-        let why = match outcome {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(why)) => why,
-            None => format!("it was not ready within {START_DEADLINE:?}"),
-        };
-        self.crash();
-        Err(format!("{} did not start, {why}:\n{}", self.program.display(), self.log()))
-    }
-
-    fn spawn(&self) -> std::io::Result<Child> {
-        let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
-        fs::write(self.folder.path().join("redis.conf"), self.settings())?;
-        Command::new(&self.program)
-            .arg("redis.conf")
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C in a terminal is for the tests, which then stop it in order.
-            .process_group(0)
-            .spawn()
+        let mut command = Command::new(&self.program);
+        command.arg(config);
+        self.server.run(command, |_| answers(plain) && tls.is_none_or(|tls| TcpStream::connect(tls).is_ok()))
     }
 
     fn settings(&self) -> String {
@@ -250,13 +188,6 @@ impl Redis {
     }
 }
 
-impl Drop for Redis {
-    /// Without ceremony: the data goes too.
-    fn drop(&mut self) {
-        self.crash();
-    }
-}
-
 /// What every server of this family is given.
 pub(crate) fn certify(folder: &Path, pki: &Pki) -> std::io::Result<()> {
     let pair = pki.server();
@@ -270,11 +201,6 @@ fn prepare(folder: &Path, pki: Option<&Pki>) -> std::io::Result<()> {
     pki.map_or(Ok(()), |pki| certify(folder, pki))?;
     let users = format!("user default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n");
     fs::write(folder.join("users.acl"), users)
-}
-
-pub(crate) fn end(mut child: Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 /// Whether somebody there speaks the protocol: a stranger is told that he has to log in.

@@ -1,25 +1,24 @@
 //! A private Redis Sentinel: with TLS only, and accounts of its own.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpStream;
-use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::keeper::Keeper;
 use crate::pki::Pki;
 use crate::ports::{self, Port};
-use crate::redis::{ADMIN, ADMIN_PASSWORD, Redis, certify, end};
+use crate::redis::{ADMIN, ADMIN_PASSWORD, Redis, certify};
 use crate::scratch;
+use crate::server::Server;
 use crate::skip::{Missing, StartError};
 use crate::tools;
-use crate::wait::{eventually, within};
+use crate::wait::eventually;
 
 const PROGRAM: &str = "/usr/bin/redis-sentinel";
-const START_DEADLINE: Duration = Duration::from_secs(30);
+const MEETING_DEADLINE: Duration = Duration::from_secs(30);
 const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a client of Sentinels needs ("High availability with Redis Sentinel", section "Sentinel Access Control List
@@ -43,7 +42,7 @@ pub struct Watching<'a> {
 #[derive(Debug)]
 pub struct Sentinel {
     port: Port,
-    child: Option<(Child, Keeper)>,
+    server: Server,
     folder: TempDir,
     ca: std::path::PathBuf,
 }
@@ -68,7 +67,7 @@ impl Sentinel {
                     && !listed.contains("master-link-status\nerr")
             };
             let ready = || (knows("SENTINELS", count - 1) && knows("REPLICAS", replicas)).then_some(());
-            eventually("the Sentinels to know each other and the replicas", START_DEADLINE, ready);
+            eventually("the Sentinels to know each other and the replicas", MEETING_DEADLINE, ready);
         }
         Ok(all)
     }
@@ -83,7 +82,8 @@ impl Sentinel {
             return Err(Missing("redis-sentinel".to_owned()).into());
         }
         let (folder, port) = (scratch::folder("sentinel"), ports::reserve());
-        let mut sentinel = Sentinel { port, child: None, folder, ca: pki.ca().to_owned() };
+        let server = Server::new(PROGRAM, folder.path(), Signal::KILL);
+        let mut sentinel = Sentinel { port, server, folder, ca: pki.ca().to_owned() };
         let prepared = certify(sentinel.folder.path(), pki)
             .and_then(|()| fs::write(sentinel.config(), sentinel.settings(watching, user, password)));
         prepared.map_err(|error| StartError::Failed(error.to_string()))?;
@@ -112,31 +112,21 @@ impl Sentinel {
 
     /// As a crash.
     pub fn crash(&mut self) {
-        if let Some((child, _keeper)) = self.child.take() {
-            end(child);
-        }
+        self.server.quit();
     }
 
     /// It hears and says nothing, and forgets nothing, until it is thawed.
     pub fn freeze(&self) {
-        self.signal(Signal::STOP);
+        self.server.signal(Signal::STOP);
     }
 
     pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let (child, _) = self.child.as_ref().expect("the Sentinel is running");
-        kill_process(Pid::from_child(child), signal).expect("our own child takes signals");
+        self.server.signal(Signal::CONT);
     }
 
     /// Starts a crashed one with what it knew.
     pub fn start_again(&mut self) {
-        assert!(self.child.is_none(), "the Sentinel is still running");
-        if let Err(why) = self.run() {
-            panic!("{why}");
-        }
+        self.run().unwrap_or_else(|why| panic!("{why}"));
     }
 
     fn config(&self) -> std::path::PathBuf {
@@ -165,36 +155,9 @@ impl Sentinel {
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let child = self.spawn().map_err(|error| format!("could not start redis-sentinel: {error}"))?;
         let addr = self.port.addr();
-        let keeper = Keeper::of_process(child.id());
-        let (child, _) = self.child.insert((child, keeper));
-        let outcome = within(START_DEADLINE, || match child.try_wait() {
-            Ok(None) => TcpStream::connect(addr).is_ok().then_some(Ok(())),
-            Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
-            Err(error) => Some(Err(error.to_string())),
-        });
-        outcome.unwrap_or_else(|| Err("it was not ready in time".to_owned())).map_err(|why| {
-            let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
-            format!("redis-sentinel did not start, {why}:\n{}", String::from_utf8_lossy(&log))
-        })
-    }
-
-    fn spawn(&self) -> std::io::Result<Child> {
-        let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
-        Command::new(PROGRAM)
-            .arg(self.config())
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .process_group(0)
-            .spawn()
-    }
-}
-
-impl Drop for Sentinel {
-    fn drop(&mut self) {
-        self.crash();
+        let mut command = Command::new(PROGRAM);
+        command.arg(self.config());
+        self.server.run(command, |_| TcpStream::connect(addr).is_ok())
     }
 }

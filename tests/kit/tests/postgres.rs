@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::io::Read;
 use std::process::Command;
 use std::time::Duration;
 
@@ -180,7 +181,8 @@ fn helper_holds_a_server_until_it_is_killed() {
     let Some(report) = std::env::var_os("ATTACHE_KIT_HOLD") else { return };
     let server = Postgres::start(Version::V15, Setup::new()).unwrap();
     std::fs::write(report, server.socket_dir().parent().unwrap().to_str().unwrap()).unwrap();
-    std::thread::sleep(DEADLINE);
+    // Until then the other one holds its end.
+    let _ = std::io::stdin().read(&mut [0]);
 }
 
 #[test]
@@ -193,6 +195,7 @@ fn a_server_ends_with_a_test_process_that_is_killed() {
     let mut holder = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "helper_holds_a_server_until_it_is_killed"])
         .env("ATTACHE_KIT_HOLD", &report)
+        .stdin(std::process::Stdio::piped())
         .stdout(std::process::Stdio::null())
         .spawn()
         .unwrap();

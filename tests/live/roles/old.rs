@@ -5,9 +5,9 @@ use std::net::{SocketAddr, TcpStream};
 
 use attache_kit::*;
 
-use super::house::House;
 use super::{Pair, WHERE};
-use crate::house::SECRET;
+use crate::house::Clients;
+use crate::servers::Account;
 
 /// A server that says nothing of its role at login, as those before version 14, and answers the question.
 fn old_server(in_recovery: &'static str) -> Script {
@@ -54,19 +54,25 @@ fn answer(peer: &mut Peer, value: &str) -> io::Result<()> {
     peer.send_message(b'Z', b"I")
 }
 
+fn without_tls(order: [SocketAddr; 2], role: &str) -> House {
+    let route = Account::somebody().route_to(order[0]).endpoints(order).tls("off");
+    route.upstream(&format!("role: {role}")).start()
+}
+
 #[test]
 fn servers_before_version_14_are_asked() {
     let (primary, standby) = (old_server("f"), old_server("t"));
-    let secret = Mounted::new(&[("username", "app"), ("password", SECRET)]);
     if available(tools::postgres_tool("psql")).is_none() {
         return;
     }
     for order in [[primary.addr(), standby.addr()], [standby.addr(), primary.addr()]] {
         for (role, first) in [("primary", "f to 1"), ("replica", "t to 1"), ("prefer-replica", "t to 1")] {
-            let upstream =
-                format!("{{ endpoints: [\"{}\", \"{}\"], tls: off, role: {role} }}", order[0], order[1]);
-            let house = House::start(&upstream, &secret, &[]);
-            assert_eq!(house.query("select 1"), first, "{role}: the client's query is the server's second");
+            let house = without_tls(order, role);
+            assert_eq!(
+                house.query("postgres", "select 1"),
+                first,
+                "{role}: the client's query is the server's second"
+            );
         }
     }
     assert_no_panic(&[&primary, &standby]);
@@ -81,13 +87,10 @@ fn a_server_whose_report_is_taken_away_on_the_path_is_asked() {
         let to = server.addr();
         Script::serve(move |peer| without_report(peer, to))
     });
-    let upstream = |role: &str| {
-        let [primary, standby] = [relays[0].addr(), relays[1].addr()];
-        format!("{{ endpoints: [\"{primary}\", \"{standby}\"], tls: off, role: {role} }}")
-    };
+    let addresses = relays.each_ref().map(Script::addr);
     for (role, in_recovery) in [("primary", "f"), ("replica", "t")] {
-        let house = House::start(&upstream(role), &pair.secret, &[]);
-        assert_eq!(house.query(WHERE), in_recovery);
+        let house = without_tls(addresses, role);
+        assert_eq!(house.query("postgres", WHERE), in_recovery);
     }
     assert_no_panic(&relays.each_ref());
 }

@@ -97,7 +97,7 @@ def local_infile():
             assert way["local_infile"], "the file was sent"
         except MySQLdb.MySQLError:
             assert not way["local_infile"]
-            session.cursor().executemany("insert into many values (%s, 'x')", [(n,) for n in range(1, ROWS + 1)])
+            session.cursor().executemany("insert into many values (%s, %s)", [(n, "x") for n in range(1, ROWS + 1)])
     session.close()
 
 

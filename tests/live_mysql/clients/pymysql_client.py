@@ -108,7 +108,7 @@ def local_infile():
             except pymysql.err.MySQLError:
                 cursor.execute("select count(*) from many")
                 assert cursor.fetchone() == (0,)
-                cursor.executemany("insert into many values (%s, 'x')", [(n,) for n in range(1, ROWS + 1)])
+                cursor.executemany("insert into many values (%s, %s)", [(n, "x") for n in range(1, ROWS + 1)])
 
 
 def stream():

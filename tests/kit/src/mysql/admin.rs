@@ -9,6 +9,9 @@ use crate::tools;
 
 const SQL_DEADLINE: Duration = Duration::from_secs(60);
 
+/// A test may read the binary log, and what its client prints must hold no password.
+const UNSEEN: &str = "SET sql_log_bin = 0";
+
 /// How an account proves its password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Plugin {
@@ -104,12 +107,12 @@ impl Mysql {
     /// An account that may come from anywhere and do nothing yet.
     pub fn user(&self, name: &str, password: &str, plugin: Plugin, require: Require) {
         let (user, identified) = (account(name), plugin.identified(password));
-        self.sql(&format!("CREATE USER {user} {identified} {}", require.clause()));
+        self.sql(&format!("{UNSEEN}; CREATE USER {user} {identified} {}", require.clause()));
     }
 
     /// Gives an account another password; its sessions live on.
     pub fn password(&self, name: &str, password: &str, plugin: Plugin) {
-        self.sql(&format!("ALTER USER {} {}", account(name), plugin.identified(password)));
+        self.sql(&format!("{UNSEEN}; ALTER USER {} {}", account(name), plugin.identified(password)));
     }
 
     /// A database with which an account may do everything.

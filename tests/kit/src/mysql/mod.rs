@@ -7,35 +7,26 @@ mod admin;
 mod install;
 mod setup;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 pub use admin::{Plugin, Require};
 pub use setup::Setup;
 
-use crate::keeper::Keeper;
 use crate::pki::Pair;
 use crate::ports::{self, Port};
 use crate::scratch;
+use crate::server::{Server, on_free_ports};
 use crate::skip::StartError;
-use crate::wait::within;
 use install::Install;
-
-/// A loaded machine of two cores may take seconds; a healthy one takes less than one.
-const START_DEADLINE: Duration = Duration::from_secs(60);
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
-/// How often a port that somebody took in between is replaced by another.
-const PORT_TRIES: usize = 5;
-const LOG_TAIL_LINES: usize = 40;
 
 /// Which of the two servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,8 +46,7 @@ pub struct Mysql {
     install: Install,
     setup: Setup,
     port: Port,
-    child: Option<Child>,
-    _keeper: Keeper,
+    server: Server,
     folder: TempDir,
 }
 
@@ -69,13 +59,13 @@ impl Mysql {
         install.fresh_data(&files.data()).map_err(StartError::Failed)?;
         let made = fs::create_dir(files.run()).and_then(|()| fs::create_dir(files.tls()));
         made.map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
-        let keeper = Keeper::of_server(&files.pid(), "KILL", folder.path());
-        let mut server =
-            Mysql { install, setup, port: ports::reserve(), child: None, _keeper: keeper, folder };
+        let server = Server::new(format!("{flavour:?}"), folder.path(), Signal::KILL);
+        let mut server = Mysql { install, setup, port: ports::reserve(), server, folder };
         server.own(&server.files().data());
         server.own(&server.files().run());
         server.write_certificates();
-        server.run_on_a_free_port().map_err(StartError::Failed)?;
+        let move_on = |server: &mut Mysql| server.port = ports::reserve();
+        on_free_ports(&mut server, Mysql::run, move_on).map_err(StartError::Failed)?;
         Ok(server)
     }
 
@@ -103,27 +93,17 @@ impl Mysql {
 
     /// In order: clients hear that the server goes.
     pub fn stop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        signal(&child, Signal::TERM);
-        if within(STOP_DEADLINE, || child.try_wait().ok().flatten()).is_none() {
-            end(child);
-            panic!("{:?} did not stop within {STOP_DEADLINE:?}:\n{}", self.flavour(), self.log_tail());
-        }
+        self.server.stop(Signal::TERM);
     }
 
     /// As a crash: clients see their connections end.
     pub fn crash(&mut self) {
-        if let Some(child) = self.child.take() {
-            end(child);
-        }
+        self.server.quit();
     }
 
     /// Starts a stopped server on its old port with its old data.
     pub fn start_again(&mut self) {
-        assert!(self.child.is_none(), "the server is still running");
-        if let Err(why) = self.run() {
-            panic!("{why}");
-        }
+        self.run().unwrap_or_else(|why| panic!("{why}"));
     }
 
     pub fn restart(&mut self) {
@@ -133,59 +113,27 @@ impl Mysql {
 
     /// Everything the server has logged, over restarts too.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.files().log()).unwrap_or_default()).into_owned()
+        self.server.log()
     }
 
     pub fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
-    }
-
-    fn run_on_a_free_port(&mut self) -> Result<(), String> {
-        for _ in 1..PORT_TRIES {
-            match self.run() {
-                Err(why) if why.contains("Address already in use") => self.port = ports::reserve(),
-                outcome => return outcome,
-            }
-        }
-        self.run()
+        self.server.log_tail()
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let child = self.spawn().map_err(|error| format!("could not start {:?}: {error}", self.flavour()))?;
         let socket = self.socket();
-        let child = self.child.insert(child);
-        let outcome = within(START_DEADLINE, || match child.try_wait() {
-            Ok(None) => greets(&socket).then_some(Ok(())),
-            Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
-            Err(error) => Some(Err(error.to_string())),
-        });
-        let why = match outcome {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(why)) => why,
-            None => format!("it was not ready within {START_DEADLINE:?}"),
-        };
-        self.crash();
-        Err(format!("{:?} did not start, {why}:\n{}", self.flavour(), self.log_tail()))
+        // What a crash left would be taken for a running server.
+        let _ = fs::remove_file(&socket);
+        let command = self.command().map_err(|error| format!("{}: {error}", self.folder.path().display()))?;
+        self.server.run(command, |_| greets(&socket))
     }
 
-    fn spawn(&self) -> std::io::Result<Child> {
+    fn command(&self) -> std::io::Result<Command> {
         let files = self.files();
-        // What a crash left would be taken for a running server.
-        let _ = fs::remove_file(files.socket());
         fs::write(files.settings(), self.setup.text(self.flavour(), &self.install, files, self.port()))?;
-        let log = File::options().create(true).append(true).open(files.log())?;
-        self.install
-            .server()
-            .arg(format!("--defaults-file={}", files.settings().display()))
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C in a terminal is for the tests, which then stop it in order.
-            .process_group(0)
-            .spawn()
+        let mut command = self.install.server();
+        command.arg(format!("--defaults-file={}", files.settings().display()));
+        Ok(command)
     }
 
     fn write_certificates(&self) {
@@ -206,13 +154,6 @@ impl Mysql {
 
     fn files(&self) -> Files<'_> {
         Files(self.folder.path())
-    }
-}
-
-impl Drop for Mysql {
-    /// Without ceremony: the data goes too.
-    fn drop(&mut self) {
-        self.crash();
     }
 }
 
@@ -244,20 +185,6 @@ impl Files<'_> {
     fn settings(self) -> PathBuf {
         self.0.join("my.cnf")
     }
-
-    fn log(self) -> PathBuf {
-        self.0.join("log")
-    }
-}
-
-fn signal(child: &Child, signal: Signal) {
-    // The child is not waited for yet, so the number is still its own.
-    let _ = kill_process(Pid::from_child(child), signal);
-}
-
-fn end(mut child: Child) {
-    let _ = child.kill();
-    let _ = child.wait();
 }
 
 /// Whether somebody says hello on the socket: protocol 10 in the first byte behind the header.

@@ -9,32 +9,22 @@ mod install;
 mod setup;
 mod standby;
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 pub use admin::Encryption;
 pub use setup::Setup;
 
-use crate::keeper::Keeper;
 use crate::ports::{self, Port};
 use crate::scratch::{self, Owner};
+use crate::server::{Server, on_free_ports};
 use crate::skip::StartError;
-use crate::wait::within;
 use install::Install;
-
-/// A loaded machine of two cores may take seconds; a healthy one takes 100 ms.
-const START_DEADLINE: Duration = Duration::from_secs(60);
-const STOP_DEADLINE: Duration = Duration::from_secs(30);
-/// How often a port that somebody took in between is replaced by another.
-const PORT_TRIES: usize = 5;
-const LOG_TAIL_LINES: usize = 40;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
@@ -80,8 +70,7 @@ pub struct Postgres {
     install: Install,
     setup: Setup,
     port: Port,
-    child: Option<Child>,
-    _keeper: Keeper,
+    server: Server,
     folder: TempDir,
 }
 
@@ -103,15 +92,16 @@ impl Postgres {
         let (data, sockets) = (data_of(&folder), folder.path().join("s"));
         fs::create_dir(&sockets)
             .map_err(|error| StartError::Failed(format!("could not make {sockets:?}: {error}")))?;
-        let keeper = Keeper::of_server(&data.join("postmaster.pid"), "QUIT", folder.path());
-        let port = ports::reserve();
-        let mut server = Postgres { version, install, setup, port, child: None, _keeper: keeper, folder };
+        let name = format!("PostgreSQL {}", version.number());
+        let server = Server::new(name, folder.path(), Stop::Immediate.signal());
+        let mut server = Postgres { version, install, setup, port: ports::reserve(), server, folder };
         server
             .setup
             .write(&data, version)
             .map_err(|error| StartError::Failed(format!("{data:?}: {error}")))?;
         server.own(&[&data, &sockets]);
-        server.run_on_a_free_port().map_err(StartError::Failed)?;
+        let move_on = |server: &mut Postgres| server.port = ports::reserve();
+        on_free_ports(&mut server, Postgres::run, move_on).map_err(StartError::Failed)?;
         Ok(server)
     }
 
@@ -137,21 +127,12 @@ impl Postgres {
     }
 
     pub fn stop(&mut self, how: Stop) {
-        let Some(mut child) = self.child.take() else { return };
-        signal(&child, how.signal());
-        if within(STOP_DEADLINE, || child.try_wait().ok().flatten()).is_none() {
-            signal(&child, Signal::QUIT);
-            let _ = child.wait();
-            panic!("PostgreSQL did not stop {how:?} within {STOP_DEADLINE:?}:\n{}", self.log_tail());
-        }
+        self.server.stop(how.signal());
     }
 
     /// Starts a stopped server on its old port with its old data.
     pub fn start_again(&mut self) {
-        assert!(self.child.is_none(), "the server is still running");
-        if let Err(why) = self.run() {
-            panic!("{why}");
-        }
+        self.run().unwrap_or_else(|why| panic!("{why}"));
     }
 
     pub fn restart(&mut self) {
@@ -161,59 +142,24 @@ impl Postgres {
 
     /// Everything the server has logged, over restarts too.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
+        self.server.log()
     }
 
     pub fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<&str> = log.lines().collect();
-        lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n")
-    }
-
-    fn run_on_a_free_port(&mut self) -> Result<(), String> {
-        for _ in 1..PORT_TRIES {
-            match self.run() {
-                Err(why) if why.contains("Address already in use") => self.port = ports::reserve(),
-                outcome => return outcome,
-            }
-        }
-        self.run()
+        self.server.log_tail()
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let child = self.spawn().map_err(|error| format!("could not start PostgreSQL: {error}"))?;
-        let child = self.child.insert(child);
-        let status_file = data_of(&self.folder).join("postmaster.pid");
-        let outcome = within(START_DEADLINE, || match child.try_wait() {
-            Ok(None) => is_ready(&status_file, child.id()).then_some(Ok(())),
-            Ok(Some(status)) => Some(Err(format!("it ended with {status}"))),
-            Err(error) => Some(Err(error.to_string())),
-        });
-        let why = match outcome {
-            Some(Ok(())) => return Ok(()),
-            Some(Err(why)) => why,
-            None => format!("it was not ready within {START_DEADLINE:?}"),
-        };
-        self.kill();
-        Err(format!("PostgreSQL {} did not start, {why}:\n{}", self.version.number(), self.log_tail()))
+        let status_file = self.data().join("postmaster.pid");
+        let command = self.command();
+        self.server.run(command, |pid| is_ready(&status_file, pid))
     }
 
-    fn spawn(&self) -> std::io::Result<Child> {
-        let log = File::options().create(true).append(true).open(self.log_file())?;
-        self.install
-            .command("postgres")
-            .arg("-D")
-            .arg(data_of(&self.folder))
-            .args(["-p", &self.port().to_string()])
-            .arg("-k")
-            .arg(self.socket_dir())
-            .current_dir(self.folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            // Ctrl-C in a terminal is for the tests, which then stop it in order.
-            .process_group(0)
-            .spawn()
+    fn command(&self) -> Command {
+        let mut command = self.install.command("postgres");
+        command.arg("-D").arg(self.data()).args(["-p", &self.port().to_string()]);
+        command.arg("-k").arg(self.socket_dir());
+        command
     }
 
     fn own(&self, paths: &[&Path]) {
@@ -226,38 +172,13 @@ impl Postgres {
         self.install.owner()
     }
 
-    fn log_file(&self) -> PathBuf {
-        self.folder.path().join("log")
-    }
-
     fn data(&self) -> PathBuf {
         data_of(&self.folder)
-    }
-
-    fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            signal(&child, Signal::QUIT);
-            if within(STOP_DEADLINE, || child.try_wait().ok().flatten()).is_none() {
-                let _ = child.kill();
-                let _ = child.wait();
-            }
-        }
-    }
-}
-
-impl Drop for Postgres {
-    fn drop(&mut self) {
-        self.kill();
     }
 }
 
 fn data_of(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
-}
-
-fn signal(child: &Child, signal: Signal) {
-    // The child is not waited for yet, so the number is still its own.
-    let _ = kill_process(Pid::from_child(child), signal);
 }
 
 /// The server's own status line, as `pg_ctl` reads it.
