@@ -154,7 +154,7 @@ impl Metrics {
         self.add("sentinel_up", "1 while the Sentinel's last answer was a report", |all| &all.sentinel_up);
         self.add(
             "credential_generation",
-            "The current generation of the credential: an equal content has the same number; 0 while there is none",
+            "The current generation of the credential; 0 while there is none",
             |all| &all.credential_generation,
         );
         self.add(

@@ -49,7 +49,7 @@ fn labels() -> &'static str {
 | `result` | `ok`, or a cause |
 | `reason` | a cause, or `other_generation`: the login was tried again with another generation of the credential |
 | `stage` | a stage |
-| `generation` | numbers the contents of a credential, from 1: an equal one has the same number each time that it comes |
+| `generation` | numbers the contents of a credential, from 1: one that comes back before a newer one was accepted has the number that it had |
 | `state` | `active`: a session uses the link |
 | `direction` | `to_upstream`, `to_client` |
 | `outcome` | `sent`, `dropped` |

@@ -24,7 +24,7 @@ pub struct Material {
 }
 
 impl Material {
-    /// Numbers the different contents that this credential has had, from 1.
+    /// Numbers the contents that this credential has had, from 1.
     pub fn generation(&self) -> u64 {
         self.credential.generation()
     }

@@ -1,4 +1,4 @@
-//! The number of a generation: an equal content has the same one, however often it comes.
+//! The number of a generation: an equal content has the same one, until the server has accepted a newer one.
 //!
 //! Sessions and links are told apart by it, so that nobody is ended for a Secret that was wrong for a while. A content that was
 //! let go is known again by its marks alone.
@@ -75,6 +75,11 @@ impl Numbers {
         };
         self.known.push(Known { generation, marks, asked: asked.clone() });
         Number { generation, likeness, asked }
+    }
+
+    /// The server has accepted this generation: older contents but the `current` one have new numbers if they come again.
+    pub(super) fn accepted(&mut self, generation: u64, current: Option<u64>) {
+        self.known.retain(|known| known.generation >= generation || Some(known.generation) == current);
     }
 
     /// The highest number so far; 0 stands for none.

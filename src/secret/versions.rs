@@ -170,6 +170,10 @@ impl Versions {
         let Some(version) = self.version(generation) else { return false };
         let news = !version.works();
         version.worked = Some(verdict);
+        if news {
+            let current = self.current().map(|material| material.generation());
+            self.numbers.accepted(generation, current);
+        }
         news
     }
 
@@ -287,29 +291,40 @@ mod tests {
         versions.worked(1);
         versions.accept(contents("b"));
         versions.worked(2);
-        assert_eq!(versions.accept(contents("a")), Some(1));
+        assert_eq!(versions.accept(contents("a")), Some(3));
         assert_eq!(
             (versions.state(), on_trial(&versions), order(&versions)),
-            (State::Untried, Some(1), vec![2, 1])
+            (State::Untried, Some(3), vec![2, 3])
         );
-        assert_eq!(versions.in_force(), InForce { held: Some(1), accepted: Some(2) });
-        versions.rejected(1);
-        assert_eq!((versions.state(), order(&versions)), (State::Degraded, vec![2, 1]));
-        versions.worked(1);
-        assert_eq!((versions.state(), order(&versions)), (State::Ok, vec![1, 2]));
+        assert_eq!(versions.in_force(), InForce { held: Some(3), accepted: Some(2) });
+        versions.rejected(3);
+        assert_eq!((versions.state(), order(&versions)), (State::Degraded, vec![2, 3]));
+        versions.worked(3);
+        assert_eq!((versions.state(), order(&versions)), (State::Ok, vec![3, 2]));
         assert!(!versions.in_force().covers(2));
     }
 
     #[test]
     fn what_was_let_go_has_its_number_again_and_nothing_else() {
-        let mut versions = versions(&["a", "b"]);
-        versions.worked(2);
-        for password in ["c", "d"] {
+        let mut versions = versions(&["a"]);
+        versions.worked(1);
+        for password in ["b", "c", "d"] {
             versions.accept(contents(password));
         }
-        assert_eq!(order(&versions), [2, 4, 3]);
-        assert_eq!(versions.accept(contents("a")), Some(1));
-        assert_eq!((order(&versions), versions.state(), versions.last()), (vec![2, 1, 4], State::Untried, 4));
+        assert_eq!(order(&versions), [1, 4, 3]);
+        assert_eq!(versions.accept(contents("b")), Some(2));
+        assert_eq!((order(&versions), versions.state(), versions.last()), (vec![1, 2, 4], State::Untried, 4));
+    }
+
+    #[test]
+    fn a_late_yes_to_another_one_leaves_what_is_current_its_number() {
+        let mut versions = versions(&["a"]);
+        versions.worked(1);
+        versions.accept(contents("b"));
+        versions.accept(contents("a"));
+        versions.worked(2);
+        assert_eq!(versions.accept(contents("a")), None, "it is read again");
+        assert_eq!((versions.accept(contents("b")), versions.accept(contents("a"))), (Some(2), Some(1)));
     }
 
     #[test]

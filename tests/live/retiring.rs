@@ -164,7 +164,7 @@ fn keep_lets_them_live() {
 
 /// What the status page says of the credential.
 fn credential(house: &House) -> Value {
-    http::get(house.control.addr(), "/status").unwrap().json()["routes"][0]["credential"].clone()
+    house.status()["credential"].clone()
 }
 
 fn is_back_on_the_first(house: &House) {
@@ -209,26 +209,20 @@ fn a_wrong_secret_that_is_put_right_again_ends_nobody() {
     }
 }
 
-/// The password is changed, and changed back.
+/// The password is changed, and changed back: two rotations, for the server may have forgotten the first.
 #[test]
-fn a_rotation_that_is_taken_back_ends_the_sessions_of_the_password_in_between_alone() {
+fn a_rotation_that_is_taken_back_is_another_one() {
     let Some(db) = servers::of(Version::V18) else { return };
     let account = db.account("taken_back");
-    let house = Route::to(db, &account).on_rotation("{ live: drain, within: 0s }").start();
-    accepted(&house, 1);
-    // It cannot leave when the password changes.
-    let mut listening = house.raw(&account.name);
-    listening.query("listen news");
+    let house = db.route(&account).on_rotation("{ live: drain, within: 0s }").start();
+    house.accepted(1);
     rotate(db, &account);
-    accepted(&house, 2);
+    house.accepted(2);
     let mut between = house.raw(&account.name);
-    assert_eq!((links(&house, "1"), links(&house, "2")), (1, 1));
 
     db.server.password(&account.name, SECRET, Encryption::Scram);
     account.secret.credential(&account.name, SECRET);
-    is_back_on_the_first(&house);
+    house.accepted(3);
     told_to_leave(&mut between);
-    listening.query("discard all");
-    assert!(listening.is_silent(), "its password is the right one again");
-    assert_eq!((listening.value("select 1").as_str(), links(&house, "1")), ("1", 1));
+    assert_eq!(house.query(&account.name, "select 1"), "1");
 }

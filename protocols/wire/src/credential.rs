@@ -22,7 +22,7 @@ pub struct Credential {
 }
 
 impl Credential {
-    /// A snapshot. `generation` numbers the different contents that this credential has had, from 1.
+    /// A snapshot. `generation` numbers the contents that this credential has had, from 1.
     pub fn new(user: Option<String>, secret: Option<Secret>, generation: u64) -> Self {
         Self { user, secret, generation, scram_keys: KeyCache::default() }
     }
@@ -48,7 +48,7 @@ impl Credential {
             .is_some_and(|secret| contains(bytes, secret))
     }
 
-    /// Numbers the different contents that this credential has had, from 1.
+    /// Numbers the contents that this credential has had, from 1.
     pub fn generation(&self) -> u64 {
         self.generation
     }
