@@ -50,6 +50,7 @@ pub async fn run(
         workers = house.workers.len(),
         "started"
     );
+    let readiness = tokio::spawn(Arc::clone(&house).watch_readiness());
 
     loop {
         let answer: Option<Answer> = tokio::select! {
@@ -68,6 +69,8 @@ pub async fn run(
         }
     }
 
+    // Whoever asks for a reload from now on is told that there will be none.
+    drop(asked);
     house.begin_drain();
     tokio::select! {
         () = house.drain.run(config.drain) => {}
@@ -80,6 +83,7 @@ pub async fn run(
     // Whoever asked for the end over HTTP still gets the answer.
     admin.end().await;
     pulse.abort();
+    readiness.abort();
     tracing::info!(sessions_cut = house.drain.active(), "ended");
     Ok(())
 }

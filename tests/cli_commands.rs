@@ -201,6 +201,61 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
+fn addresses_and_durations_are_written_as_in_the_configuration() {
+    let server = echo();
+    let running = run(&tcp_route(server.addr()));
+    let told = |name: &str, value: &str, command: &str| launch().env(name, value).command(&[command]);
+    let health = format!("localhost:{}", running.health.port());
+    assert_eq!(told("ATTACHE_HEALTH", &health, "health").ok(), "ok\n");
+    let control = format!("localhost:{}", running.control.port());
+    assert!(told("ATTACHE_CONTROL", &control, "status").ok().contains("echo"));
+    for (name, command) in [("ATTACHE_HEALTH", "health"), ("ATTACHE_CONTROL", "status")] {
+        let off = told(name, "off", command);
+        assert_eq!((code(&off), off.stderr.contains("is off")), (Some(2), true), "{}", off.stderr);
+    }
+    for arguments in [
+        &["status", "--control", "unix:relative"][..],
+        &["wait", "--timeout", "PT1S"],
+        &["wait", "--timeout", "5"],
+        &["wait", "--set", "health=nowhere"],
+    ] {
+        let ran = attache(arguments);
+        assert_eq!(code(&ran), Some(2), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_reload_while_the_process_ends_is_refused_at_once() {
+    let server = echo();
+    let mut running = run(&tcp_route(server.addr()));
+    let control = running.control.to_string();
+    let session = session(&running);
+    attache(&["quit", "--control", &control]).ok();
+    running.process.wait_for("the drain", SOON, |line| line["message"] == "draining");
+    let ran = attache(&["reload", "--control", &control]);
+    assert_eq!((code(&ran), ran.stderr.as_str()), (Some(1), "the process is ending\n"));
+    attache(&["quit", "--control", &control]).ok();
+    drop(session);
+    assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn each_change_of_readiness_is_a_line_of_the_log() {
+    let (server, folder) = (echo(), Mounted::new(&[("username", "app"), ("password", "x")]));
+    folder.break_();
+    let running = run(&tcp_route_with_credential(server.addr(), folder.path()));
+    let not_ready = |for_what: &'static str| {
+        move |line: &Value| line["message"] == "not ready" && line["waiting_for"] == for_what
+    };
+    running.process.wait_for("what is missing", SOON, not_ready("credential of echo"));
+    folder.heal();
+    running.process.wait_for("readiness", SOON, |line| line["message"] == "ready");
+    attache(&["drain", "--control", &running.control.to_string()]).ok();
+    running.process.wait_for("the end of readiness", SOON, not_ready("draining"));
+    assert_eq!(running.process.count(|line| line["message"] == "ready"), 1);
+}
+
+#[test]
 fn schema_and_completions_are_products_of_standard_output() {
     let schema: Value = serde_json::from_str(&attache(&["schema"]).ok()).unwrap();
     assert!(schema["properties"]["routes"].is_object(), "{schema}");

@@ -8,8 +8,8 @@ use tokio::time::{Instant, sleep};
 
 use super::address::ControlAddress;
 use super::http::ask;
-use super::wait::duration;
 use super::{Failed, Outcome, block_on};
+use crate::config;
 use crate::config::domain::ListenAddress;
 
 /// Between two looks whether the process is still there.
@@ -23,7 +23,7 @@ pub(super) struct Quit {
     wait: bool,
 
     /// How long to wait for that.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, requires = "wait")]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = config::duration, requires = "wait")]
     timeout: Duration,
 
     #[command(flatten)]

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use hyper::{Method, StatusCode};
-use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
 use super::address::HealthAddress;
 use super::http::ask;
 use super::{Failed, Outcome, block_on};
+use crate::config;
 use crate::config::domain::ListenAddress;
 
 /// Between two questions: short beside the start of any application.
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 pub(super) struct Wait {
     /// How long to wait at most.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = config::duration)]
     timeout: Duration,
 
     /// What to wait for.
@@ -62,11 +62,4 @@ async fn poll(address: &ListenAddress, path: &str, patience: Duration) -> Outcom
         }
         sleep(PAUSE).await;
     }
-}
-
-/// Durations are written as in the configuration: `5s`, `1m30s`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: Option<SignedDuration> = text.parse().ok();
-    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "not a duration such as 5s or 1m30s".to_owned())
 }
