@@ -240,6 +240,40 @@ fn a_reload_while_the_process_ends_is_refused_at_once() {
 }
 
 #[test]
+fn a_reload_lets_in_no_more_sessions_than_the_route_may_have() {
+    let server = echo();
+    let config =
+        |more: &str| format!("{}    client: {{ max_sessions: 1{more} }}\n", tcp_route(server.addr()));
+    let running = run(&config(""));
+    let first = session(&running);
+    let listeners = "health: 127.0.0.1:0\ncontrol: 127.0.0.1:0\n";
+    running.process.rewrite_config(&format!("{listeners}{}", config(", login_timeout: 5s")));
+    let told = attache(&["reload", "--control", &running.control.to_string()]).ok();
+    assert!(told.contains("\"changed\":[\"echo\"]"), "{told}");
+    let mut second = TcpStream::connect(running.route).unwrap();
+    second.set_read_timeout(Some(SOON)).unwrap();
+    assert!(!matches!(second.read(&mut [0]), Ok(1..)), "it is turned away");
+    let refused = |line: &Value| line["result"] == "too_many_sessions";
+    running.process.wait_for("the refusal", SOON, refused);
+    drop(first);
+    running.process.wait_for("the end of the first", SOON, |line| line["result"] == "ok");
+    drop(session(&running));
+}
+
+#[test]
+fn a_process_that_does_not_answer_is_not_waited_for_longer_than_asked() {
+    let server = echo();
+    let running = run(&tcp_route(server.addr()));
+    running.process.signal(Signal::STOP);
+    let start = Instant::now();
+    let ran = attache(&["wait", "--timeout", "300ms", "--health", &running.health.to_string()]);
+    running.process.signal(Signal::CONT);
+    assert_eq!(code(&ran), Some(1));
+    assert!(ran.stderr.contains("no answer"), "{}", ran.stderr);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+#[test]
 fn each_change_of_readiness_is_a_line_of_the_log() {
     let (server, folder) = (echo(), Mounted::new(&[("username", "app"), ("password", "x")]));
     folder.break_();

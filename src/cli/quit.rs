@@ -7,7 +7,7 @@ use hyper::Method;
 use tokio::time::{Instant, sleep};
 
 use super::address::ControlAddress;
-use super::http::ask;
+use super::http::{ask, is_there};
 use super::{Failed, Outcome, block_on};
 use crate::config;
 use crate::config::domain::ListenAddress;
@@ -46,7 +46,7 @@ impl Quit {
 /// The control listener is the last thing that a process gives up.
 async fn gone(address: &ListenAddress, patience: Duration) -> Outcome {
     let deadline = Instant::now() + patience;
-    while ask(Method::GET, address, "/status").await.is_ok() {
+    while is_there(address).await {
         if Instant::now() >= deadline {
             return Err(Failed::Because(format!("the process still answers after {patience:?}")));
         }

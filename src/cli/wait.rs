@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use hyper::{Method, StatusCode};
-use tokio::time::{Instant, sleep};
+use hyper::Method;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::address::HealthAddress;
 use super::http::ask;
@@ -52,10 +52,11 @@ impl Wait {
 async fn poll(address: &ListenAddress, path: &str, patience: Duration) -> Outcome {
     let deadline = Instant::now() + patience;
     loop {
-        let missing = match ask(Method::GET, address, path).await {
-            Ok(answer) if answer.status == StatusCode::OK => return Ok(()),
-            Ok(answer) => answer.body.trim_end().replace('\n', ", "),
-            Err(error) => error,
+        let missing = match timeout_at(deadline, ask(Method::GET, address, path)).await {
+            Ok(Ok(answer)) if answer.is_ok() => return Ok(()),
+            Ok(Ok(answer)) => answer.reason().replace('\n', ", "),
+            Ok(Err(error)) => error,
+            Err(_) => format!("{address}: no answer"),
         };
         if Instant::now() + PAUSE >= deadline {
             return Err(Failed::Because(format!("still waiting after {patience:?} for: {missing}")));

@@ -133,9 +133,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if !found.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(found) if !found.file_type().is_socket() => {
+            let reason = "something that is no socket is there: move it away, or choose another path";
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, reason))
+        }
         Ok(_) => match StdUnixStream::connect(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket")),
             Err(_) => std::fs::remove_file(path),
         },
     }

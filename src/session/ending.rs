@@ -29,17 +29,20 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What is read and thrown away of a client that is being turned away, in octets.
 const UNHEARD: usize = 64 * 1024;
 
+/// A client that has been told everything, and has not hung up yet.
+pub(super) type Leaver = Option<Box<Link>>;
+
 /// Copies until the session ends, tells the client why if it has to be told, and closes both links.
 pub(super) async fn relay<P: Protocol>(
     route: &Route<P>,
     established: Box<Established<P>>,
     drain: &Drain,
     record: &mut Record,
-) -> Result<(), Failure> {
+) -> (Result<(), Failure>, Leaver) {
     record.reach(Stage::Relay);
     let opaque = matches!(established.relay, Relay::Opaque);
     let Some(Carried { links, end, said }) = carry(route, established, drain, record).await else {
-        return Ok(());
+        return (Ok(()), None);
     };
     if let End::Failed(failure) = &end
         && failure.side == Side::Upstream
@@ -47,8 +50,8 @@ pub(super) async fn relay<P: Protocol>(
         // Others may have been lost with it, or the server has made way for another one.
         route.upstream.health.alarm();
     }
-    Box::pin(part(route, links, &end, said, opaque, record)).await;
-    match end {
+    let leaver = Box::pin(part(route, links, &end, said, opaque, record)).await;
+    let outcome = match end {
         End::Clean(side) => {
             record.ended_by = side;
             Ok(())
@@ -56,7 +59,8 @@ pub(super) async fn relay<P: Protocol>(
         End::Kept => Ok(()),
         End::Quiet(cause) => Err(Failure::new(Stage::Relay, Side::Attache, cause)),
         End::Failed(failure) => Err(failure),
-    }
+    };
+    (outcome, leaver)
 }
 
 /// What is left when the copying has ended.
@@ -126,12 +130,13 @@ fn number<W: Watch>(copier: &Copier<W>) -> Option<u8> {
 /// client, if there may be one.
 async fn part<P: Protocol>(
     route: &Route<P>,
-    (mut client, mut server): (Link, Link),
+    (client, mut server): (Link, Link),
     end: &End,
     number: Option<u8>,
     opaque: bool,
     record: &Record,
-) {
+) -> Leaver {
+    let mut leaver = None;
     match end {
         End::Clean(_) => {}
         // The server has not heard the client's goodbye.
@@ -141,17 +146,17 @@ async fn part<P: Protocol>(
             // frame: they could complete half a statement otherwise.
             route.protocol.farewell(&mut server.output);
             let moment = Moment::Session(number.unwrap_or_default());
-            tell(route, &mut client, *cause, moment, record).await;
+            leaver = tell(route, client, *cause, moment, record).await;
         }
         // The other side should see what we saw: a cut, and not an orderly end before it.
         End::Failed(_) if opaque => {
             client.stream.abort();
             server.stream.abort();
-            return;
+            return None;
         }
         End::Failed(failure) => {
             if let Some(number) = number {
-                tell(route, &mut client, failure.cause(), Moment::Session(number), record).await;
+                leaver = tell(route, client, failure.cause(), Moment::Session(number), record).await;
             }
         }
     }
@@ -160,6 +165,7 @@ async fn part<P: Protocol>(
         server.stream.shutdown().await
     })
     .await;
+    leaver
 }
 
 fn meters(metrics: &RouteMetrics) -> [prometheus_client::metrics::counter::Counter; 2] {
@@ -261,16 +267,16 @@ pub(super) async fn turn_away<P: Protocol>(
     failure: &Failure,
     moment: Moment<'_, P::Intent>,
     record: &Record,
-) {
+) -> Leaver {
     if record.errand {
-        return;
+        return None;
     }
     match verbatim(failure) {
         Some(rejection) => {
             route.protocol.repeat(rejection, moment, &mut client.output);
-            last_words(&mut client).await;
+            last_words(client).await
         }
-        None => tell(route, &mut client, failure.cause(), moment, record).await,
+        None => tell(route, client, failure.cause(), moment, record).await,
     }
 }
 
@@ -293,26 +299,30 @@ fn verbatim(failure: &Failure) -> Option<&Rejection> {
 
 async fn tell<P: Protocol>(
     route: &Route<P>,
-    client: &mut Link,
+    mut client: Link,
     cause: Cause,
     moment: Moment<'_, P::Intent>,
     record: &Record,
-) {
+) -> Leaver {
     let session = record.id.to_string();
-    if let Some(notice) = notice(cause, &session) {
-        route.protocol.refuse(&notice, moment, &mut client.output);
-        last_words(client).await;
-    }
+    let notice = notice(cause, &session)?;
+    route.protocol.refuse(&notice, moment, &mut client.output);
+    last_words(client).await
 }
 
-/// Sends what is left to be said, and waits a moment for the client to hang up: closing with its bytes unread
-/// would reset the connection, and the words would be lost.
-async fn last_words(client: &mut Link) {
+/// Sends what is left to be said.
+async fn last_words(mut client: Link) -> Leaver {
     let said = timeout(LAST_WORDS, async {
         client.flush().await?;
         client.stream.shutdown().await
     });
-    if matches!(said.await, Ok(Ok(()))) {
+    matches!(said.await, Ok(Ok(()))).then(|| Box::new(client))
+}
+
+/// Waits a moment for a client to hang up: closing with its bytes unread would reset the connection, and the last words
+/// would be lost.
+pub(super) async fn see_off(leaver: Leaver) {
+    if let Some(mut client) = leaver {
         client.input.clear();
         let _ = timeout(LAST_WORDS, client.gone(UNHEARD)).await;
     }

@@ -64,7 +64,8 @@ pub(super) async fn run<P: Protocol>(
                 Come::Waiting(intent) => Moment::Waiting(intent),
                 Come::Silence | Come::Opening => Moment::Session(number),
             };
-            ending::turn_away(route, client, &failure, moment, record).await;
+            let leaver = ending::turn_away(route, client, &failure, moment, record).await;
+            ending::see_off(leaver).await;
             Err(failure)
         }
     }

@@ -13,20 +13,22 @@ mod record;
 mod refusal;
 mod renewal;
 mod route;
+mod seats;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use attache_wire::{Moment, Opening, Protocol, Relay};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::OwnedSemaphorePermit;
 
+use ending::Leaver;
 pub use errand::Errands;
 use errand::Ticket;
 use greet::Words;
 use lease::{Held, Lease};
 pub use record::{Ids, Record};
 pub use route::{Route, RouteParts};
+pub use seats::{Seat, Seats};
 
 use crate::chance;
 use crate::drain::Drain;
@@ -44,12 +46,22 @@ pub async fn serve<P: Protocol>(route: Arc<Route<P>>, arrival: Arrival, drain: D
     let _present = drain.enter();
     let mut record = Record::new(&route.ids, route.traces.begin(P::FEATURES.name));
     // Everything before the relay is boxed: an idle session should not carry a handshake's state.
-    let outcome = match Box::pin(begin(&route, arrival, &mut record)).await {
+    let (outcome, leaver) = match Box::pin(begin(&route, arrival, &mut record)).await {
         Ok(Begun::Session(established)) => ending::relay(&route, established, &drain, &mut record).await,
-        Ok(Begun::Errand) => Ok(()),
-        Err(failure) => Err(*failure),
+        Ok(Begun::Errand) => (Ok(()), None),
+        Err(turned_away) => (Err(turned_away.failure), turned_away.client),
     };
+    // Its line does not wait for the client to hang up: the process may end before that.
     record.write(&route.metrics, outcome);
+    if leaver.is_some() {
+        Box::pin(ending::see_off(leaver)).await;
+    }
+}
+
+/// A client that was told why it is not served.
+struct TurnedAway {
+    failure: Failure,
+    client: Leaver,
 }
 
 enum Begun<P: Protocol> {
@@ -112,7 +124,7 @@ async fn begin<P: Protocol>(
     route: &Arc<Route<P>>,
     arrival: Arrival,
     record: &mut Record,
-) -> Result<Begun<P>, Box<Failure>> {
+) -> Result<Begun<P>, Box<TurnedAway>> {
     let mut client = Link::new(arrival.stream);
     let mut come = if P::FEATURES.server_first { Come::Silence } else { Come::Opening };
     match established(route, &mut client, arrival.uid, &mut come, record).await {
@@ -121,8 +133,8 @@ async fn begin<P: Protocol>(
             Ok(Begun::Session(Box::new(Established { client, server, relay, books, lease })))
         }
         Err(failure) => {
-            ending::turn_away(route, client, &failure, come.moment(), record).await;
-            Err(Box::new(failure))
+            let client = ending::turn_away(route, client, &failure, come.moment(), record).await;
+            Err(Box::new(TurnedAway { failure, client }))
         }
     }
 }
@@ -247,16 +259,16 @@ async fn welcome<P: Protocol>(
 /// One of the sessions that a route may have at once, from the moment when it costs the server something.
 #[derive(Default)]
 struct Place {
-    permit: Option<OwnedSemaphorePermit>,
+    seat: Option<Seat>,
     gauge: Option<Gauge>,
 }
 
 impl Place {
     fn take<P: Protocol>(&mut self, route: &Route<P>) -> Result<(), Failure> {
-        if self.permit.is_none() {
-            let permit = Arc::clone(&route.sessions).try_acquire_owned();
-            let full = |_| Failure::new(Stage::Accept, Side::Attache, Cause::TooManySessions);
-            self.permit = Some(permit.map_err(full)?);
+        if self.seat.is_none() {
+            let seat = route.seats.take(route.max_sessions);
+            let full = || Failure::new(Stage::Accept, Side::Attache, Cause::TooManySessions);
+            self.seat = Some(seat.ok_or_else(full)?);
             route.metrics.sessions_active.inc();
             self.gauge = Some(route.metrics.sessions_active.clone());
         }
