@@ -51,6 +51,7 @@ pub async fn run(
         "started"
     );
     let readiness = tokio::spawn(Arc::clone(&house).watch_readiness());
+    let unread = tokio::spawn(logging.offer_again());
 
     loop {
         let answer: Option<Answer> = tokio::select! {
@@ -84,6 +85,7 @@ pub async fn run(
     admin.end().await;
     pulse.abort();
     readiness.abort();
+    unread.abort();
     tracing::info!(sessions_cut = house.drain.active(), "ended");
     Ok(())
 }

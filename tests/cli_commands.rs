@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use attache_kit::{Mounted, Signal, ports};
@@ -271,6 +272,42 @@ fn a_process_that_does_not_answer_is_not_waited_for_longer_than_asked() {
     assert_eq!(code(&ran), Some(1));
     assert!(ran.stderr.contains("no answer"), "{}", ran.stderr);
     assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+/// Ends the process if the test does not come to it.
+struct Unread(Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_makes_nobody_wait() {
+    let (server, folder) = (echo(), tempfile::tempdir().unwrap());
+    let [listen, health, control] = [(); 3].map(|()| ports::reserve());
+    let route = tcp_route(server.addr()).replace("127.0.0.1:0", &listen.addr().to_string());
+    let file = folder.path().join("attache.yaml");
+    let listeners = format!("health: {}\ncontrol: {}\n", health.addr(), control.addr());
+    std::fs::write(&file, format!("{listeners}{route}")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
+    command.args(["run", "-c"]).arg(&file).stderr(Stdio::piped());
+    let mut process = Unread(command.spawn().unwrap());
+    attache(&["wait", "--health", &health.addr().to_string()]).ok();
+    // A pipe holds 64 KiB, and a session's line has some 300 octets.
+    for _ in 0..600 {
+        let mut session = TcpStream::connect(listen.addr()).unwrap();
+        session.set_read_timeout(Some(SOON)).unwrap();
+        session.write_all(b"x").unwrap();
+        session.read_exact(&mut [0]).unwrap();
+    }
+    attache(&["quit", "--wait", "--control", &control.addr().to_string()]).ok();
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    let mut told = String::new();
+    process.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.lines().count() > 100, "{told}");
 }
 
 #[test]
