@@ -50,6 +50,8 @@ pub async fn run(
         workers = house.workers.len(),
         "started"
     );
+    let readiness = tokio::spawn(Arc::clone(&house).watch_readiness());
+    let unread = tokio::spawn(logging.offer_again());
 
     loop {
         let answer: Option<Answer> = tokio::select! {
@@ -68,6 +70,8 @@ pub async fn run(
         }
     }
 
+    // Whoever asks for a reload from now on is told that there will be none.
+    drop(asked);
     house.begin_drain();
     tokio::select! {
         () = house.drain.run(config.drain) => {}
@@ -82,6 +86,8 @@ pub async fn run(
     // Whoever asked for the end over HTTP still gets the answer.
     admin.end().await;
     pulse.abort();
+    readiness.abort();
+    unread.abort();
     tracing::info!(sessions_cut, "ended");
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use tokio::sync::Notify;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata, Subscriber};
@@ -30,7 +31,13 @@ const INDIVIDUAL: [&str; 7] =
 
 /// The last events of the process.
 #[derive(Debug, Clone, Default)]
-pub struct Events(Arc<Mutex<VecDeque<Event>>>);
+pub struct Events(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<VecDeque<Event>>,
+    news: Notify,
+}
 
 /// One line of the log.
 #[derive(Debug, Clone)]
@@ -53,6 +60,11 @@ impl Events {
         Recorder(self.clone()).with_filter(filter_fn(is_kept).with_max_level_hint(LevelFilter::INFO))
     }
 
+    /// Comes back when something has happened since the last time. For one who waits.
+    pub async fn news(&self) {
+        self.0.news.notified().await;
+    }
+
     /// The newest first.
     pub fn latest(&self) -> Vec<Event> {
         self.lock().iter().rev().cloned().collect()
@@ -69,10 +81,11 @@ impl Events {
             kept.pop_front();
         }
         kept.push_back(event);
+        self.0.news.notify_one();
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Event>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

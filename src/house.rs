@@ -21,6 +21,9 @@ use crate::worker::Worker;
 /// How long a worker may take to answer before it counts as stuck.
 const WORKER_PATIENCE: Duration = Duration::from_secs(2);
 
+/// Between two looks at readiness, however much happens.
+const READINESS_PAUSE: Duration = Duration::from_millis(100);
+
 /// Everything that the admin servers show and steer.
 pub struct House {
     pub metrics: Arc<Metrics>,
@@ -141,6 +144,24 @@ impl House {
         loop {
             beats.tick().await;
             self.pulse.beat(self.routes().iter().map(|route| (route.name(), route.relayed())));
+        }
+    }
+
+    /// One line in the log for each change of readiness, for as long as it is let. Whatever changes it is an event.
+    pub async fn watch_readiness(self: Arc<Self>) {
+        let mut was_ready = None;
+        loop {
+            let waiting_for = self.waiting_for();
+            let is_ready = waiting_for.is_empty();
+            if was_ready.replace(is_ready) != Some(is_ready) {
+                match is_ready {
+                    true => tracing::info!("ready"),
+                    false => tracing::info!(waiting_for = waiting_for.join(", "), "not ready"),
+                }
+            }
+            // A storm of events is looked at now and then, and silence too.
+            tokio::time::sleep(READINESS_PAUSE).await;
+            let _ = tokio::time::timeout(pulse::BEAT, self.events.news()).await;
         }
     }
 

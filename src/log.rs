@@ -1,6 +1,9 @@
 //! Log lines on standard error: JSON, or text on a terminal.
 
+mod outlet;
+
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
@@ -10,11 +13,24 @@ use tracing_subscriber::{Registry, reload};
 
 use crate::config::domain::{Level, Log, LogFormat};
 use crate::events::Events;
+use outlet::{Outlet, StandardError};
 
-/// The running log.
+/// How often lines that nobody has read are offered again, where no other line does.
+const OFFER_AGAIN: Duration = Duration::from_secs(5);
+
+/// The running log. Its last lines are written when it is dropped.
 pub struct Logging {
     filter: reload::Handle<Targets, Registry>,
     events: Events,
+    outlet: Option<LastLines>,
+}
+
+struct LastLines(Outlet<StandardError>);
+
+impl Drop for LastLines {
+    fn drop(&mut self) {
+        self.0.finish();
+    }
 }
 
 impl Logging {
@@ -22,6 +38,18 @@ impl Logging {
     pub fn change(&self, log: &Log) {
         // It fails only where the logger is gone, and then there is nobody to tell.
         let _ = self.filter.reload(filter(log));
+    }
+
+    /// Offers lines that nobody has read again, for as long as it is let.
+    pub fn offer_again(&self) -> impl Future<Output = ()> + Send + use<> {
+        let outlet = self.outlet.as_ref().map(|outlet| outlet.0.clone());
+        async move {
+            let Some(outlet) = outlet else { return };
+            loop {
+                tokio::time::sleep(OFFER_AGAIN).await;
+                outlet.catch_up();
+            }
+        }
     }
 
     /// The last lines, for those who ask the process and not its log.
@@ -32,7 +60,17 @@ impl Logging {
 
 /// Starts to log.
 pub fn start(log: &Log) -> Logging {
-    start_to(log, std::io::stderr)
+    let outlet = Outlet::new(StandardError, is_text(log));
+    let writer = outlet.clone();
+    Logging { outlet: Some(LastLines(outlet)), ..start_to(log, move || writer.clone()) }
+}
+
+fn is_text(log: &Log) -> bool {
+    match log.format {
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+    }
 }
 
 /// Starts to log to whatever stands before standard error.
@@ -40,14 +78,9 @@ pub fn start_to<W>(log: &Log, writer: W) -> Logging
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let text = match log.format {
-        LogFormat::Auto => std::io::stderr().is_terminal(),
-        LogFormat::Text => true,
-        LogFormat::Json => false,
-    };
     let (filter, handle) = reload::Layer::new(filter(log));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
-    let lines = if text {
+    let lines = if is_text(log) {
         lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
     } else {
         lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
@@ -55,7 +88,7 @@ where
     let events = Events::default();
     // In a test process another logger may be there already.
     let _ = tracing_subscriber::registry().with(lines.with_filter(filter)).with(events.layer()).try_init();
-    Logging { filter: handle, events }
+    Logging { filter: handle, events, outlet: None }
 }
 
 /// Libraries are heard from warnings on: their details could hold what ours never do.

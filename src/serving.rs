@@ -18,7 +18,7 @@ use crate::orders::Orders;
 use crate::registry::{self, Kind};
 use crate::route::Serve;
 use crate::secret::{Keys, Mount, Source, Watcher};
-use crate::session::{Errands, Ids, RouteParts};
+use crate::session::{Errands, Ids, RouteParts, Seats};
 use crate::trace::Traces;
 use crate::worker::Worker;
 
@@ -42,13 +42,20 @@ pub struct Serving {
 struct Running {
     config: domain::Route,
     route: Arc<dyn Serve>,
-    errands: Arc<Errands>,
-    orders: Orders,
+    company: Company,
     credential: Option<Followed>,
     _of_sentinels: Option<Followed>,
     sockets: Vec<Socket>,
     /// Ended with the set.
     _background: JoinSet<()>,
+}
+
+/// What the sessions of a route have in common with those that came before a reload changed it.
+#[derive(Clone, Default)]
+struct Company {
+    errands: Arc<Errands>,
+    orders: Orders,
+    seats: Arc<Seats>,
 }
 
 /// A socket, and the hold on those who accept from it: they stop when it is dropped.
@@ -122,7 +129,7 @@ impl Serving {
             self.running.push(running);
         }
         for gone in retired {
-            tokio::spawn(gone.orders.retire(config.drain));
+            tokio::spawn(gone.company.orders.retire(config.drain));
             self.common.forget(&gone.config);
             changes.removed.push(gone.config.name);
         }
@@ -153,7 +160,7 @@ impl Common {
     pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Vec<Watcher>) {
         let (source, watcher) = open_credential(config).unzip();
         let (of_sentinels, other_watcher) = open_that_of_sentinels(config).unzip();
-        let route = self.assemble(config, [source, of_sentinels], Arc::default(), Orders::default());
+        let route = self.assemble(config, [source, of_sentinels], Company::default());
         (route, watcher.into_iter().chain(other_watcher).collect())
     }
 
@@ -168,16 +175,16 @@ impl Common {
         &self,
         config: &domain::Route,
         [source, of_sentinels]: [Option<Source>; 2],
-        errands: Arc<Errands>,
-        orders: Orders,
+        company: Company,
     ) -> Arc<dyn Serve> {
         // Which places of a list are taken is found out later.
         let known = if config.upstream.list().is_some() { Vec::new() } else { endpoints(config) };
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
+        let Company { errands, orders, seats } = company;
         let (resolver, ids, traces) = (self.resolver.clone(), Arc::clone(&self.ids), self.traces.clone());
         protocol(&config.protocol).build(
             config,
-            RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders },
+            RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders, seats },
         )
     }
 
@@ -192,14 +199,13 @@ impl Common {
         if let Some(old) = &old {
             self.forget(&old.config);
         }
-        let old = old.map(|old| (old.errands, old.orders, old.credential));
-        let (errands, orders, credential) = old.unwrap_or_default();
+        let (company, credential) = old.map(|old| (old.company, old.credential)).unwrap_or_default();
         let follow = |(source, watcher)| Followed::new(source, watcher);
         let credential = credential.or_else(|| open_credential(config).map(follow));
         let of_sentinels = open_that_of_sentinels(config).map(follow);
         let source = |followed: &Option<Followed>| followed.as_ref().map(|it| it.source.clone());
         let sources = [source(&credential), source(&of_sentinels)];
-        let route = self.assemble(config, sources, Arc::clone(&errands), orders.clone());
+        let route = self.assemble(config, sources, company.clone());
         let mut background = JoinSet::new();
         for task in route.background() {
             background.spawn(task);
@@ -212,8 +218,7 @@ impl Common {
         Running {
             config: config.clone(),
             route,
-            errands,
-            orders,
+            company,
             credential,
             _of_sentinels: of_sentinels,
             sockets,
@@ -226,7 +231,7 @@ impl Running {
     /// Without what the new configuration cannot use. Sessions that it concerns are told to end.
     fn taken_over_by(mut self, new: &domain::Route, policy: domain::Drain) -> Self {
         if concerns_sessions(&self.config, new) {
-            tokio::spawn(std::mem::take(&mut self.orders).retire(policy));
+            tokio::spawn(std::mem::take(&mut self.company.orders).retire(policy));
         }
         self.credential = self.credential.filter(|_| new.credential == self.config.credential);
         self

@@ -3,6 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use attache_kit::{Mounted, Signal, ports};
@@ -198,6 +199,131 @@ fn a_second_signal_ends_at_once() {
     assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     drop(session);
+}
+
+#[test]
+fn addresses_and_durations_are_written_as_in_the_configuration() {
+    let server = echo();
+    let running = run(&tcp_route(server.addr()));
+    let told = |name: &str, value: &str, command: &str| launch().env(name, value).command(&[command]);
+    let health = format!("localhost:{}", running.health.port());
+    assert_eq!(told("ATTACHE_HEALTH", &health, "health").ok(), "ok\n");
+    let control = format!("localhost:{}", running.control.port());
+    assert!(told("ATTACHE_CONTROL", &control, "status").ok().contains("echo"));
+    for (name, command) in [("ATTACHE_HEALTH", "health"), ("ATTACHE_CONTROL", "status")] {
+        let off = told(name, "off", command);
+        assert_eq!((code(&off), off.stderr.contains("is off")), (Some(2), true), "{}", off.stderr);
+    }
+    for arguments in [
+        &["status", "--control", "unix:relative"][..],
+        &["wait", "--timeout", "PT1S"],
+        &["wait", "--timeout", "5"],
+        &["wait", "--set", "health=nowhere"],
+    ] {
+        let ran = attache(arguments);
+        assert_eq!(code(&ran), Some(2), "{arguments:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_reload_while_the_process_ends_is_refused_at_once() {
+    let server = echo();
+    let mut running = run(&tcp_route(server.addr()));
+    let control = running.control.to_string();
+    let session = session(&running);
+    attache(&["quit", "--control", &control]).ok();
+    running.process.wait_for("the drain", SOON, |line| line["message"] == "draining");
+    let ran = attache(&["reload", "--control", &control]);
+    assert_eq!((code(&ran), ran.stderr.as_str()), (Some(1), "the process is ending\n"));
+    attache(&["quit", "--control", &control]).ok();
+    drop(session);
+    assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
+}
+
+#[test]
+fn a_reload_lets_in_no_more_sessions_than_the_route_may_have() {
+    let server = echo();
+    let config =
+        |more: &str| format!("{}    client: {{ max_sessions: 1{more} }}\n", tcp_route(server.addr()));
+    let running = run(&config(""));
+    let first = session(&running);
+    let listeners = "health: 127.0.0.1:0\ncontrol: 127.0.0.1:0\n";
+    running.process.rewrite_config(&format!("{listeners}{}", config(", login_timeout: 5s")));
+    let told = attache(&["reload", "--control", &running.control.to_string()]).ok();
+    assert!(told.contains("\"changed\":[\"echo\"]"), "{told}");
+    let mut second = TcpStream::connect(running.route).unwrap();
+    second.set_read_timeout(Some(SOON)).unwrap();
+    assert!(!matches!(second.read(&mut [0]), Ok(1..)), "it is turned away");
+    let refused = |line: &Value| line["result"] == "too_many_sessions";
+    running.process.wait_for("the refusal", SOON, refused);
+    drop(first);
+    running.process.wait_for("the end of the first", SOON, |line| line["result"] == "ok");
+    drop(session(&running));
+}
+
+#[test]
+fn a_process_that_does_not_answer_is_not_waited_for_longer_than_asked() {
+    let server = echo();
+    let running = run(&tcp_route(server.addr()));
+    running.process.signal(Signal::STOP);
+    let start = Instant::now();
+    let ran = attache(&["wait", "--timeout", "300ms", "--health", &running.health.to_string()]);
+    running.process.signal(Signal::CONT);
+    assert_eq!(code(&ran), Some(1));
+    assert!(ran.stderr.contains("no answer"), "{}", ran.stderr);
+    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
+}
+
+/// Ends the process if the test does not come to it.
+struct Unread(Child);
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_log_that_nobody_reads_makes_nobody_wait() {
+    let (server, folder) = (echo(), tempfile::tempdir().unwrap());
+    let [listen, health, control] = [(); 3].map(|()| ports::reserve());
+    let route = tcp_route(server.addr()).replace("127.0.0.1:0", &listen.addr().to_string());
+    let file = folder.path().join("attache.yaml");
+    let listeners = format!("health: {}\ncontrol: {}\n", health.addr(), control.addr());
+    std::fs::write(&file, format!("{listeners}{route}")).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
+    command.args(["run", "-c"]).arg(&file).stderr(Stdio::piped());
+    let mut process = Unread(command.spawn().unwrap());
+    attache(&["wait", "--health", &health.addr().to_string()]).ok();
+    // A pipe holds 64 KiB, and a session's line has some 300 octets.
+    for _ in 0..600 {
+        let mut session = TcpStream::connect(listen.addr()).unwrap();
+        session.set_read_timeout(Some(SOON)).unwrap();
+        session.write_all(b"x").unwrap();
+        session.read_exact(&mut [0]).unwrap();
+    }
+    attache(&["quit", "--wait", "--control", &control.addr().to_string()]).ok();
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    let mut told = String::new();
+    process.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    assert!(told.lines().count() > 100, "{told}");
+}
+
+#[test]
+fn each_change_of_readiness_is_a_line_of_the_log() {
+    let (server, folder) = (echo(), Mounted::new(&[("username", "app"), ("password", "x")]));
+    folder.break_();
+    let running = run(&tcp_route_with_credential(server.addr(), folder.path()));
+    let not_ready = |for_what: &'static str| {
+        move |line: &Value| line["message"] == "not ready" && line["waiting_for"] == for_what
+    };
+    running.process.wait_for("what is missing", SOON, not_ready("credential of echo"));
+    folder.heal();
+    running.process.wait_for("readiness", SOON, |line| line["message"] == "ready");
+    attache(&["drain", "--control", &running.control.to_string()]).ok();
+    running.process.wait_for("the end of readiness", SOON, not_ready("draining"));
+    assert_eq!(running.process.count(|line| line["message"] == "ready"), 1);
 }
 
 #[test]

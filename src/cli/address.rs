@@ -6,17 +6,25 @@ use clap::Args;
 
 use super::Failed;
 use super::files::Files;
+use crate::config;
 use crate::config::domain::ListenAddress;
 
 /// The addresses that a configuration has unless it says otherwise.
 const USUAL_HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 const USUAL_CONTROL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 
+/// What an argument says, or a variable that is a setting of the process too.
+#[derive(Debug, Clone)]
+enum Said<T> {
+    Off,
+    At(T),
+}
+
 #[derive(Debug, Args)]
 pub(super) struct HealthAddress {
     /// Where the health listener answers [default: that of the configuration, else 127.0.0.1:9900].
-    #[arg(long = "health", value_name = "ADDRESS", env = "ATTACHE_HEALTH")]
-    address: Option<SocketAddr>,
+    #[arg(long = "health", value_name = "ADDRESS", env = "ATTACHE_HEALTH", value_parser = health)]
+    address: Option<Said<SocketAddr>>,
 
     #[command(flatten)]
     files: Files,
@@ -25,11 +33,9 @@ pub(super) struct HealthAddress {
 impl HealthAddress {
     pub(super) fn find(&self) -> Result<ListenAddress, Failed> {
         let address = match self.address {
-            Some(address) => address,
-            None if self.files.any() => {
-                let health = self.files.load()?.health;
-                health.ok_or_else(|| Failed::Arguments("the configuration has `health: off`".to_owned()))?
-            }
+            Some(Said::At(address)) => address,
+            Some(Said::Off) => return Err(off("health")),
+            None if self.files.any() => self.files.load()?.health.ok_or_else(|| off("health"))?,
             None => USUAL_HEALTH,
         };
         Ok(ListenAddress::Tcp(reachable(address)))
@@ -39,8 +45,8 @@ impl HealthAddress {
 #[derive(Debug, Args)]
 pub(super) struct ControlAddress {
     /// Where the control listener answers [default: that of the configuration, else 127.0.0.1:9901].
-    #[arg(long = "control", value_name = "ADDRESS", env = "ATTACHE_CONTROL", value_parser = listen_address)]
-    address: Option<ListenAddress>,
+    #[arg(long = "control", value_name = "ADDRESS", env = "ATTACHE_CONTROL", value_parser = control)]
+    address: Option<Said<ListenAddress>>,
 
     #[command(flatten)]
     files: Files,
@@ -49,11 +55,9 @@ pub(super) struct ControlAddress {
 impl ControlAddress {
     pub(super) fn find(&self) -> Result<ListenAddress, Failed> {
         match &self.address {
-            Some(address) => Ok(address.clone()),
-            None if self.files.any() => {
-                let control = self.files.load()?.control;
-                control.ok_or_else(|| Failed::Arguments("the configuration has `control: off`".to_owned()))
-            }
+            Some(Said::At(address)) => Ok(address.clone()),
+            Some(Said::Off) => Err(off("control")),
+            None if self.files.any() => self.files.load()?.control.ok_or_else(|| off("control")),
             None => Ok(ListenAddress::Tcp(USUAL_CONTROL)),
         }
     }
@@ -68,11 +72,14 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     }
 }
 
-pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
-    match text.strip_prefix("unix:") {
-        Some(path) => Ok(ListenAddress::Unix(path.into())),
-        None => text.parse().map(ListenAddress::Tcp).map_err(|_| {
-            "neither an address with a port, such as 127.0.0.1:9901, nor unix:/a/path".to_owned()
-        }),
-    }
+fn off(listener: &str) -> Failed {
+    Failed::Arguments(format!("`{listener}` is off, so nobody answers there"))
+}
+
+fn health(text: &str) -> Result<Said<SocketAddr>, String> {
+    config::health_address(text).map(|address| address.map_or(Said::Off, Said::At))
+}
+
+fn control(text: &str) -> Result<Said<ListenAddress>, String> {
+    config::control_address(text).map(|address| address.map_or(Said::Off, Said::At))
 }

@@ -21,9 +21,9 @@ pub(super) struct Files {
 }
 
 impl Files {
-    /// Whether a file was named.
+    /// Whether a configuration was named, or a part of one.
     pub(super) fn any(&self) -> bool {
-        !self.files.is_empty()
+        !self.files.is_empty() || !self.overrides.is_empty()
     }
 
     pub(super) fn load(&self) -> Result<Config, Failed> {

@@ -1,7 +1,7 @@
 //! `attache health`: one question to the health listener, for exec probes.
 
 use clap::Args;
-use hyper::{Method, StatusCode};
+use hyper::Method;
 
 use super::address::HealthAddress;
 use super::http::ask;
@@ -50,6 +50,6 @@ impl Health {
         let address = self.address.find()?;
         let answer = block_on(ask(Method::GET, &address, self.question.path()))?.map_err(Failed::Because)?;
         print(&answer.body);
-        if answer.status == StatusCode::OK { Ok(()) } else { Err(Failed::AsTold) }
+        if answer.is_ok() { Ok(()) } else { Err(Failed::AsTold) }
     }
 }

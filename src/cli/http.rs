@@ -25,6 +25,26 @@ pub(super) struct Answer {
     pub(super) body: String,
 }
 
+impl Answer {
+    /// Whether one of our own says that all is well, and no other server that happens to be there.
+    pub(super) fn is_ok(&self) -> bool {
+        self.status == StatusCode::OK && self.body == "ok\n"
+    }
+
+    /// What it says, or its status where it says nothing.
+    pub(super) fn reason(&self) -> String {
+        match self.body.trim_end() {
+            "" => self.status.to_string(),
+            body => body.to_owned(),
+        }
+    }
+}
+
+/// Whether anybody listens there.
+pub(super) async fn is_there(address: &ListenAddress) -> bool {
+    timeout(PATIENCE, dial::connect(&place(address))).await.is_ok_and(|connected| connected.is_ok())
+}
+
 /// Asks; the error is a line for people.
 pub(super) async fn ask(method: Method, address: &ListenAddress, path: &str) -> Result<Answer, String> {
     let answer = timeout(PATIENCE, exchange(method, address, path)).await;

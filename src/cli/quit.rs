@@ -7,9 +7,9 @@ use hyper::Method;
 use tokio::time::{Instant, sleep};
 
 use super::address::ControlAddress;
-use super::http::ask;
-use super::wait::duration;
+use super::http::{ask, is_there};
 use super::{Failed, Outcome, block_on};
+use crate::config;
 use crate::config::domain::ListenAddress;
 
 /// Between two looks whether the process is still there.
@@ -23,7 +23,7 @@ pub(super) struct Quit {
     wait: bool,
 
     /// How long to wait for that.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration, requires = "wait")]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = config::duration, requires = "wait")]
     timeout: Duration,
 
     #[command(flatten)]
@@ -46,7 +46,7 @@ impl Quit {
 /// The control listener is the last thing that a process gives up.
 async fn gone(address: &ListenAddress, patience: Duration) -> Outcome {
     let deadline = Instant::now() + patience;
-    while ask(Method::GET, address, "/status").await.is_ok() {
+    while is_there(address).await {
         if Instant::now() >= deadline {
             return Err(Failed::Because(format!("the process still answers after {patience:?}")));
         }

@@ -22,7 +22,7 @@ impl Reload {
         let address = self.address.find()?;
         let answer = block_on(ask(Method::POST, &address, "/reload"))?.map_err(Failed::Because)?;
         if !answer.status.is_success() {
-            return Err(Failed::Because(answer.body.trim_end().to_owned()));
+            return Err(Failed::Because(answer.reason()));
         }
         print(&format!("{}\n", answer.body));
         Ok(())

@@ -15,8 +15,20 @@ use crate::upstream::approximately;
 /// As many events as the table tells; `--json` has the others.
 const EVENTS_SHOWN: usize = 10;
 /// What is told of one, in this order.
-const EVENT_FACTS: [&str; 9] =
-    ["generation", "state", "endpoint", "address", "warning", "problem", "cause", "result", "detail"];
+const EVENT_FACTS: [&str; 10] = [
+    GENERATION,
+    "state",
+    "endpoint",
+    "address",
+    "waiting_for",
+    "warning",
+    "problem",
+    "cause",
+    "result",
+    "detail",
+];
+/// A number that says nothing without its name.
+const GENERATION: &str = "generation";
 
 /// Show how a running process stands: routes, credentials, endpoints.
 #[derive(Debug, Args)]
@@ -159,7 +171,11 @@ fn events(status: &Value) -> String {
     let mut table = Table::default();
     table.row(["SINCE", "LEVEL", "EVENT", "ROUTE", "WHAT"]);
     for event in list(&status["events"]).iter().take(EVENTS_SHOWN) {
-        let facts = EVENT_FACTS.iter().filter_map(|name| event["facts"][*name].as_str());
+        let facts = EVENT_FACTS.iter().filter_map(|name| Some((*name, event["facts"][*name].as_str()?)));
+        let facts = facts.map(|(name, fact)| match name {
+            GENERATION => format!("{name} {fact}"),
+            _ => fact.to_owned(),
+        });
         table.row([
             ago(&event["age_seconds"]),
             text(&event["level"]),

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use hyper::{Method, StatusCode};
-use jiff::SignedDuration;
-use tokio::time::{Instant, sleep};
+use hyper::Method;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::address::HealthAddress;
 use super::http::ask;
 use super::{Failed, Outcome, block_on};
+use crate::config;
 use crate::config::domain::ListenAddress;
 
 /// Between two questions: short beside the start of any application.
@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 pub(super) struct Wait {
     /// How long to wait at most.
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = config::duration)]
     timeout: Duration,
 
     /// What to wait for.
@@ -52,21 +52,15 @@ impl Wait {
 async fn poll(address: &ListenAddress, path: &str, patience: Duration) -> Outcome {
     let deadline = Instant::now() + patience;
     loop {
-        let missing = match ask(Method::GET, address, path).await {
-            Ok(answer) if answer.status == StatusCode::OK => return Ok(()),
-            Ok(answer) => answer.body.trim_end().replace('\n', ", "),
-            Err(error) => error,
+        let missing = match timeout_at(deadline, ask(Method::GET, address, path)).await {
+            Ok(Ok(answer)) if answer.is_ok() => return Ok(()),
+            Ok(Ok(answer)) => answer.reason().replace('\n', ", "),
+            Ok(Err(error)) => error,
+            Err(_) => format!("{address}: no answer"),
         };
         if Instant::now() + PAUSE >= deadline {
             return Err(Failed::Because(format!("still waiting after {patience:?} for: {missing}")));
         }
         sleep(PAUSE).await;
     }
-}
-
-/// Durations are written as in the configuration: `5s`, `1m30s`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let parsed: Option<SignedDuration> = text.parse().ok();
-    let parsed = parsed.and_then(|duration| Duration::try_from(duration).ok());
-    parsed.ok_or_else(|| "not a duration such as 5s or 1m30s".to_owned())
 }

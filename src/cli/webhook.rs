@@ -9,8 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::inject::SidecarArguments;
 use super::run::note_panic;
-use super::wait::duration;
 use super::{Failed, Outcome, block_on, print};
+use crate::config;
 use crate::config::domain::{Level, Log, LogFormat};
 use crate::inject::webhook::{self, Identity, Settings};
 use crate::log;
@@ -51,7 +51,7 @@ pub(super) struct Webhook {
     profiles: Option<PathBuf>,
 
     /// How long to serve on after SIGTERM, until the cluster has noticed.
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = config::duration)]
     linger: Duration,
 
     #[command(flatten)]

@@ -16,6 +16,7 @@ const HOST_LIMIT: usize = 253;
 
 const UNIX: &str = "unix:";
 const LISTEN_HINT: &str = "write for example 127.0.0.1:5432, [::1]:5432 or unix:/run/attache/.s.PGSQL.5432";
+const TCP_HINT: &str = "write for example 127.0.0.1:9900, 0.0.0.0:9900 or [::]:9900";
 const ENDPOINT_HINT: &str = "write for example db.example.com:5432, [fd00::7]:5432 or unix:/run/db/socket";
 
 /// Where a route listens.
@@ -23,14 +24,14 @@ pub(super) fn listen() -> Kind<ListenAddress> {
     Kind::of_text("address (`IP:port` or `unix:/path`)", json!({"type": "string"}), |text| {
         match text.strip_prefix(UNIX) {
             Some(path) => unix_path(path).map(ListenAddress::Unix),
-            None => socket_address(text).map(ListenAddress::Tcp),
+            None => socket_address(text, LISTEN_HINT).map(ListenAddress::Tcp),
         }
     })
 }
 
 /// Where an HTTP server of ours listens.
 pub(super) fn tcp() -> Kind<SocketAddr> {
-    Kind::of_text("address (`IP:port`)", json!({"type": "string"}), socket_address)
+    Kind::of_text("address (`IP:port`)", json!({"type": "string"}), |text| socket_address(text, TCP_HINT))
 }
 
 /// One address of a database. `default_port` is that of the protocol.
@@ -111,12 +112,13 @@ pub(super) fn is_local(address: &ListenAddress) -> bool {
     }
 }
 
-/// Whether both cannot be listened on at once. Port 0 is a new port each time.
+/// Whether both cannot be listened on at once. Port 0 is a new port each time; a socket of IPv6 takes nothing of IPv4.
 pub(super) fn overlap(one: &ListenAddress, other: &ListenAddress) -> bool {
     match (one, other) {
         (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => {
             let any = one.ip().is_unspecified() || other.ip().is_unspecified();
-            one.port() != 0 && one.port() == other.port() && (any || one.ip() == other.ip())
+            let same_family = one.is_ipv4() == other.is_ipv4();
+            one.port() != 0 && one.port() == other.port() && same_family && (any || one.ip() == other.ip())
         }
         (ListenAddress::Unix(one), ListenAddress::Unix(other)) => one == other,
         (ListenAddress::Tcp(_), ListenAddress::Unix(_)) | (ListenAddress::Unix(_), ListenAddress::Tcp(_)) => {
@@ -125,16 +127,22 @@ pub(super) fn overlap(one: &ListenAddress, other: &ListenAddress) -> bool {
     }
 }
 
-fn socket_address(text: &str) -> Result<SocketAddr, Wrong> {
+fn socket_address(text: &str, hint: &str) -> Result<SocketAddr, Wrong> {
     if let Some(port) = text.strip_prefix("localhost:").and_then(|port| port.parse().ok()) {
         return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     }
-    text.parse().map_err(|_| Wrong::new(format!("{} is no address to listen on", quote(text)), LISTEN_HINT))
+    let address: Option<SocketAddr> = text.parse().ok();
+    // An IPv4 address in the clothes of IPv6 can be bound by neither kind of socket.
+    let bindable = address.filter(|address| address.ip().to_canonical() == address.ip());
+    bindable.ok_or_else(|| Wrong::new(format!("{} is no address to listen on", quote(text)), hint))
 }
 
 fn unix_path(path: &str) -> Result<PathBuf, Wrong> {
     if !path.starts_with('/') || path.contains('\0') {
         return Err(Wrong::new("the path of a Unix socket must begin with /", ""));
+    }
+    if path.ends_with('/') {
+        return Err(Wrong::new("the path of a Unix socket names the socket, not a folder", ""));
     }
     if path.len() > UNIX_PATH_LIMIT {
         let reason = format!(
@@ -179,6 +187,17 @@ pub(super) fn host_and_port(text: &str, default_port: Option<u16>) -> Result<End
 
 fn ipv6(text: &str) -> Option<String> {
     text.parse::<Ipv6Addr>().ok().map(|address| IpAddr::V6(address).to_string())
+}
+
+/// The name in a certificate: that of a host, or an address.
+pub(super) fn server_name() -> Kind<String> {
+    Kind::of_text("name or IP address", json!({"type": "string", "minLength": 1}), |text| {
+        let is_name = is_host(text) || text.parse::<IpAddr>().is_ok();
+        is_name.then(|| text.to_owned()).ok_or_else(|| {
+            let hint = "write for example db.example.com";
+            Wrong::new(format!("{} is no name that a certificate has", quote(text)), hint)
+        })
+    })
 }
 
 /// A name in the DNS or an IPv4 address. Underscores are no part of host names, but of names in clusters.
@@ -242,7 +261,10 @@ mod tests {
         assert_eq!(shown("[::1]:0").as_deref(), Ok("[::1]:0"));
         assert_eq!(shown("unix:/run/a.sock").as_deref(), Ok("unix:/run/a.sock"));
         let long = format!("unix:/{}", "x".repeat(107));
-        for wrong in ["5432", ":5432", "db.example.com:5432", "unix:a.sock", long.as_str()] {
+        let mapped = "[::ffff:127.0.0.1]:5432";
+        for wrong in
+            ["5432", ":5432", "db.example.com:5432", "unix:a.sock", "unix:/run/", mapped, long.as_str()]
+        {
             assert!(shown(wrong).is_err(), "{wrong:?}");
         }
     }
@@ -254,6 +276,8 @@ mod tests {
         };
         assert!(overlaps("127.0.0.1:5432", "127.0.0.1:5432"));
         assert!(overlaps("0.0.0.0:5432", "127.0.0.1:5432"));
+        assert!(overlaps("[::]:5432", "[::1]:5432"));
+        assert!(!overlaps("0.0.0.0:5432", "[::]:5432"), "both families of a machine that has two");
         assert!(!overlaps("127.0.0.1:0", "127.0.0.1:0"));
         assert!(!overlaps("127.0.0.1:5432", "127.0.0.2:5432"));
         assert!(overlaps("unix:/a", "unix:/a"));

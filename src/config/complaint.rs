@@ -9,6 +9,9 @@ use serde::Serialize;
 /// The longest piece of a value that is quoted: enough to recognise it, not enough to flood a log.
 const QUOTE_LIMIT: usize = 60;
 
+/// What pieces of an unknown key's name say that its value was meant to be a secret.
+const SECRET_NAMES: [&str; 7] = ["pass", "pwd", "secret", "token", "private_key", "api_key", "apikey"];
+
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Complaint {
@@ -79,6 +82,18 @@ pub(super) fn quote(text: &str) -> String {
         Some((end, _)) => format!("{:?}…", &text[..end]),
         None => format!("{text:?}"),
     }
+}
+
+/// A key that is short and plain enough to be shown as it is; places are looked up by it.
+pub(super) fn shown(name: &str) -> String {
+    let is_plain = name.len() <= 60 && !name.contains(|letter: char| letter == '@' || letter.is_control());
+    if is_plain { name.to_owned() } else { quote(name) }
+}
+
+/// Whether a key of this name would hold a secret.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    let name = name.to_lowercase().replace('-', "_");
+    SECRET_NAMES.iter().any(|piece| name.contains(piece))
 }
 
 /// A suggestion to write the one of `words` that is nearest to `wrong`, if any is near.

@@ -114,7 +114,10 @@ fn routes(top: &Section<'_, '_>, protocols: &[ProtocolFacts]) -> Vec<Route> {
 
 fn check_routes(top: &Section<'_, '_>, routes: &[Route]) {
     if routes.is_empty() && !top.has_any("routes") {
-        let hint = "add a section such as routes: { orders: { protocol: …, listen: …, upstream: … } }";
+        let hint = match top.is_told_anything() {
+            true => "add a section such as routes: { orders: { protocol: …, listen: …, upstream: … } }",
+            false => "name a configuration with -c FILE",
+        };
         top.complain_of_absence("routes", "there is no route, so there is nothing to serve", hint);
     }
 }

@@ -43,6 +43,19 @@ impl Wrong {
         let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
         Self { at: String::new(), reason: reason.into(), hint }
     }
+
+    /// The same where a word would have done as well.
+    fn or(self, word: &str) -> Self {
+        let hint = self.hint.map_or_else(|| format!("or write {word}"), |hint| format!("{hint}, or {word}"));
+        Self { hint: Some(hint), ..self }
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)?;
+        self.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+    }
 }
 
 impl<T: 'static> Kind<T> {
@@ -91,7 +104,10 @@ impl<T: 'static> Kind<T> {
             takes_null: false,
             read: Box::new(move |raw| match raw.value {
                 value if values.contains(value) => Ok(None),
-                _ => read(raw).map(Some),
+                Value::String(text) if raw.is_text && text == "false" && word == "off" => Ok(None),
+                _ => read(raw)
+                    .map(Some)
+                    .map_err(|wrongs| wrongs.into_iter().map(|wrong| wrong.or(word)).collect()),
             }),
         }
     }
@@ -155,6 +171,7 @@ pub(super) fn choice<T: Clone + 'static>(words: &[(&'static str, T)]) -> Kind<T>
     let name = names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
     Kind::new(name, json!({ "enum": schema }), move |raw| {
         let text = match raw.value {
+            Value::String(text) if raw.is_text && text == "false" && names.contains(&"off") => "off",
             Value::String(text) => text.as_str(),
             // What YAML 1.1 tools make of a bare `off`.
             Value::Bool(false) => "off",
@@ -182,7 +199,7 @@ pub(super) fn flag() -> Kind<bool> {
 pub(super) fn count(range: RangeInclusive<u64>) -> Kind<u64> {
     let (least, most) = range.into_inner();
     let schema = json!({"type": "integer", "minimum": least, "maximum": most});
-    Kind::new("number", schema, move |raw| {
+    Kind::new(format!("number from {least} to {most}"), schema, move |raw| {
         let number = match raw.value {
             Value::Number(number) => number.as_u64(),
             Value::String(text) if raw.is_text => text.parse().ok(),
@@ -222,11 +239,14 @@ pub(super) fn path() -> Kind<PathBuf> {
     }
 }
 
+/// Units from the longest to the shortest, each once, with a fraction in the last one only.
+const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?[0-9]+(\\.[0-9]+)?ms$|^([0-9]+h)?([0-9]+m)?[0-9]+(\\.[0-9]+)?s$|^([0-9]+h)?[0-9]+(\\.[0-9]+)?m$|^[0-9]+(\\.[0-9]+)?h$|^0$";
+
 /// A span of time such as `5s`, `1m30s` or `500ms`; a bare 0 will do for none.
 pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
     let (least, most) = range.into_inner();
-    let schema = json!({"anyOf": [{"type": "string", "pattern": "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$|^0$"}, {"const": 0}]});
-    Kind::new("duration", schema, move |raw| {
+    let schema = json!({"anyOf": [{"type": "string", "pattern": DURATION}, {"const": 0}]});
+    Kind::new(format!("duration from {} to {}", Span(least), Span(most)), schema, move |raw| {
         let duration = match raw.value {
             Value::Number(number) if number.as_u64() == Some(0) => Duration::ZERO,
             Value::Number(number) => {

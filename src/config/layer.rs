@@ -57,10 +57,14 @@ impl Layer {
     }
 }
 
-/// A list or a map in the notation of figment (`["a", "b"]`, `{a=1}`); everything else is text, and
+/// A list or a map, as JSON or in the notation of figment (`["a", "b"]`, `{a=1}`); everything else is text, and
 /// becomes a number where one is expected. A protocol's own options are guessed at.
 fn value_of_text(path: &str, text: &str) -> Value {
-    let structured = text.starts_with(['[', '{']) || path.contains(".options.");
+    let brackets = text.starts_with(['[', '{']);
+    if let Some(value) = brackets.then(|| serde_json::from_str(text).ok()).flatten() {
+        return value;
+    }
+    let structured = brackets || path.contains(".options.");
     let parsed = structured.then(|| text.parse::<FigmentValue>().ok()).flatten();
     parsed.and_then(|value| serde_json::to_value(value).ok()).unwrap_or_else(|| Value::from(text))
 }
@@ -105,12 +109,32 @@ impl Layers {
                 Err(complaint) => unreadable.push(*complaint),
             }
         }
+        let mut all = Map::new();
+        layers.iter_mut().for_each(|layer| leave_out_empty_sections(&mut layer.values, &mut all));
         let figment = layers.iter().fold(Figment::new(), |figment, layer| figment.merge(layer));
         let merged = figment.extract().unwrap_or_else(|error| {
             unreadable.push(Complaint::of_source(None, None, format!("cannot be merged: {error}")));
             Map::new()
         });
         Self { layers, merged, unreadable }
+    }
+}
+
+/// A section of which every key is a comment says nothing, also over a layer in which it says something. `below`
+/// collects the sections of the layers so far.
+fn leave_out_empty_sections(values: &mut Map<String, Value>, below: &mut Map<String, Value>) {
+    values.retain(|name, value| !value.is_null() || !below.contains_key(name));
+    for (name, value) in values {
+        match value.as_object_mut() {
+            Some(section) => {
+                let known = below.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
+                leave_out_empty_sections(
+                    section,
+                    known.as_object_mut().expect("sections alone are collected"),
+                );
+            }
+            None => drop(below.remove(name)),
+        }
     }
 }
 
@@ -126,10 +150,12 @@ fn file_layer(path: &Path) -> Result<Layer, Box<Complaint>> {
         let reason = format!("cannot read the configuration: {error}");
         Box::new(Complaint::of_source(Some(name.clone()), None, reason))
     })?;
-    let parsed = match path.extension().and_then(|extension| extension.to_str()) {
-        Some("toml") => parse::toml(&text),
-        Some("json") => parse::json(&text),
-        Some(_) | None => parse::yaml(&text),
+    let is =
+        |notation: &str| path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(notation));
+    let parsed = match (is("toml"), is("json")) {
+        (true, _) => parse::toml(&text),
+        (_, true) => parse::json(&text),
+        (false, false) => parse::yaml(&text),
     };
     let folder = path.parent().map(Path::to_owned);
     layer(name, parsed).map(|layer| Layer { folder, ..layer })

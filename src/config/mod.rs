@@ -16,7 +16,9 @@
 //! | [`domain`] | the configuration as the house uses it |
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use attache_wire::Keeps;
 use serde_json::Value;
@@ -45,6 +47,7 @@ pub use domain::*;
 pub use project::CheckUrl;
 pub use route::is_name;
 
+use kind::{Kind, Raw};
 use layer::Layers;
 use note::Note;
 use reader::Reader;
@@ -143,6 +146,44 @@ pub fn load_project(file: &Path, check: CheckUrl) -> Result<Project, Complaints>
     let project = reader.read(merged, |top| project::read(top, check));
     unreadable.extend(reader.into_complaints());
     if unreadable.is_empty() { Ok(project) } else { Err(Complaints(unreadable)) }
+}
+
+/// Reads an address to listen on as those of a route are read.
+///
+/// # Errors
+/// Why it is none, and what to write.
+pub fn listen_address(text: &str) -> Result<ListenAddress, String> {
+    one(&address::listen(), text)
+}
+
+/// Reads an address as the key `control` is read; `None` is `off`.
+///
+/// # Errors
+/// Why it is none, and what to write.
+pub fn control_address(text: &str) -> Result<Option<ListenAddress>, String> {
+    one(&address::listen().or_off(), text)
+}
+
+/// Reads an address as the key `health` is read; `None` is `off`.
+///
+/// # Errors
+/// Why it is none, and what to write.
+pub fn health_address(text: &str) -> Result<Option<SocketAddr>, String> {
+    one(&address::tcp().or_off(), text)
+}
+
+/// Reads a duration as those of a configuration are read.
+///
+/// # Errors
+/// Why it is none, and what to write.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    one(&kind::duration(keys::UP_TO_A_DAY), text)
+}
+
+/// A value that stands on the command line.
+fn one<T: 'static>(kind: &Kind<T>, text: &str) -> Result<T, String> {
+    let read = kind.read(Raw { value: &Value::from(text), is_text: true });
+    read.map_err(|wrongs| wrongs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
 }
 
 /// The JSON Schema of a project file.

@@ -27,7 +27,8 @@ pub(super) fn yaml(text: &str) -> Result<Parsed, Wrong> {
     let root: Spanned<Tree> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map(|location| location.line());
         // Without the snippet: the neighbourhood of the mistake may be a secret.
-        let reason = format!("not valid YAML: {}", error.without_snippet());
+        let told = error.without_snippet().render_with_formatter(&serde_saphyr::UserMessageFormatter);
+        let reason = format!("not valid YAML: {told}");
         Wrong { line, reason, hint: None }
     })?;
     flatten(root.value)
@@ -38,7 +39,8 @@ pub(super) fn json(text: &str) -> Result<Parsed, Wrong> {
         let line = u64::try_from(error.line()).ok();
         Wrong { line, reason: format!("not valid JSON: {error}"), hint: None }
     })?;
-    yaml(text)
+    // What is left to complain about concerns both, such as a key that is there twice.
+    yaml(text).map_err(|wrong| Wrong { reason: wrong.reason.replace("valid YAML", "valid JSON"), ..wrong })
 }
 
 pub(super) fn toml(text: &str) -> Result<Parsed, Wrong> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::address::{self, is_local};
 use super::domain::{Project, ProjectDatabase, TlsMode};
-use super::kind::{Kind, Wrong, flag, path, text};
+use super::kind::{Kind, Wrong, flag, path};
 use super::reader::Section;
 use super::route::is_name;
 use super::tls::tls_mode;
@@ -60,7 +60,7 @@ fn database(name: &str, section: &Section<'_, '_>, check: CheckUrl) -> Option<Pr
     );
     let server_name = section
         .key("server_name", "The name in the server's certificate, where it is not the host of the URL.")
-        .optional(&text());
+        .optional(&address::server_name());
     let allow_cleartext = section
         .key(
             "allow_cleartext",

@@ -9,13 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::complaint::{Complaint, did_you_mean, quote};
+use super::complaint::{Complaint, did_you_mean, is_secret_name, shown};
 use super::kind::{Kind, Raw, describe};
 use super::layer::Layer;
 use super::note::{ANY_NAME, Note, Presence};
-
-/// What pieces of an unknown key's name say that its value was meant to be a secret.
-const SECRET_NAMES: [&str; 7] = ["pass", "pwd", "secret", "token", "private_key", "api_key", "apikey"];
 
 /// What to do instead of writing a secret down.
 pub(super) const NO_SECRETS: &str = "secrets are never written here: mount them as files in a folder, and name \
@@ -211,6 +208,11 @@ impl<'r, 'a> Section<'r, 'a> {
         self.values.get(name).and_then(Value::as_object).is_some_and(|names| !names.is_empty())
     }
 
+    /// Whether there is any source of settings at all.
+    pub(super) fn is_told_anything(&self) -> bool {
+        !self.reader.layers.is_empty()
+    }
+
     /// Complains about a key of this section; an empty name means the section itself.
     pub(super) fn complain(&self, name: &str, reason: impl Into<String>, hint: impl Into<String>) {
         if !self.reader.describing && !self.broken {
@@ -275,31 +277,31 @@ impl<'r, 'a> Section<'r, 'a> {
 
     fn complain_of_unknown_keys(&self) {
         let seen = self.seen.borrow();
+        let known = seen.iter().map(String::as_str);
         for name in self.values.keys().filter(|name| !seen.contains(name)) {
-            let (reason, hint) = if is_secret_name(name) {
-                let hint = self.reader.no_secrets.to_owned();
-                ("a secret does not belong into the configuration".to_owned(), Some(hint))
-            } else {
-                let known = seen.iter().map(String::as_str);
-                let hint = did_you_mean(name, known.clone());
-                let all = || format!("known here are {}", known.collect::<Vec<_>>().join(", "));
-                ("there is no such key".to_owned(), Some(hint.unwrap_or_else(all)))
-            };
-            self.reader.complain(self.join(&shown(name)), reason, hint);
+            self.complain_of_unknown_key("", name, known.clone());
         }
     }
-}
 
-/// A key that is short and plain enough to be shown as it is; places are looked up by it.
-fn shown(name: &str) -> String {
-    let is_plain = name.len() <= 60 && !name.contains(|letter: char| letter == '@' || letter.is_control());
-    if is_plain { name.to_owned() } else { quote(name) }
-}
-
-/// Whether a key of this name would hold a secret.
-pub(super) fn is_secret_name(name: &str) -> bool {
-    let name = name.to_lowercase().replace('-', "_");
-    SECRET_NAMES.iter().any(|piece| name.contains(piece))
+    /// Complains about a key that is none of those that are known, here or in the section `within`.
+    pub(super) fn complain_of_unknown_key<'k>(
+        &self,
+        within: &str,
+        name: &str,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) {
+        let (reason, hint) = if is_secret_name(name) {
+            ("a secret does not belong into the configuration", self.reader.no_secrets.to_owned())
+        } else {
+            let all = || match known.clone().collect::<Vec<_>>().join(", ") {
+                none if none.is_empty() => "there are none here".to_owned(),
+                all => format!("known here are {all}"),
+            };
+            ("there is no such key", did_you_mean(name, known.clone()).unwrap_or_else(all))
+        };
+        let key = if within.is_empty() { shown(name) } else { format!("{within}.{}", shown(name)) };
+        self.reader.complain(self.join(&key), reason.to_owned(), Some(hint));
+    }
 }
 
 /// A key that has been declared, up to its kind and default.

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::address::{self, is_local};
-use super::complaint::quote;
 use super::domain::{
     Client, CredentialKeys, CredentialSource, Endpoint, ListenAddress, Live, OnRotation, Ready, Role, Route,
     Upstream,
@@ -13,7 +12,7 @@ use super::domain::{
 use super::file_text::{read_files, skip_files};
 use super::keys::UP_TO_A_DAY;
 use super::kind::{Kind, Wrong, any_map, choice, count, duration, flag, path, text};
-use super::reader::{NO_SECRETS, Section, is_secret_name};
+use super::reader::Section;
 use super::{ProtocolFacts, SENTINEL, pool, sentinel, tls};
 
 /// The length of a label in the DNS and in Kubernetes: a route's name goes into the names of other things.
@@ -54,6 +53,7 @@ pub(super) fn read(name: &str, route: &Section<'_, '_>, protocols: &[ProtocolFac
         )
         .or("started", &choice(&[("started", Ready::Started), ("upstream", Ready::Upstream)]));
     check_remote(route, listen.as_deref().unwrap_or_default(), allow_remote);
+    check_ready(route, ready, upstream.as_ref());
     Some(Route {
         name: name.to_owned(),
         protocol: protocol?.name.to_owned(),
@@ -108,6 +108,15 @@ fn check_remote(route: &Section<'_, '_>, listen: &[ListenAddress], allow_remote:
         let item = if listen.len() == 1 { String::new() } else { format!("[{index}]") };
         let reason = format!("other machines reach {address}, and with it the database, without a password");
         route.complain(&format!("listen{item}"), reason, "listen on 127.0.0.1, or set allow_remote: true");
+    }
+}
+
+/// Who never looks never finds out.
+fn check_ready(route: &Section<'_, '_>, ready: Ready, upstream: Option<&Upstream>) {
+    let is_probed = upstream.is_none_or(|upstream| !upstream.probe_interval.is_zero());
+    if ready == Ready::Upstream && !is_probed {
+        let reason = "would never come true: upstream.probe_interval is off";
+        route.complain("ready", reason, "remove one of them");
     }
 }
 
@@ -317,14 +326,39 @@ fn options(route: &Section<'_, '_>, protocol: Option<&ProtocolFacts>) -> Value {
     if route.is_elsewhere() {
         skip_files(&mut options);
     }
-    let secret = options.as_object().and_then(|options| options.keys().find(|name| is_secret_name(name)));
-    if let Some(secret) = secret {
-        let reason = format!("a secret does not belong into the configuration (key {})", quote(secret));
-        route.complain("options", reason, NO_SECRETS);
-    } else if let Err(reason) = read_files(&mut options) {
-        route.complain("options", reason, "");
-    } else if let Err(reason) = (protocol.check_options)(&options) {
-        route.complain("options", format!("not accepted by {}: {reason}", protocol.name), "");
+    let unread = read_files(&mut options, |name, path| route.resolve(&format!("options.{name}"), path));
+    for (name, reason) in &unread {
+        route.complain(&format!("options.{name}"), reason, "");
+    }
+    if unread.is_empty() {
+        check_options(route, protocol, &options);
     }
     options
+}
+
+/// Everything that is wrong with them, each by its own key.
+fn check_options(route: &Section<'_, '_>, protocol: &ProtocolFacts, options: &Value) {
+    let schema = (protocol.options_schema)().to_value();
+    let known: Vec<&str> =
+        schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let accept = |options: &Value| {
+        (protocol.check_options)(options)
+            .map_err(|reason| format!("not accepted by {}: {reason}", protocol.name))
+    };
+    let mut accepted = true;
+    for (name, value) in options.as_object().into_iter().flatten() {
+        if !known.contains(&name.as_str()) {
+            route.complain_of_unknown_key("options", name, known.iter().copied());
+            accepted = false;
+        } else if let Err(reason) = accept(&json!({ name: value })) {
+            route.complain(&format!("options.{name}"), reason, "");
+            accepted = false;
+        }
+    }
+    // Each may be right, and not beside another.
+    if let Err(reason) = accept(options)
+        && accepted
+    {
+        route.complain("options", reason, "");
+    }
 }

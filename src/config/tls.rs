@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::ProtocolFacts;
+use super::address;
 use super::domain::{Endpoint, Tls, TlsMode};
-use super::kind::{Kind, choice, path, text};
+use super::kind::{Kind, choice, path};
 use super::reader::Section;
 
 pub(super) fn read(upstream: &Section<'_, '_>, possible: &[ProtocolFacts], endpoints: &[Endpoint]) -> Tls {
@@ -44,7 +45,7 @@ pub(super) fn trust(tls: &Section<'_, '_>) -> (TlsMode, Option<PathBuf>, Option<
     let server_name = tls
         .key("server_name", "The name in the server's certificate, where it is not the host of the endpoint.")
         .example("orders.db.example.com")
-        .optional(&text());
+        .optional(&address::server_name());
     (mode, ca, server_name)
 }
 

@@ -46,11 +46,11 @@ fn labels() -> &'static str {
 | label | values |
 | --- | --- |
 | `route`, `endpoint` | as the configuration names them |
-| `result` | `ok`, or a cause |
+| `result` | `ok`, or a cause; of `attache_pool_takes_total`: `hit`, `miss` |
 | `reason` | a cause, or `other_generation`: the login was tried again with another generation of the credential |
 | `stage` | a stage |
 | `generation` | numbers the contents of a credential, from 1: one that comes back before a newer one was accepted has the number that it had |
-| `state` | `active`: a session uses the link |
+| `state` | `active`: a session uses the link; `warm`: it waits for one |
 | `direction` | `to_upstream`, `to_client` |
 | `outcome` | `sent`, `dropped` |
 "

@@ -1,13 +1,14 @@
 //! Taking clients in: TCP and Unix sockets, shared by all workers.
 
 use std::io;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::stream::Stream;
@@ -37,14 +38,30 @@ enum Bound {
     Unix(StdUnixListener, Option<SocketFile>),
 }
 
-/// Removes the file of a Unix socket with its listener.
+/// Removes the file of a Unix socket with its listener, unless another's stands there by now.
 #[derive(Debug)]
-struct SocketFile(PathBuf);
+struct SocketFile {
+    path: PathBuf,
+    /// By its device and its number on it.
+    identity: (u64, u64),
+}
+
+impl SocketFile {
+    fn of(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)? })
+    }
+}
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 impl Listener {
@@ -73,19 +90,16 @@ impl Listener {
 
     fn bind_unix(path: &Path) -> io::Result<Self> {
         remove_stale(path)?;
-        // Bound under another name first: nobody can connect before the mode is right.
-        let hidden = path.with_extension(format!("{}.new", std::process::id()));
-        let listener = StdUnixListener::bind(&hidden)?;
-        let prepared = std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(UNIX_MODE))
-            .and_then(|()| listener.set_nonblocking(true))
-            .and_then(|()| std::fs::rename(&hidden, path));
-        if let Err(error) = prepared {
-            let _ = std::fs::remove_file(&hidden);
-            return Err(error);
-        }
-        let file = Some(SocketFile(path.to_owned()));
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SockAddr::unix(path)?)?;
+        let file = SocketFile::of(path)?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(UNIX_MODE))?;
+        // Nobody can connect before this, and so not before the mode is right.
+        socket.listen(BACKLOG)?;
         let address = ListenAddress::Unix(path.to_owned());
-        Ok(Self { socket: Bound::Unix(listener, file), address, exhaustion: Exhaustion::default() })
+        let socket = Bound::Unix(StdUnixListener::from(OwnedFd::from(socket)), Some(file));
+        Ok(Self { socket, address, exhaustion: Exhaustion::default() })
     }
 
     /// Another handle to the same socket, to be served by another worker.
@@ -119,9 +133,12 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
-        Ok(found) if !found.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
+        Ok(found) if !found.file_type().is_socket() => {
+            let reason = "something that is no socket is there: move it away, or choose another path";
+            Err(io::Error::new(io::ErrorKind::AlreadyExists, reason))
+        }
         Ok(_) => match StdUnixStream::connect(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket")),
             Err(_) => std::fs::remove_file(path),
         },
     }
@@ -214,6 +231,30 @@ mod tests {
         let again = Listener::bind(&ListenAddress::Unix(path.clone())).unwrap_err();
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
         drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_path_may_be_as_long_as_the_system_takes_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let longest = 107 - folder.path().as_os_str().len() - 1;
+        let path = folder.path().join("s".repeat(longest));
+        let listener = Listener::bind(&ListenAddress::Unix(path.clone())).unwrap();
+        StdUnixStream::connect(&path).unwrap();
+        drop(listener);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_another_process_put_there_since_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let first = Listener::bind(&ListenAddress::Unix(path.clone())).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let second = Listener::bind(&ListenAddress::Unix(path.clone())).unwrap();
+        drop(first);
+        StdUnixStream::connect(&path).unwrap();
+        drop(second);
         assert!(!path.exists());
     }
 

@@ -55,7 +55,7 @@ pub fn open(route: &str, user: Option<&str>, given: &Given) -> Result<(Source, O
 }
 
 fn open_file(route: &str, user: Option<&str>, path: &Path) -> Result<(Source, Option<Watcher>), String> {
-    let wrong = |error: io::Error| format!("the password file {}: {error}", path.display());
+    let wrong = |error: io::Error| format!("cannot read the password file {}: {error}", path.display());
     let found = fs::metadata(path).map_err(wrong)?;
     if found.is_dir() {
         return Err(format!("the password file {} is a folder: name the file in it", path.display()));
@@ -67,7 +67,7 @@ fn open_file(route: &str, user: Option<&str>, path: &Path) -> Result<(Source, Op
     }
     let (source, watcher) = Source::open(route, mount(user, path).map_err(wrong)?);
     match source.standing().problem {
-        Some(problem) => Err(format!("the password file {}: {problem}", path.display())),
+        Some(problem) => Err(format!("cannot use the password file {}: {problem}", path.display())),
         None => Ok((source, Some(watcher))),
     }
 }

@@ -13,13 +13,13 @@ mod record;
 mod refusal;
 mod renewal;
 mod route;
+mod seats;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use attache_wire::{Moment, Opening, Protocol, Relay};
 use prometheus_client::metrics::gauge::Gauge;
-use tokio::sync::OwnedSemaphorePermit;
 
 pub use errand::Errands;
 use errand::Ticket;
@@ -27,6 +27,7 @@ use greet::Words;
 use lease::{Held, Lease};
 pub use record::{Ids, Record};
 pub use route::{Route, RouteParts};
+pub use seats::{Seat, Seats};
 
 use crate::chance;
 use crate::drain::Drain;
@@ -243,16 +244,16 @@ async fn welcome<P: Protocol>(
 /// One of the sessions that a route may have at once, from the moment when it costs the server something.
 #[derive(Default)]
 struct Place {
-    permit: Option<OwnedSemaphorePermit>,
+    seat: Option<Seat>,
     gauge: Option<Gauge>,
 }
 
 impl Place {
     fn take<P: Protocol>(&mut self, route: &Route<P>) -> Result<(), Failure> {
-        if self.permit.is_none() {
-            let permit = Arc::clone(&route.sessions).try_acquire_owned();
-            let full = |_| Failure::new(Stage::Accept, Side::Attache, Cause::TooManySessions);
-            self.permit = Some(permit.map_err(full)?);
+        if self.seat.is_none() {
+            let seat = route.seats.take(route.max_sessions);
+            let full = || Failure::new(Stage::Accept, Side::Attache, Cause::TooManySessions);
+            self.seat = Some(seat.ok_or_else(full)?);
             route.metrics.sessions_active.inc();
             self.gauge = Some(route.metrics.sessions_active.clone());
         }

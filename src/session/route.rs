@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attache_wire::Protocol;
-use tokio::sync::Semaphore;
 
-use super::{Errands, Ids};
+use super::{Errands, Ids, Seats};
 use crate::config::domain;
 use crate::metrics::RouteMetrics;
 use crate::net::resolve::Resolver;
@@ -23,7 +22,8 @@ pub struct Route<P: Protocol> {
     pub protocol: Arc<P>,
     pub upstream: Arc<Upstream<P>>,
     pub errands: Arc<Errands>,
-    pub sessions: Arc<Semaphore>,
+    pub seats: Arc<Seats>,
+    pub max_sessions: usize,
     pub login_timeout: Duration,
     pub allow_uids: Option<Vec<u32>>,
     pub ids: Arc<Ids>,
@@ -35,7 +35,8 @@ pub struct Route<P: Protocol> {
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders } = shared;
+        let RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders, seats } =
+            shared;
         let protocol = Arc::new(protocol);
         let upstream = Upstream::new(
             Arc::clone(&protocol),
@@ -51,7 +52,8 @@ impl<P: Protocol> Route<P> {
             listen: config.listen.iter().map(ToString::to_string).collect(),
             protocol,
             upstream: Arc::new(upstream),
-            sessions: Arc::new(Semaphore::new(config.client.max_sessions)),
+            seats,
+            max_sessions: config.client.max_sessions,
             login_timeout: config.client.login_timeout,
             allow_uids: config.client.allow_uids.clone(),
             ids,
@@ -82,4 +84,6 @@ pub struct RouteParts {
     pub errands: Arc<Errands>,
     /// Where they hear when to end.
     pub orders: Orders,
+    /// Where they are counted.
+    pub seats: Arc<Seats>,
 }

@@ -66,6 +66,7 @@ impl<P: Protocol> Upstream<P> {
         if let Wanted::Only(role) = wanted {
             self.take_turn(index, role, trail)?;
         }
+        self.look_for_credential().await;
         let material = self.likely_material()?;
         let target = self.target(index);
         let material = material.as_deref();

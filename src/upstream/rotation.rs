@@ -103,6 +103,7 @@ impl<P: Protocol> Upstream<P> {
         let Some(source) = &self.source else {
             return self.attempt(endpoint, None, intent, met, trail).await;
         };
+        self.look_for_credential().await;
         let mut tried = Vec::new();
         let mut rejection = None;
         while let Some(material) = source.pick(&tried) {
@@ -127,6 +128,14 @@ impl<P: Protocol> Upstream<P> {
             }
         }
         Err(rejection.unwrap_or_else(|| Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing)))
+    }
+
+    /// A folder that nobody could use so far is read once more before anybody is turned away for it: it may have been
+    /// written this very moment.
+    pub(super) async fn look_for_credential(&self) {
+        if let Some(source) = self.source.as_ref().filter(|source| source.current().is_none()) {
+            source.reread().await;
+        }
     }
 
     /// How long a login in the midst of a session may look for a generation that is accepted.

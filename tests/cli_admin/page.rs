@@ -61,14 +61,14 @@ fn a_rotation_is_seen_while_the_page_is_open() {
     browser.open(&house.page(), json!({}));
     browser.wait(".credential", "generation 1");
     browser.ask("mark");
-    browser.order("focus", json!({ "selector": "details summary" }));
-    browser.click("details summary");
+    browser.order("focus", json!({ "selector": "#ending summary" }));
+    browser.click("#ending summary");
     house.folder.credential("app-user", "hunter3");
     browser.wait(".credential", "generation 2");
     browser.wait(".events li", "credential loaded");
     assert_eq!(browser.ask("marked"), true, "it was not loaded again");
     assert_eq!(browser.ask("focused"), "End the process…", "the keyboard stays where it was");
-    browser.wait("details[open] button", "End it now");
+    browser.wait("#ending[open] button", "End it now");
     assert_eq!(browser.complaints(), json!([]));
 }
 
@@ -85,7 +85,7 @@ fn the_buttons_work_and_the_page_tells_what_came_of_them() {
     browser.wait("h1", "Draining");
     assert_eq!(get(house.running.health, "/readyz").unwrap().status, 503);
     assert_eq!(browser.complaints(), json!([]));
-    browser.click("details summary");
+    browser.click("#ending summary");
     browser.click("form[action='/quit'] button");
     assert_eq!(browser.text("body"), "ending");
     assert_eq!(house.running.process.wait_exit(SOON).code(), Some(0));

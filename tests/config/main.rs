@@ -3,6 +3,7 @@
 
 mod examples;
 mod load;
+mod mistakes;
 mod pages;
 mod schema;
 mod sentinel;

@@ -116,6 +116,19 @@ fn every_session_that_the_deadline_cuts_has_its_line() {
 }
 
 #[test]
+fn each_session_has_its_line_also_where_its_client_never_hangs_up() {
+    let Some((mut house, _secret)) = house("drain_lines", "{ deadline: 1s }") else { return };
+    let idle: Vec<_> = (0..3).map(|_| house.session()).collect();
+    let mut open = house.session();
+    assert_eq!(open.query("begin").1, b'T');
+    terminate(&house);
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
+    let told = house.attache.count(|line| line["kind"] == "session" && line["result"] == "shutting_down");
+    assert_eq!(told, 4);
+    drop((idle, open));
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let Some((mut house, _secret)) = house("drain_twice", "{ deadline: 10m }") else { return };
     let mut client = house.session();

@@ -40,6 +40,17 @@ fn generation(house: &House) -> u64 {
 }
 
 #[test]
+fn a_folder_that_is_written_while_the_process_starts_turns_nobody_away() {
+    let Some(real) = Real::with_role("folder_fresh") else { return };
+    let folder = Rendered::new(&[("username", "folder_fresh"), ("password", "not yet")]);
+    let house = route(real, folder.path());
+    folder.replace("password", SECRET);
+    let house = house.start();
+    assert_eq!(house.query("select 1"), "1");
+    assert_eq!(house.attache.count(|line| line["result"] == "credential_missing"), 0);
+}
+
+#[test]
 fn a_folder_that_is_gone_and_comes_back_is_reported_and_costs_no_session() {
     let Some(real) = Real::with_role("folder_gone") else { return };
     let secret = Mounted::new(&[("username", "folder_gone"), ("password", SECRET)]);

@@ -153,6 +153,7 @@ impl Database {
             traces: Traces::default(),
             errands: Arc::default(),
             orders: Orders::default(),
+            seats: Arc::default(),
         };
         let route = wanted.target.kind.build(&route, parts);
         let (accepting, stop) = watch::channel(());

@@ -7,11 +7,10 @@ use attache_wire::TlsWish;
 use clap::Args;
 
 use super::super::Failed;
-use super::super::address::listen_address;
 use super::options::{Choices, Options};
 use super::target::Target;
 use crate::config::domain::{ListenAddress, ProjectDatabase, TlsMode};
-use crate::config::{self, is_name};
+use crate::config::{self, is_name, listen_address};
 
 /// What a project's file is called, wherever it is.
 const PROJECT_FILE: &str = "attache.dev.yaml";
