@@ -30,7 +30,7 @@ enum State {
     Encrypting(Terms),
     /// It was asked before.
     Again,
-    Hearing(Hearing),
+    Hearing(Box<Hearing>),
 }
 
 /// Questions that wait for their answers.
@@ -84,7 +84,7 @@ impl Asking {
         hearing.ask(Question::Master, &[b"SENTINEL", b"MASTER", master], out);
         hearing.ask(Question::Replicas, &[b"SENTINEL", b"REPLICAS", master], out);
         hearing.ask(Question::Subscribe, &[b"SUBSCRIBE", SWITCH], out);
-        self.state = State::Hearing(hearing);
+        self.state = State::Hearing(Box::new(hearing));
     }
 }
 
