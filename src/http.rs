@@ -118,3 +118,111 @@ where
     };
     let _ = timeout(connection_time, whole).await;
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use axum::routing::{get, post};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        connections: 4,
+        head_time: Duration::from_secs(5),
+        head_size: 16 * 1024,
+        connection_time: Duration::from_secs(15),
+        keep_alive: false,
+        last_answers: Duration::from_millis(500),
+    };
+    const LARGE: usize = 1 << 20;
+
+    fn service(keep_alive: bool) -> Service {
+        let router = Router::new()
+            .route("/", get(async || "ok\n"))
+            .route("/large", get(async || "a".repeat(LARGE)))
+            .route("/form", post(async |form: String| form));
+        Service { router, tls: None, limits: Limits { keep_alive, ..LIMITS } }
+    }
+
+    /// How long a connection lives whose client does this, and stays.
+    async fn life<C: Future<Output = DuplexStream>>(
+        keep_alive: bool,
+        client: impl FnOnce(DuplexStream) -> C,
+    ) -> Duration {
+        let (ours, theirs) = duplex(1024);
+        let (_stop, stopped) = watch::channel(false);
+        let (start, service) = (Instant::now(), service(keep_alive));
+        let server = async {
+            talk(ours, &service, stopped).await;
+            start.elapsed()
+        };
+        let client = async {
+            let _open = client(theirs).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            took = server => took,
+            () = client => unreachable!("it stays"),
+        }
+    }
+
+    async fn say(mut stream: DuplexStream, text: &str) -> DuplexStream {
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// An octet a second, of something that has no end.
+    async fn drip(mut stream: DuplexStream, head: &str) -> DuplexStream {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        while stream.write_all(b"a").await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        stream
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_however_it_comes() {
+        for client in ["", "GET / HTTP/1.1\r\nHost: local"] {
+            assert_eq!(life(false, |stream| say(stream, client)).await, LIMITS.head_time, "{client}");
+        }
+        assert_eq!(life(false, |stream| drip(stream, "GET /")).await, LIMITS.head_time);
+        let twice = life(true, async |mut stream| {
+            sleep(Duration::from_secs(4)).await;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            stream
+        });
+        assert_eq!(twice.await, Duration::from_secs(9), "as long again for the next one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_has_its_time_whatever_it_waits_for() {
+        let form = "POST /form HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
+        assert_eq!(life(false, |stream| say(stream, form)).await, LIMITS.connection_time);
+        assert_eq!(life(false, |stream| drip(stream, form)).await, LIMITS.connection_time);
+        let large = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let never_reads = life(false, |stream| say(stream, large));
+        assert_eq!(never_reads.await, LIMITS.connection_time, "nobody takes the answer");
+        let reads_slowly = life(false, async |mut stream| {
+            stream.write_all(large.as_bytes()).await.unwrap();
+            while stream.read_u8().await.is_ok() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            stream
+        });
+        assert_eq!(reads_slowly.await, LIMITS.connection_time);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_honest_request_is_answered_at_once_and_ends_the_connection() {
+        let took = life(false, async |mut stream| {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+            stream
+        });
+        assert_eq!(took.await, Duration::ZERO);
+    }
+}

@@ -10,6 +10,7 @@ use attache_kit::{Metrics, Mounted, eventually};
 use support::{Running, SOON, attache, code, echo, launch, run, tcp_route, tcp_route_with_credential};
 
 mod browser;
+mod hostile;
 mod page;
 #[path = "../cli_support/mod.rs"]
 mod support;
