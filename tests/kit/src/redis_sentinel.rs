@@ -1,18 +1,17 @@
-//! A private Redis Sentinel: with TLS only, and accounts of its own.
+//! A private Sentinel, of Redis with TLS only or of Valkey without, and accounts of its own.
 
 use std::fs::{self, File};
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::keeper::Keeper;
-use crate::pki::Pki;
 use crate::ports::{self, Port};
-use crate::redis::{ADMIN, ADMIN_PASSWORD, Redis, certify, end};
+use crate::redis::{ADMIN, ADMIN_PASSWORD, Brand, Redis, certify, end};
 use crate::scratch;
 use crate::skip::{Missing, StartError};
 use crate::tools;
@@ -42,23 +41,25 @@ pub struct Watching<'a> {
 
 #[derive(Debug)]
 pub struct Sentinel {
+    program: PathBuf,
     port: Port,
     child: Option<(Child, Keeper)>,
     folder: TempDir,
-    ca: std::path::PathBuf,
+    /// `None` without TLS.
+    ca: Option<PathBuf>,
 }
 
 impl Sentinel {
     /// So many, with an account for clients, which agree with each other and have found the replicas.
     pub fn start(
-        pki: &Pki,
+        brand: Brand<'_>,
         count: usize,
         watching: Watching<'_>,
         user: &str,
         password: &str,
         replicas: usize,
     ) -> Result<Vec<Sentinel>, StartError> {
-        let one = |_| Sentinel::start_one(pki, watching, user, password);
+        let one = |_| Sentinel::start_one(brand, watching, user, password);
         let all: Vec<_> = (0..count).map(one).collect::<Result<_, _>>()?;
         for sentinel in &all {
             let knows = |what: &str, wanted: usize| {
@@ -74,17 +75,16 @@ impl Sentinel {
     }
 
     fn start_one(
-        pki: &Pki,
+        brand: Brand<'_>,
         watching: Watching<'_>,
         user: &str,
         password: &str,
     ) -> Result<Sentinel, StartError> {
-        if !std::path::Path::new(PROGRAM).exists() {
-            return Err(Missing("redis-sentinel".to_owned()).into());
-        }
-        let (folder, port) = (scratch::folder("sentinel"), ports::reserve());
-        let mut sentinel = Sentinel { port, child: None, folder, ca: pki.ca().to_owned() };
-        let prepared = certify(sentinel.folder.path(), pki)
+        let (folder, port, program) = (scratch::folder("sentinel"), ports::reserve(), program(brand)?);
+        let ca = brand.pki().map(|pki| pki.ca().to_owned());
+        let mut sentinel = Sentinel { program, port, child: None, folder, ca };
+        let certified = brand.pki().map_or(Ok(()), |pki| certify(sentinel.folder.path(), pki));
+        let prepared = certified
             .and_then(|()| fs::write(sentinel.config(), sentinel.settings(watching, user, password)));
         prepared.map_err(|error| StartError::Failed(error.to_string()))?;
         sentinel.run().map_err(StartError::Failed)?;
@@ -98,8 +98,11 @@ impl Sentinel {
     /// What the administrator is answered, as `redis-cli` prints it.
     pub fn command(&self, words: &[&str]) -> String {
         let mut cli = tools::redis_cli().expect("the client comes with the server");
-        cli.args(["-e", "--tls", "--cacert"]).arg(&self.ca).args(["-p", &self.port().to_string()]);
-        cli.args(["--user", ADMIN, "--no-auth-warning"]).env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
+        if let Some(ca) = &self.ca {
+            cli.args(["--tls", "--cacert"]).arg(ca);
+        }
+        cli.args(["-e", "-p", &self.port().to_string(), "--user", ADMIN, "--no-auth-warning"]);
+        cli.env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
         tools::run(&mut cli, b"", COMMAND_DEADLINE).ok()
     }
 
@@ -117,20 +120,6 @@ impl Sentinel {
         }
     }
 
-    /// It hears and says nothing, and forgets nothing, until it is thawed.
-    pub fn freeze(&self) {
-        self.signal(Signal::STOP);
-    }
-
-    pub fn thaw(&self) {
-        self.signal(Signal::CONT);
-    }
-
-    fn signal(&self, signal: Signal) {
-        let (child, _) = self.child.as_ref().expect("the Sentinel is running");
-        kill_process(Pid::from_child(child), signal).expect("our own child takes signals");
-    }
-
     /// Starts a crashed one with what it knew.
     pub fn start_again(&mut self) {
         assert!(self.child.is_none(), "the Sentinel is still running");
@@ -145,27 +134,30 @@ impl Sentinel {
 
     fn settings(&self, watching: Watching<'_>, user: &str, password: &str) -> String {
         let Watching { master, primary, quorum, down_after, host } = watching;
-        let at = |name: &str| self.folder.path().join(name).display().to_string();
+        let folder = self.folder.path().display();
+        let port = match &self.ca {
+            None => format!("port {}", self.port()),
+            Some(_) => format!(
+                "port 0\ntls-port {}\ntls-cert-file {folder}/server.crt\ntls-key-file {folder}/server.key\n\
+                 tls-ca-cert-file {folder}/ca.crt\ntls-auth-clients no\ntls-replication yes",
+                self.port()
+            ),
+        };
         format!(
-            "port 0\ntls-port {}\nbind 127.0.0.1\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\ntls-replication yes\ndir {}\nuser default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
+            "{port}\nbind 127.0.0.1\ndir {folder}\nuser default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
              user {user} on >{password} {RIGHTS}\nsentinel sentinel-user {ADMIN}\nsentinel sentinel-pass {ADMIN_PASSWORD}\n\
              sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n\
              sentinel monitor {master} {host} {} {quorum}\nsentinel auth-user {master} {ADMIN}\n\
              sentinel auth-pass {master} {ADMIN_PASSWORD}\nsentinel down-after-milliseconds {master} {}\n\
              sentinel failover-timeout {master} 6000\n",
-            self.port(),
-            at("server.crt"),
-            at("server.key"),
-            at("ca.crt"),
-            self.folder.path().display(),
-            primary.tls_port(),
+            primary.announced_port(),
             down_after.as_millis(),
         )
     }
 
     fn run(&mut self) -> Result<(), String> {
-        let child = self.spawn().map_err(|error| format!("could not start redis-sentinel: {error}"))?;
+        let program = self.program.display().to_string();
+        let child = self.spawn().map_err(|error| format!("could not start {program}: {error}"))?;
         let addr = self.port.addr();
         let keeper = Keeper::of_process(child.id());
         let (child, _) = self.child.insert((child, keeper));
@@ -176,14 +168,15 @@ impl Sentinel {
         });
         outcome.unwrap_or_else(|| Err("it was not ready in time".to_owned())).map_err(|why| {
             let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
-            format!("redis-sentinel did not start, {why}:\n{}", String::from_utf8_lossy(&log))
+            format!("{program} did not start, {why}:\n{}", String::from_utf8_lossy(&log))
         })
     }
 
     fn spawn(&self) -> std::io::Result<Child> {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
-        Command::new(PROGRAM)
+        Command::new(&self.program)
             .arg(self.config())
+            .arg("--sentinel")
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -196,5 +189,14 @@ impl Sentinel {
 impl Drop for Sentinel {
     fn drop(&mut self) {
         self.crash();
+    }
+}
+
+/// Redis has a name of its own for what Valkey's server is by a switch alone.
+fn program(brand: Brand<'_>) -> Result<PathBuf, StartError> {
+    match brand {
+        Brand::Redis(_) if Path::new(PROGRAM).exists() => Ok(PROGRAM.into()),
+        Brand::Redis(_) => Err(Missing("redis-sentinel".to_owned()).into()),
+        Brand::Valkey => tools::valkey_server(),
     }
 }
