@@ -8,7 +8,7 @@ help: ## list these names
 setup: ## install what the tests need (Debian packages, PostgreSQL 18, MySQL, Valkey, drivers)
 	@tests/scripts/setup test
 
-demo: ## a private PostgreSQL behind Attaché, its password rotated under load
+demo: ## private databases behind Attaché, their passwords rotated under load
 	@tests/scripts/setup demo
 	@tests/scripts/demo
 

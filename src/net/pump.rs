@@ -232,8 +232,10 @@ impl Pump {
             self.count(written);
             self.unflushed = true;
         }
-        // An idle session owns no buffer.
-        self.spill = BytesMut::new();
+        if self.spill.capacity() > 0 {
+            // An idle session owns no buffer.
+            self.spill = BytesMut::new();
+        }
         if self.unflushed {
             ready!(Pin::new(destination).poll_flush(cx))?;
             self.unflushed = false;

@@ -56,6 +56,7 @@ impl Scanner {
     pub(crate) fn feed(&mut self, mut bytes: &[u8], mut seen: impl FnMut(Seen<'_>)) {
         while !bytes.is_empty() {
             match self.state {
+                State::Header(0) if pass_whole_frame(&mut bytes, &mut seen) => continue,
                 State::Header(filled) => self.fill_header(filled, &mut bytes),
                 State::Body { seen: already, left } => self.skip_body(already, left, &mut bytes),
                 State::Lost => return,
@@ -78,12 +79,7 @@ impl Scanner {
     }
 
     fn body(&self) -> State {
-        let [_, length @ ..] = self.header;
-        // A length is signed, and counts itself.
-        match i32::from_be_bytes(length).checked_sub(4).map(usize::try_from) {
-            Some(Ok(left)) => State::Body { seen: 0, left },
-            Some(Err(_)) | None => State::Lost,
-        }
+        body_len(self.header).map_or(State::Lost, |left| State::Body { seen: 0, left })
     }
 
     fn skip_body(&mut self, seen: usize, left: usize, bytes: &mut &[u8]) {
@@ -95,4 +91,20 @@ impl Scanner {
         *bytes = rest;
         self.state = State::Body { seen: seen + part.len(), left: left - part.len() };
     }
+}
+
+/// Reports the next frame where it lies, if all of it is there: nearly always, and nothing is copied.
+fn pass_whole_frame(bytes: &mut &[u8], seen: &mut impl FnMut(Seen<'_>)) -> bool {
+    let Some((header, rest)) = bytes.split_first_chunk() else { return false };
+    let Some((body, rest)) = body_len(*header).and_then(|len| rest.split_at_checked(len)) else {
+        return false;
+    };
+    seen(Seen { tag: header[0], head: &body[..body.len().min(HEAD_LEN)] });
+    *bytes = rest;
+    true
+}
+
+/// `None` where the length makes no sense: it is signed, and counts itself.
+fn body_len([_, length @ ..]: [u8; HEADER_LEN]) -> Option<usize> {
+    usize::try_from(i32::from_be_bytes(length).checked_sub(4)?).ok()
 }

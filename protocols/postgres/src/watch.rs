@@ -129,6 +129,10 @@ impl Watch for SessionWatch {
     fn from_server(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let Self { server, pending, transaction, server_end, reported, listening, role, .. } = self;
         server.feed(bytes, |seen| {
+            // Rows: most of what servers say.
+            if matches!(seen.tag, b'D' | b'd') {
+                return;
+            }
             *server_end = ServerEnd::of(&seen);
             if let (b'S', Some(reported)) = (seen.tag, reported.as_deref_mut()) {
                 reported.hear(&seen);
