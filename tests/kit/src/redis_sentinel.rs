@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::keeper::Keeper;
@@ -118,6 +119,20 @@ impl Sentinel {
         if let Some((child, _keeper)) = self.child.take() {
             end(child);
         }
+    }
+
+    /// It hears and says nothing, and forgets nothing, until it is thawed.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let (child, _) = self.child.as_ref().expect("the Sentinel is running");
+        kill_process(Pid::from_child(child), signal).expect("our own child takes signals");
     }
 
     /// Starts a crashed one with what it knew.
