@@ -18,6 +18,8 @@ use crate::serving::Changes;
 use crate::status::{EventStatus, Status, age};
 use crate::worker::Worker;
 
+/// What container runtimes tell a process of its pod's name by.
+const HOST_VARIABLE: &str = "HOSTNAME";
 /// How long a worker may take to answer before it counts as stuck.
 const WORKER_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -31,6 +33,7 @@ pub struct House {
     pub workers: Vec<Worker>,
     /// Asks the process to drain and end.
     pub quit: Notify,
+    host: Option<String>,
     started_at: SystemTime,
     events: Events,
     pulse: Pulse,
@@ -58,6 +61,7 @@ impl House {
             drain,
             workers,
             quit: Notify::new(),
+            host: std::env::var(HOST_VARIABLE).ok().filter(|host| !host.is_empty()),
             started_at: SystemTime::now(),
             events,
             pulse: Pulse::default(),
@@ -181,6 +185,7 @@ impl House {
         };
         Status {
             version: env!("CARGO_PKG_VERSION"),
+            host: self.host.clone(),
             uptime_seconds: age(self.started_at),
             draining: self.drain.phase() != Phase::Serving,
             ready: waiting_for.is_empty(),

@@ -119,20 +119,111 @@ where
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
-    use axum::routing::get;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use axum::routing::{get, post};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::{Instant, sleep};
 
     use super::*;
 
     const LIMITS: Limits = Limits {
-        connections: 1,
+        connections: 4,
         head_time: Duration::from_secs(5),
-        head_size: 8192,
-        connection_time: Duration::from_secs(10),
-        keep_alive: true,
-        last_answers: Duration::from_secs(2),
+        head_size: 16 * 1024,
+        connection_time: Duration::from_secs(15),
+        keep_alive: false,
+        last_answers: Duration::from_millis(500),
     };
+    const LARGE: usize = 1 << 20;
+
+    fn service(keep_alive: bool) -> Service {
+        let router = Router::new()
+            .route("/", get(async || "ok\n"))
+            .route("/large", get(async || "a".repeat(LARGE)))
+            .route("/form", post(async |form: String| form));
+        Service { router, tls: None, limits: Limits { keep_alive, ..LIMITS } }
+    }
+
+    /// How long a connection lives whose client does this, and stays.
+    async fn life<C: Future<Output = DuplexStream>>(
+        keep_alive: bool,
+        client: impl FnOnce(DuplexStream) -> C,
+    ) -> Duration {
+        let (ours, theirs) = duplex(1024);
+        let (_stop, stopped) = watch::channel(false);
+        let (start, service) = (Instant::now(), service(keep_alive));
+        let server = async {
+            talk(ours, &service, stopped).await;
+            start.elapsed()
+        };
+        let client = async {
+            let _open = client(theirs).await;
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            took = server => took,
+            () = client => unreachable!("it stays"),
+        }
+    }
+
+    async fn say(mut stream: DuplexStream, text: &str) -> DuplexStream {
+        stream.write_all(text.as_bytes()).await.unwrap();
+        stream
+    }
+
+    /// An octet a second, of something that has no end.
+    async fn drip(mut stream: DuplexStream, head: &str) -> DuplexStream {
+        stream.write_all(head.as_bytes()).await.unwrap();
+        while stream.write_all(b"a").await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
+        stream
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_however_it_comes() {
+        for client in ["", "GET / HTTP/1.1\r\nHost: local"] {
+            assert_eq!(life(false, |stream| say(stream, client)).await, LIMITS.head_time, "{client}");
+        }
+        assert_eq!(life(false, |stream| drip(stream, "GET /")).await, LIMITS.head_time);
+        let twice = life(true, async |mut stream| {
+            sleep(Duration::from_secs(4)).await;
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            stream
+        });
+        assert_eq!(twice.await, Duration::from_secs(9), "as long again for the next one");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_has_its_time_whatever_it_waits_for() {
+        let form = "POST /form HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n";
+        assert_eq!(life(false, |stream| say(stream, form)).await, LIMITS.connection_time);
+        assert_eq!(life(false, |stream| drip(stream, form)).await, LIMITS.connection_time);
+        let large = "GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        let never_reads = life(false, |stream| say(stream, large));
+        assert_eq!(never_reads.await, LIMITS.connection_time, "nobody takes the answer");
+        let reads_slowly = life(false, async |mut stream| {
+            stream.write_all(large.as_bytes()).await.unwrap();
+            while stream.read_u8().await.is_ok() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            stream
+        });
+        assert_eq!(reads_slowly.await, LIMITS.connection_time);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_honest_request_is_answered_at_once_and_ends_the_connection() {
+        let took = life(false, async |mut stream| {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert!(answer.ends_with("\r\n\r\nok\n"), "{answer}");
+            stream
+        });
+        assert_eq!(took.await, Duration::ZERO);
+    }
 
     /// What a client hears that asks once, of a server that takes so long to answer.
     async fn heard(takes: Duration) -> String {
@@ -140,13 +231,15 @@ mod tests {
             sleep(takes).await;
             "done"
         };
-        let service = Service { router: Router::new().route("/", get(answer)), tls: None, limits: LIMITS };
+        let last_answers = Duration::from_secs(2);
+        let limits = Limits { keep_alive: true, last_answers, ..LIMITS };
+        let service = Service { router: Router::new().route("/", get(answer)), tls: None, limits };
         let (_running, stopped) = watch::channel(false);
-        let (ours, mut theirs) = tokio::io::duplex(4096);
+        let (ours, mut theirs) = duplex(4096);
         let client = async {
-            theirs.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.expect("the server reads");
+            theirs.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
             let mut text = String::new();
-            theirs.read_to_string(&mut text).await.expect("the server closes");
+            theirs.read_to_string(&mut text).await.unwrap();
             text
         };
         let talk = async {
@@ -157,9 +250,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_that_is_under_way_when_the_connections_time_is_over_is_finished() {
-        let text = heard(Duration::from_secs(11)).await;
+        let text = heard(Duration::from_secs(16)).await;
         assert!(text.starts_with("HTTP/1.1 200 ") && text.ends_with("done"), "{text:?}");
         assert!(text.contains("connection: close"), "the client knows that it is the last one: {text:?}");
-        assert_eq!(heard(Duration::from_secs(13)).await, "", "it does not wait for ever");
+        assert_eq!(heard(Duration::from_secs(18)).await, "", "it does not wait for ever");
     }
 }

@@ -76,6 +76,7 @@ pub struct Metrics {
     renewals: Family<OfResult, Counter>,
     upstream_up: Family<OfEndpoint, Gauge>,
     sentinel_up: Family<OfEndpoint, Gauge>,
+    sentinel_credential_rejected: Family<OfRoute, Gauge>,
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
@@ -91,6 +92,7 @@ pub struct Metrics {
     pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
+    sentinel_certificate_expiry: Family<OfEndpoint, Gauge>,
     traces: Family<OfTrace, Counter>,
     pub config_last_reload_successful: Gauge,
     pub draining: Gauge,
@@ -110,6 +112,7 @@ impl Metrics {
             renewals: Family::default(),
             upstream_up: Family::default(),
             sentinel_up: Family::default(),
+            sentinel_credential_rejected: Family::default(),
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
@@ -123,6 +126,7 @@ impl Metrics {
             pool_takes: Family::default(),
             relay_bytes: Family::default(),
             certificate_expiry: Family::default(),
+            sentinel_certificate_expiry: Family::default(),
             traces: Family::default(),
             config_last_reload_successful: Gauge::default(),
             draining: Gauge::default(),
@@ -152,6 +156,11 @@ impl Metrics {
         );
         self.add("upstream_up", "1 while the last probe of the endpoint succeeded", |all| &all.upstream_up);
         self.add("sentinel_up", "1 while the Sentinel's last answer was a report", |all| &all.sentinel_up);
+        self.add(
+            "sentinel_credential_rejected",
+            "1 while the Sentinels do not accept the current generation of their own credential",
+            |all| &all.sentinel_credential_rejected,
+        );
         self.add(
             "credential_generation",
             "The current generation of the credential; 0 while there is none",
@@ -203,6 +212,11 @@ impl Metrics {
             "tls_certificate_expiry_timestamp_seconds",
             "The end of validity of the server's certificate, in seconds since 1970",
             |all| &all.certificate_expiry,
+        );
+        self.add(
+            "sentinel_tls_certificate_expiry_timestamp_seconds",
+            "The end of validity of the Sentinel's certificate, in seconds since 1970",
+            |all| &all.sentinel_certificate_expiry,
         );
         self.add(
             "traces",
@@ -265,8 +279,11 @@ impl Metrics {
             self.upstream_up.remove(&of_endpoint);
             self.certificate_expiry.remove(&of_endpoint);
         }
+        self.sentinel_credential_rejected.remove(&of_route);
         for endpoint in sentinels {
-            self.sentinel_up.remove(&OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() });
+            let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
+            self.sentinel_up.remove(&of_endpoint);
+            self.sentinel_certificate_expiry.remove(&of_endpoint);
         }
     }
 

@@ -132,6 +132,10 @@ impl<P: Protocol> Serve for Route<P> {
     }
 
     fn refresh_metrics(&self) {
+        let of_sentinels = self.upstream.sentinels.as_ref().and_then(|sentinels| sentinels.source.as_ref());
+        if let Some(source) = of_sentinels {
+            self.metrics.sentinel_credential_rejected(source.standing().rejected);
+        }
         let Some(standing) = self.source().map(Source::standing) else { return };
         let generation = standing.generation.unwrap_or(0);
         self.metrics.credential_generation.set(i64::try_from(generation).unwrap_or(i64::MAX));

@@ -17,6 +17,9 @@ use crate::upstream::{Seen, SentinelSeen, Sentinels};
 #[derive(Debug, Serialize)]
 pub struct Status {
     pub version: &'static str,
+    /// Which pod or machine this is, by its own word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     pub uptime_seconds: u64,
     pub draining: bool,
     pub ready: bool,
@@ -171,14 +174,21 @@ pub struct SentinelStatus {
     pub endpoint: String,
     /// Whether its last answer was a report; `None` until the first.
     pub up: Option<bool>,
+    /// How long it has had a report, or none.
+    pub state_age_seconds: Option<u64>,
+    pub last_asked_age_seconds: Option<u64>,
     pub primary: Option<String>,
     pub epoch: Option<u64>,
+    /// Those that it says can be reached.
+    pub replicas: Option<usize>,
     /// Whether it will tell of a failover unasked.
     pub announces: Option<bool>,
     /// Why it has no report, or one that does not count.
     pub cause: Option<&'static str>,
     pub detail: Option<String>,
     pub advice: Option<&'static str>,
+    /// The end of validity of its certificate, in seconds since 1970.
+    pub certificate_not_after: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -189,6 +199,8 @@ pub struct EndpointStatus {
     pub server: Option<String>,
     /// `None` until the first probe.
     pub up: Option<bool>,
+    /// How long probes have succeeded, or failed.
+    pub state_age_seconds: Option<u64>,
     pub last_probe_age_seconds: Option<u64>,
     pub last_probe_seconds: Option<f64>,
     /// Where the last probe failed, why by its name, and what is known beyond it.
@@ -247,10 +259,14 @@ impl From<&Sentinels> for SentinelsStatus {
 
 impl From<SentinelSeen> for SentinelStatus {
     fn from(seen: SentinelSeen) -> Self {
-        let SentinelSeen { endpoint, up, report, failure } = seen;
+        let SentinelSeen { endpoint, up, report, failure, contact } = seen;
         Self {
             endpoint: endpoint.to_string(),
             up,
+            state_age_seconds: contact.since.map(age),
+            last_asked_age_seconds: contact.asked_at.map(age),
+            certificate_not_after: contact.certificate_not_after,
+            replicas: report.as_ref().map(|report| report.replicas.len()),
             primary: report.as_ref().map(|report| report.primary.to_string()),
             epoch: report.as_ref().map(|report| report.epoch),
             announces: report.map(|report| report.announces),
@@ -267,6 +283,7 @@ impl From<Seen> for EndpointStatus {
         let failure = probe.and_then(|probe| probe.failure.as_ref());
         Self {
             up: probe.map(|probe| probe.failure.is_none()),
+            state_age_seconds: seen.since.map(age),
             last_probe_age_seconds: probe.map(|probe| age(probe.at)),
             last_probe_seconds: probe.map(|probe| probe.took.as_secs_f64()),
             stage: failure.map(|(stage, ..)| stage.name()),

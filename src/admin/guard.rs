@@ -5,17 +5,16 @@
 //! So whatever comes from another site is turned away, and an order that a browser may have sent has to bring the
 //! token of our own page. Tools bring none: whoever runs one beside us may give orders as it is.
 
-use std::net::IpAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, HeaderName, HeaderValue, ORIGIN, REFERER, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -30,15 +29,20 @@ const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 /// What a browser sends along with a POST request, one of them at least, and no tool does.
 const OF_BROWSERS: [HeaderName; 3] = [ORIGIN, REFERER, FETCH_SITE];
 
-/// On every answer. A referrer of our own is kept: without one, browsers say of our forms that they come from nowhere.
-const HEADERS: [(HeaderName, HeaderValue); 6] = [
+/// On every answer of both listeners: it is of this moment, for whoever asked, and nothing but what it says it is.
+const EVERYWHERE: [(HeaderName, HeaderValue); 3] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
-    (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
-    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
     (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
 ];
+/// On those of control too. A referrer of our own is kept: without one, browsers say of our forms that they come from nowhere.
+const OF_CONTROL: [(HeaderName, HeaderValue); 3] = [
+    (REFERRER_POLICY, HeaderValue::from_static("same-origin")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+];
+/// For what is no page.
+const NOTHING: HeaderValue = HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
 /// What our own page knows and no other site does; another one in each process.
 #[derive(Clone)]
@@ -69,14 +73,25 @@ pub(super) async fn admit(State(token): State<Token>, request: Request, next: Ne
         None if is_order_of_a_browser(&request) => order(&token, request, next).await,
         None => next.run(request).await,
     };
-    answer.headers_mut().extend(HEADERS);
+    let headers = answer.headers_mut();
+    headers.extend(EVERYWHERE.into_iter().chain(OF_CONTROL));
+    headers.entry(CONTENT_SECURITY_POLICY).or_insert(NOTHING);
+    answer
+}
+
+/// For the listener where everybody may ask, and nobody can order.
+pub(super) async fn mark(request: Request, next: Next) -> Response {
+    let mut answer = next.run(request).await;
+    answer.headers_mut().extend(EVERYWHERE);
     answer
 }
 
 /// An order from a browser leads back to the page, which tells what came of it; the end of the process leads nowhere.
 async fn order(token: &Token, request: Request, next: Next) -> Response {
     let (head, body) = request.into_parts();
-    let form = to_bytes(body, FORM_SIZE).await.unwrap_or_default();
+    let Ok(form) = to_bytes(body, FORM_SIZE).await else {
+        return (StatusCode::PAYLOAD_TOO_LARGE, "a form of our page is shorter\n").into_response();
+    };
     if !token.is_in(&form) {
         return forbidden("the order does not come from the page that is shown now: load it again\n");
     }
@@ -91,15 +106,21 @@ fn forbidden(reason: &'static str) -> Response {
 }
 
 fn is_order_of_a_browser(request: &Request) -> bool {
-    let headers = request.headers();
-    request.method() == Method::POST && OF_BROWSERS.iter().any(|name| headers.contains_key(name))
+    request.method() == Method::POST && is_of_a_browser(request.headers())
+}
+
+fn is_of_a_browser(headers: &HeaderMap) -> bool {
+    OF_BROWSERS.iter().any(|name| headers.contains_key(name))
 }
 
 /// Why a request is taken for one of another site, if it is.
 fn foreign(method: &Method, headers: &HeaderMap) -> Option<&'static str> {
-    // No browser leaves the host out.
-    let host = headers.get(HOST)?;
-    if !is_of_this_machine(host.as_bytes()) {
+    let mut hosts = headers.get_all(HOST).iter();
+    let (host, others) = (hosts.next(), hosts.next());
+    let Some(host) = host else {
+        return is_of_a_browser(headers).then_some("no browser leaves the host out\n");
+    };
+    if others.is_some() || !is_of_this_machine(host.as_bytes()) {
         return Some("the host must be localhost or an address\n");
     }
     let own = |origin: &HeaderValue| origin.as_bytes().strip_prefix(b"http://") == Some(host.as_bytes());
@@ -116,11 +137,16 @@ fn is_fetched_by_us(method: &Method, headers: &HeaderMap) -> bool {
     }
 }
 
+/// `localhost` or an address, with a port or without, and not a letter more.
 fn is_of_this_machine(host: &[u8]) -> bool {
-    let Ok(authority) = Authority::try_from(host) else { return false };
-    let name = authority.host();
-    let address = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || address.parse::<IpAddr>().is_ok()
+    let Ok(host) = str::from_utf8(host) else { return false };
+    let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = host.parse::<SocketAddr>().is_ok()
+        || host.parse::<Ipv4Addr>().is_ok()
+        || bare.is_some_and(|bare| bare.parse::<Ipv6Addr>().is_ok());
+    let (name, port) = host.split_once(':').map_or((host, None), |(name, port)| (name, Some(port)));
+    let has_port = port.is_none_or(|port| port.parse::<u16>().is_ok());
+    is_address || name.eq_ignore_ascii_case("localhost") && has_port
 }
 
 #[cfg(test)]
@@ -137,7 +163,7 @@ mod tests {
     #[test]
     fn requests_of_tools_and_of_our_own_page_come_through() {
         assert!(!turned_away(Method::POST, &[]));
-        for host in ["localhost:9901", "127.0.0.1:9901", "[::1]:9901", "localhost"] {
+        for host in ["localhost:9901", "127.0.0.1:9901", "[::1]:9901", "LOCALHOST", "127.0.0.1", "[::1]"] {
             assert!(!turned_away(Method::POST, &[("host", host)]), "{host}");
         }
         let own = [("host", "127.0.0.1:9901"), ("origin", "http://127.0.0.1:9901")];
@@ -179,7 +205,20 @@ mod tests {
     fn a_name_that_was_made_to_point_here_does_not_help() {
         let rebound = [("host", "evil.example:9901"), ("origin", "http://evil.example:9901")];
         assert!(turned_away(Method::GET, &rebound));
-        assert!(turned_away(Method::GET, &[("host", "127.0.0.1.evil.example")]));
+        for host in [
+            "127.0.0.1.evil.example",
+            "[::1].evil.example",
+            "localhost.evil.example",
+            "evil.example@localhost",
+            "localhost:80:80",
+            "localhost:x",
+            "::1",
+            "",
+        ] {
+            assert!(turned_away(Method::GET, &[("host", host)]), "{host}");
+        }
+        assert!(turned_away(Method::GET, &[("host", "localhost"), ("host", "evil.example")]));
+        assert!(turned_away(Method::POST, &[("referer", "http://evil.example/")]), "without a host");
     }
 
     #[test]

@@ -6,9 +6,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use super::guard;
 use crate::house::House;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -21,6 +23,7 @@ pub(super) fn router(house: Arc<House>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(house)
+        .layer(middleware::from_fn(guard::mark))
 }
 
 async fn livez(State(house): State<Arc<House>>) -> Response {

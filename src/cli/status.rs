@@ -15,10 +15,11 @@ use crate::upstream::approximately;
 /// As many events as the table tells; `--json` has the others.
 const EVENTS_SHOWN: usize = 10;
 /// What is told of one, in this order.
-const EVENT_FACTS: [&str; 10] = [
+const EVENT_FACTS: [&str; 11] = [
     GENERATION,
     "state",
     "endpoint",
+    "sentinel",
     "address",
     "waiting_for",
     "warning",
@@ -71,7 +72,8 @@ fn headline(status: &Value) -> String {
             format!("not ready: waiting for {}", missing.join(", "))
         }
     };
-    format!("attache {version}, {state}")
+    let host = status["host"].as_str().map(|host| format!(" on {host}")).unwrap_or_default();
+    format!("attache {version}{host}, {state}")
 }
 
 fn routes(status: &Value) -> String {
@@ -121,7 +123,7 @@ fn credential(credential: &Value) -> String {
 /// Nothing where no route has any.
 fn sentinels(status: &Value) -> Option<String> {
     let mut table = Table::default();
-    table.row(["ROUTE", "SENTINEL", "STATE", "CREDENTIAL", "PRIMARY"]);
+    table.row(["ROUTE", "SENTINEL", "STATE", "ASKED", "CERTIFICATE", "CREDENTIAL", "PRIMARY"]);
     let routes = list(&status["routes"]).iter().filter(|route| !route["sentinels"].is_null());
     let mut rows = 0;
     for (route, all) in routes.map(|route| (route, &route["sentinels"])) {
@@ -130,6 +132,8 @@ fn sentinels(status: &Value) -> Option<String> {
                 text(&route["name"]),
                 text(&sentinel["endpoint"]),
                 state(sentinel),
+                ago(&sentinel["last_asked_age_seconds"]),
+                certificate(&sentinel["certificate_not_after"]),
                 credential(&all["credential"]),
                 reported(sentinel),
             ]);
@@ -203,14 +207,15 @@ fn name(endpoint: &Value) -> String {
 }
 
 fn state(endpoint: &Value) -> String {
-    let up = match endpoint["up"].as_bool() {
-        Some(true) => "up",
-        Some(false) => "DOWN",
-        None => "unknown",
+    let up = match (endpoint["up"].as_bool(), &endpoint["state_age_seconds"]) {
+        (Some(true), _) => "up".to_owned(),
+        (Some(false), Value::Number(_)) => format!("DOWN for {}", ago(&endpoint["state_age_seconds"])),
+        (Some(false), _) => "DOWN".to_owned(),
+        (None, _) => "unknown".to_owned(),
     };
     match endpoint["role"].as_str() {
         Some(role) => format!("{up}, {role}"),
-        None => up.to_owned(),
+        None => up,
     }
 }
 

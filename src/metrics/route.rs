@@ -7,7 +7,7 @@ use std::time::Duration;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
-use super::{Metrics, OfEndpoint, OfLinks, OfReason, OfResult, OfStage};
+use super::{Metrics, OfEndpoint, OfLinks, OfReason, OfResult, OfRoute, OfStage};
 use crate::failure::{Cause, Stage};
 
 /// The counters of one route.
@@ -70,6 +70,19 @@ impl RouteMetrics {
         self.all.sentinel_up.get_or_create_owned(&self.endpoint(endpoint)).set(i64::from(up));
     }
 
+    pub fn sentinel_certificate_expiry(&self, endpoint: &str, not_after: u64) {
+        self.all
+            .sentinel_certificate_expiry
+            .get_or_create_owned(&self.endpoint(endpoint))
+            .set(seconds(not_after));
+    }
+
+    /// Whether the Sentinels do not accept the current generation of their credential.
+    pub fn sentinel_credential_rejected(&self, rejected: bool) {
+        let of_route = OfRoute { route: self.route.clone() };
+        self.all.sentinel_credential_rejected.get_or_create_owned(&of_route).set(i64::from(rejected));
+    }
+
     /// Takes out what was said of an endpoint that is no more.
     pub fn endpoint_gone(&self, endpoint: &str) {
         self.all.upstream_up.remove(&self.endpoint(endpoint));
@@ -77,8 +90,7 @@ impl RouteMetrics {
     }
 
     pub fn certificate_expiry(&self, endpoint: &str, not_after: u64) {
-        let seconds = i64::try_from(not_after).unwrap_or(i64::MAX);
-        self.all.certificate_expiry.get_or_create_owned(&self.endpoint(endpoint)).set(seconds);
+        self.all.certificate_expiry.get_or_create_owned(&self.endpoint(endpoint)).set(seconds(not_after));
     }
 
     /// Sessions that asked for a warm link, by result.
@@ -133,4 +145,8 @@ impl RouteMetrics {
     fn endpoint(&self, endpoint: &str) -> OfEndpoint {
         OfEndpoint { route: self.route.clone(), endpoint: endpoint.to_owned() }
     }
+}
+
+fn seconds(since_1970: u64) -> i64 {
+    i64::try_from(since_1970).unwrap_or(i64::MAX)
 }

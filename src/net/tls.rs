@@ -223,14 +223,14 @@ impl ServerCertVerifier for Lenient {
 pub fn trouble(error: &io::Error) -> Trouble {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(tls) => Trouble::new(cause(tls), tls.to_string()),
-        None => {
-            let cause = match error.kind() {
-                io::ErrorKind::UnexpectedEof => Cause::Closed,
-                io::ErrorKind::TimedOut => Cause::TimedOut,
-                _ => Cause::Reset,
-            };
-            Trouble::new(cause, error.to_string())
-        }
+        None => match error.kind() {
+            // The library's own words for it are an address of its manual.
+            io::ErrorKind::UnexpectedEof => {
+                Trouble::new(Cause::Closed, "the connection ended without TLS's goodbye")
+            }
+            io::ErrorKind::TimedOut => Trouble::new(Cause::TimedOut, error.to_string()),
+            _ => Trouble::new(Cause::Reset, error.to_string()),
+        },
     }
 }
 

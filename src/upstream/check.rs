@@ -277,7 +277,9 @@ pub fn approximately(duration: Duration) -> String {
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds} s"),
         (0, 0, _) => format!("{minutes} min"),
+        (0, _, 0) => format!("{hours} h"),
         (0, _, _) => format!("{hours} h {minutes} min"),
+        (1..=6, 0, _) => format!("{days} d"),
         (1..=6, _, _) => format!("{days} d {hours} h"),
         _ => format!("{days} d"),
     }
@@ -293,7 +295,8 @@ mod tests {
         assert_eq!(told(0), "0 s");
         assert_eq!(told(59), "59 s");
         assert_eq!(told(3_599), "59 min");
-        assert_eq!(told(3_600 * 5 + 60), "5 h 1 min");
+        assert_eq!([told(3_600 * 5), told(3_600 * 5 + 60)], ["5 h", "5 h 1 min"]);
+        assert_eq!(told(86_400 * 5 + 59), "5 d");
         assert_eq!(told(86_400 * 2 + 3_600), "2 d 1 h");
         assert_eq!(told(86_400 * 400), "400 d");
     }

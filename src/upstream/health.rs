@@ -34,6 +34,8 @@ pub struct Seen {
     pub(super) present: bool,
     /// `None` until the first probe.
     pub last_probe: Option<Probe>,
+    /// Since when probes have succeeded, or failed.
+    pub since: Option<SystemTime>,
     /// Whether the last attempt, of a session or a probe, came through.
     pub reachable: bool,
     /// The end of validity of its certificate, in seconds since 1970.
@@ -58,6 +60,7 @@ impl Seen {
             member: None,
             present: true,
             last_probe: None,
+            since: None,
             reachable: true,
             certificate_not_after: None,
             version: None,
@@ -209,6 +212,9 @@ impl Health {
             let was =
                 seen.last_probe.as_ref().map(|probe| probe.failure.as_ref().map(|(_, cause, _)| *cause));
             let is = probe.failure.as_ref().map(|(_, cause, _)| *cause);
+            if was.map(|cause| cause.is_none()) != Some(is.is_none()) {
+                seen.since = Some(probe.at);
+            }
             seen.last_probe = Some(probe);
             seen.version = version.or(seen.version.take());
             was != Some(is)
@@ -237,6 +243,7 @@ fn has_answered(cause: Cause) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -323,6 +330,19 @@ mod tests {
         assert_eq!(primaries(), [0]);
         health.note(0, replica);
         assert_eq!(primaries(), [1]);
+    }
+
+    #[test]
+    fn an_endpoint_has_been_down_since_it_was_up_last_whatever_the_causes_were() {
+        let (health, start) = (health(), SystemTime::now());
+        let down = |cause| Some((Stage::Dial, cause, String::new()));
+        let probes = [None, None, down(Cause::ConnectRefused), down(Cause::ConnectTimedOut), None];
+        let since = probes.into_iter().enumerate().map(|(minutes, failure)| {
+            let at = start + std::time::Duration::from_mins(minutes as u64);
+            health.probed(0, Probe { at, took: std::time::Duration::ZERO, failure }, None);
+            health.seen()[0].since.unwrap().duration_since(start).unwrap().as_secs() / 60
+        });
+        assert_eq!(since.collect::<Vec<_>>(), [0, 0, 2, 2, 4]);
     }
 
     #[test]

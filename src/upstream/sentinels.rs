@@ -5,7 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use attache_wire::{Protocol, Report, Terms, TlsStart};
 use tokio::sync::watch;
@@ -20,7 +20,7 @@ use crate::config::domain::{self, Endpoint, TlsMode};
 use crate::failure::{Cause, Trouble};
 use crate::net::dial;
 use crate::net::link::Link;
-use crate::net::tls::{self, TlsClient};
+use crate::net::tls::{self, Certificate, TlsClient};
 use crate::secret::{Material, Source};
 
 /// The first pause after a Sentinel has failed; it doubles up to the second.
@@ -30,6 +30,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const SOONEST: Duration = Duration::from_millis(50);
 /// Nor sooner than this because sessions find no server.
 const SOONEST_FOR_SESSIONS: Duration = Duration::from_millis(500);
+/// After about so long a Sentinel is asked on a new link: its certificate is known only as it was when a link began.
+const LONGEST_LINK: Duration = Duration::from_secs(12 * 3600);
 
 /// What is known of the Sentinels of one route.
 pub struct Sentinels {
@@ -38,6 +40,7 @@ pub struct Sentinels {
     pub source: Option<Source>,
     names: Vec<Arc<str>>,
     council: Mutex<Council>,
+    contacts: Mutex<Vec<Contact>>,
     /// Tells that one of them has said something, or failed to.
     news: watch::Sender<()>,
     /// Tells that they name other servers than before.
@@ -53,18 +56,32 @@ pub struct SentinelSeen {
     pub report: Option<Report>,
     /// Why it has no report, or one that is not followed.
     pub failure: Option<(Cause, String)>,
+    pub contact: Contact,
+}
+
+/// What is known of a Sentinel beside what it reports.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Contact {
+    /// When it was asked last.
+    pub asked_at: Option<SystemTime>,
+    /// Since when it has had a report, or none.
+    pub since: Option<SystemTime>,
+    /// The end of validity of its certificate, in seconds since 1970, at the beginning of the last link.
+    pub certificate_not_after: Option<u64>,
 }
 
 /// A Sentinel that has answered.
 pub(super) struct Asked {
     link: Link,
+    /// How long the link may be used.
+    until: Instant,
     pub(super) report: Option<Report>,
 }
 
 /// Why a Sentinel is asked once more.
 enum Reason {
     Again,
-    /// On a new link: the credential is another.
+    /// On a new link: the credential is another, or the link is old.
     Anew,
 }
 
@@ -75,6 +92,7 @@ impl Sentinels {
             source,
             names: settings.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect(),
             council: Mutex::new(Council::of(settings.endpoints.len())),
+            contacts: Mutex::new(vec![Contact::default(); settings.endpoints.len()]),
             news: watch::Sender::default(),
             changes: watch::Sender::default(),
         }
@@ -83,7 +101,9 @@ impl Sentinels {
     /// As things stand: each of them, and the report that counts.
     pub fn seen(&self) -> (Vec<SentinelSeen>, Option<Report>) {
         let council = self.council();
-        let seen = council.seats().iter().zip(&self.names).map(|(seat, endpoint)| {
+        let contacts = self.contacts();
+        let seats = council.seats().iter().zip(contacts.iter());
+        let seen = seats.zip(&self.names).map(|((seat, contact), endpoint)| {
             let (up, report, failure) = match seat {
                 Seat::Unheard => (None, None, None),
                 Seat::Reports(report) if council.is_outdated(report) => {
@@ -92,7 +112,7 @@ impl Sentinels {
                 Seat::Reports(report) => (Some(true), Some(report.clone()), None),
                 Seat::Fails(trouble) => (Some(false), None, Some((trouble.cause, trouble.detail.clone()))),
             };
-            SentinelSeen { endpoint: Arc::clone(endpoint), up, report, failure }
+            SentinelSeen { endpoint: Arc::clone(endpoint), up, report, failure, contact: *contact }
         });
         (seen.collect(), council.report().cloned())
     }
@@ -114,8 +134,21 @@ impl Sentinels {
         self.council().trouble(&self.names)
     }
 
+    /// Takes note that it was asked, with a report or without.
+    fn note(&self, seat: usize, before: &Seat, has_report: bool) {
+        let (now, mut contacts) = (SystemTime::now(), self.contacts());
+        let had_report = matches!(before, Seat::Reports(_));
+        let is_same = !matches!(before, Seat::Unheard) && had_report == has_report;
+        let since = contacts[seat].since.filter(|_| is_same).unwrap_or(now);
+        contacts[seat] = Contact { asked_at: Some(now), since: Some(since), ..contacts[seat] };
+    }
+
     fn council(&self) -> MutexGuard<'_, Council> {
         self.council.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn contacts(&self) -> MutexGuard<'_, Vec<Contact>> {
+        self.contacts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -148,7 +181,7 @@ impl<P: Protocol> Upstream<P> {
             loop {
                 *pause = FIRST_PAUSE;
                 self.hear(sentinels, seat, Ok(asked.report.take()));
-                match self.reason_to_ask(sentinels, &mut asked.link, alarms, generation.as_mut()).await? {
+                match self.reason_to_ask(sentinels, &mut asked, alarms, generation.as_mut()).await? {
                     Reason::Again => asked.report = self.ask_again(sentinels, &mut asked.link).await?,
                     Reason::Anew => break,
                 }
@@ -160,7 +193,7 @@ impl<P: Protocol> Upstream<P> {
     async fn reason_to_ask(
         &self,
         sentinels: &Sentinels,
-        link: &mut Link,
+        asked: &mut Asked,
         alarms: &mut watch::Receiver<()>,
         generation: Option<&mut watch::Receiver<u64>>,
     ) -> Result<Reason, Trouble> {
@@ -178,10 +211,11 @@ impl<P: Protocol> Upstream<P> {
         };
         tokio::select! {
             biased;
-            heard = link.drive(machine, None) => heard?,
+            heard = asked.link.drive(machine, None) => heard?,
             () = alarmed => {}
             () = sleep(chance::about(sentinels.settings.poll)) => {}
             () = rotated => return Ok(Reason::Anew),
+            () = sleep_until(asked.until) => return Ok(Reason::Anew),
         }
         sleep_until(asked_at + SOONEST).await;
         Ok(Reason::Again)
@@ -251,10 +285,18 @@ impl<P: Protocol> Upstream<P> {
             let machine = P::ask_sentinel(&settings.master, Some(terms));
             let machine = machine.expect("a checked configuration has Sentinels where the protocol has them");
             let mut link = Link::new(stream);
-            let report = link.drive(machine, tls.as_ref()).await.map_err(of_sentinel)?;
-            Ok(Asked { link, report })
+            let report = link.drive(machine, tls.as_ref()).await;
+            self.note_certificate(sentinels, seat, link.certificate);
+            let until = Instant::now() + chance::about(LONGEST_LINK);
+            Ok(Asked { link, until, report: report.map_err(of_sentinel)? })
         };
         timeout(limit, asked).await.unwrap_or_else(|_| Err(too_slow(limit)))
+    }
+
+    fn note_certificate(&self, sentinels: &Sentinels, seat: usize, certificate: Option<Certificate>) {
+        let Some(Certificate { not_after }) = certificate else { return };
+        self.metrics.sentinel_certificate_expiry(&sentinels.names[seat], not_after);
+        sentinels.contacts()[seat].certificate_not_after = Some(not_after);
     }
 
     /// Takes note of what a Sentinel has said, and follows the report that counts now.
@@ -263,6 +305,7 @@ impl<P: Protocol> Upstream<P> {
         self.metrics.sentinel_up(&sentinels.names[seat], said.is_ok());
         let mut council = sentinels.council();
         self.tell_sentinel(&sentinels.names[seat], &council.seats()[seat], &said);
+        sentinels.note(seat, &council.seats()[seat], said.is_ok());
         council.hear(seat, said, Instant::now());
         let report = council.report();
         let changed = report.is_some_and(|report| self.follow_report(&sentinels.settings.master, report));

@@ -46,10 +46,30 @@ const orders = {
   background: () => page.evaluate(() => getComputedStyle(document.body).backgroundColor),
   // How far the page is wider than the window.
   overhang: () => page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth),
+  // What stands in a reader's way, what may (where something lies over it, for one), and what was found well.
   async barriers() {
-    const { violations } = await page.evaluate(`${axe}; axe.run()`);
-    return violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`);
+    const { violations, incomplete, passes } = await page.evaluate(`${axe}; axe.run()`);
+    const told = ({ id, nodes }) => `${id}: ${nodes.map((node) => node.html).join(" ")}`;
+    return { barriers: violations.map(told), unclear: incomplete.map(told), passed: passes.map(({ id }) => id) };
   },
+  // Goes on to the next control by keyboard: which it is, and whether one can see that.
+  async tab() {
+    await page.keyboard.press("Tab");
+    return page.evaluate(() => {
+      const control = document.activeElement;
+      const { outlineStyle, outlineWidth } = getComputedStyle(control);
+      const { width, height } = control.getBoundingClientRect();
+      const seen = outlineStyle !== "none" && parseFloat(outlineWidth) >= 2 && width > 0 && height > 0;
+      return { name: control.textContent.trim(), seen };
+    });
+  },
+  title: () => page.title(),
+  // Which part of the page the address names.
+  target: () => page.evaluate(() => document.querySelector(":target h2").textContent),
+  // Whatever sticks out of the window or of what holds it.
+  spilled: () => page.evaluate(() => [...document.querySelectorAll("main *")]
+    .filter((it) => it.getBoundingClientRect().right > document.documentElement.clientWidth + 0.5)
+    .map((it) => it.outerHTML.slice(0, 100))),
   complaints: async () => [...complaints, ...(await page.evaluate(() => window.violations))],
 };
 

@@ -10,6 +10,8 @@ use attache_kit::{Metrics, Mounted, eventually};
 use support::{Running, SOON, attache, code, echo, launch, run, tcp_route, tcp_route_with_credential};
 
 mod browser;
+mod crowd;
+mod hostile;
 mod page;
 #[path = "../cli_support/mod.rs"]
 mod support;
@@ -254,6 +256,20 @@ fn a_control_socket_is_for_owner_and_group_and_goes_with_the_process() {
     assert_eq!(code(&attache(&["quit", "--wait", "--control", &control])), Some(0));
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
     assert!(!socket.exists());
+}
+
+#[test]
+fn whoever_looks_is_told_which_pod_it_is() {
+    let (server, folder) = (echo(), tempfile::tempdir().unwrap());
+    let control = format!("unix:{}", folder.path().join("control.sock").display());
+    let config = format!("health: off\ncontrol: \"{control}\"\n{}", tcp_route(server.addr()));
+    let process = launch().config(&config).env("HOSTNAME", "orders-7c9f6d5b8-x2lkq").start();
+    process.wait_for("the start", SOON, |line| line["message"] == "started");
+    let status = attache(&["status", "--control", &control]).ok();
+    assert!(status.contains(" on orders-7c9f6d5b8-x2lkq, ready"), "{status}");
+    let json = attache(&["status", "--json", "--control", &control]).ok();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["host"], "orders-7c9f6d5b8-x2lkq");
 }
 
 #[test]

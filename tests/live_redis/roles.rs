@@ -1,6 +1,6 @@
 //! Two servers without a Sentinel: who is the primary they say themselves.
 
-use attache_kit::{Pki, Redis, available, eventually};
+use attache_kit::{Brand, Pki, Redis, available, eventually};
 
 use crate::upstream::{Route, accounts};
 use attache_kit::SOON;
@@ -14,8 +14,8 @@ struct Pair {
 impl Pair {
     fn start() -> Option<Pair> {
         let pki = Pki::new();
-        let primary = available(Redis::replicating(&pki, None))?;
-        let replica = available(Redis::replicating(&pki, Some(&primary)))?;
+        let primary = available(Redis::replicating(Brand::Redis(&pki), None))?;
+        let replica = available(Redis::replicating(Brand::Redis(&pki), Some(&primary)))?;
         accounts(&[&primary, &replica]);
         Some(Pair { pki, primary, replica })
     }

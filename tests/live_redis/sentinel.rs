@@ -1,11 +1,12 @@
-//! Servers that Sentinels name: two of them, three Sentinels, and whatever happens to either.
+//! Servers that Sentinels name: two of them, three Sentinels, and whatever happens to either. Of Redis, over TLS, and of
+//! Valkey.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use attache_kit::{Mounted, Pki, Redis, Sentinel, Watching, available, eventually};
+use attache_kit::{Brand, Mounted, Pki, Redis, Sentinel, Watching, available, eventually};
 use serde_json::Value;
 
 use crate::upstream::{Route, accounts, check, once};
@@ -17,8 +18,37 @@ const MASTER: &str = "orders";
 const WATCHER: &str = "watcher";
 const WORD: &str = "s3cret-of-the-sentinels";
 
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Redis,
+    Valkey,
+}
+
+/// Each of these tests with the servers and Sentinels of both.
+macro_rules! of_both {
+    ($($test:ident)+) => {
+        mod redis {
+            $(#[test] fn $test() { super::$test(super::Kind::Redis); })+
+        }
+
+        mod valkey {
+            $(#[test] fn $test() { super::$test(super::Kind::Valkey); })+
+        }
+    };
+}
+
+of_both! {
+    clients_find_the_new_primary_when_an_operator_asks_for_another_one
+    clients_find_the_new_primary_when_the_old_one_crashes
+    an_old_primary_that_comes_back_is_used_no_more_and_its_sessions_are_told
+    replicas_are_for_those_who_want_them
+    what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics
+    the_sentinels_password_is_followed
+}
+
 struct Constellation {
-    pki: Pki,
+    /// `None` without TLS.
+    pki: Option<Pki>,
     primary: Redis,
     replica: Redis,
     sentinels: Vec<Sentinel>,
@@ -26,15 +56,19 @@ struct Constellation {
 }
 
 impl Constellation {
-    fn start(sentinels: usize, host: &str) -> Option<Constellation> {
-        let pki = Pki::new();
-        let primary = available(Redis::replicating(&pki, None))?;
-        let replica = available(Redis::replicating(&pki, Some(&primary)))?;
+    fn start(kind: Kind, sentinels: usize, host: &str) -> Option<Constellation> {
+        let pki = match kind {
+            Kind::Redis => Some(Pki::new()),
+            Kind::Valkey => None,
+        };
+        let brand = pki.as_ref().map_or(Brand::Valkey, Brand::Redis);
+        let primary = available(Redis::replicating(brand, None))?;
+        let replica = available(Redis::replicating(brand, Some(&primary)))?;
         accounts(&[&primary, &replica]);
         let down_after = Duration::from_millis(700);
         let quorum = sentinels / 2 + 1;
         let watching = Watching { master: MASTER, primary: &primary, quorum, down_after, host };
-        let sentinels = available(Sentinel::start(&pki, sentinels, watching, WATCHER, WORD, 1))?;
+        let sentinels = available(Sentinel::start(brand, sentinels, watching, WATCHER, WORD, 1))?;
         let secret = Mounted::new(&[("username", WATCHER), ("password", WORD)]);
         Some(Constellation { pki, primary, replica, sentinels, secret })
     }
@@ -43,11 +77,14 @@ impl Constellation {
     fn upstream(&self, master: &str, more: &str) -> String {
         let endpoints: Vec<_> =
             self.sentinels.iter().map(|sentinel| format!("\"localhost:{}\"", sentinel.port())).collect();
+        let (tls, clear) = match &self.pki {
+            Some(pki) => (format!("{{ ca: {} }}", pki.ca().display()), ""),
+            None => ("off".to_owned(), "\n    allow_cleartext: true"),
+        };
         format!(
-            "{{ sentinel: {{ endpoints: [{}], master: {master}, credential: {{ path: {} }} }}, tls: {{ ca: {} }}{more} }}",
+            "{{ sentinel: {{ endpoints: [{}], master: {master}, credential: {{ path: {} }} }}, tls: {tls}{more} }}{clear}",
             endpoints.join(", "),
             self.secret.path().display(),
-            self.pki.ca().display(),
         )
     }
 
@@ -99,9 +136,8 @@ fn moved_to(route: &Route, server: &Redis) {
     eventually("the new primary to be used", LONG, || (route.port() == port(server)).then_some(()));
 }
 
-#[test]
-fn clients_find_the_new_primary_when_an_operator_asks_for_another_one() {
-    let Some(all) = Constellation::start(3, "127.0.0.1") else { return };
+fn clients_find_the_new_primary_when_an_operator_asks_for_another_one(kind: Kind) {
+    let Some(all) = Constellation::start(kind, 3, "127.0.0.1") else { return };
     let route = all.route("");
     assert_eq!(route.port(), port(&all.primary));
     let mut staying = route.raw();
@@ -122,9 +158,8 @@ fn clients_find_the_new_primary_when_an_operator_asks_for_another_one() {
     assert_eq!(route.status()["sentinels"]["epoch"], 1, "{}", route.status()["sentinels"]);
 }
 
-#[test]
-fn clients_find_the_new_primary_when_the_old_one_crashes() {
-    let Some(mut all) = Constellation::start(3, "127.0.0.1") else { return };
+fn clients_find_the_new_primary_when_the_old_one_crashes(kind: Kind) {
+    let Some(mut all) = Constellation::start(kind, 3, "127.0.0.1") else { return };
     let route = all.route("");
     assert_eq!(route.port(), port(&all.primary));
     let mut blocked = route.raw();
@@ -148,15 +183,14 @@ fn no_session_lacked_a_server(route: &Route) {
 }
 
 /// It never hears that it was deposed, and goes on to call itself a primary.
-#[test]
-fn an_old_primary_that_comes_back_is_used_no_more_and_its_sessions_are_told() {
-    let Some(all) = Constellation::start(1, "localhost") else { return };
+fn an_old_primary_that_comes_back_is_used_no_more_and_its_sessions_are_told(kind: Kind) {
+    let Some(all) = Constellation::start(kind, 1, "localhost") else { return };
     let route = all.warm_route(", wait: 30s");
     let endpoint = || route.status()["endpoints"][0].clone();
     assert_eq!(route.port(), port(&all.primary));
     assert_eq!(
         endpoint()["server"],
-        format!("localhost:{}", all.primary.tls_port()),
+        format!("localhost:{}", all.primary.announced_port()),
         "by the name that is announced"
     );
     let mut idle = route.raw();
@@ -174,9 +208,10 @@ fn an_old_primary_that_comes_back_is_used_no_more_and_its_sessions_are_told() {
     assert_eq!(route.turned_away(), [Value::Null; 0]);
 }
 
+/// Of Redis alone: what a frozen Sentinel of Valkey has missed it reads from its sockets before it answers anybody.
 #[test]
 fn a_sentinel_that_has_lost_touch_does_not_lead_back_to_the_old_primary() {
-    let Some(mut all) = Constellation::start(3, "127.0.0.1") else { return };
+    let Some(mut all) = Constellation::start(Kind::Redis, 3, "127.0.0.1") else { return };
     let route = all.route(", connect_timeout: 1s");
     assert_eq!(route.port(), port(&all.primary));
     all.sentinels[2].freeze();
@@ -190,7 +225,7 @@ fn a_sentinel_that_has_lost_touch_does_not_lead_back_to_the_old_primary() {
     eventually("its report", LONG, || (last()["cause"] == "sentinel_outdated").then_some(()));
     assert_eq!(
         last()["primary"],
-        format!("127.0.0.1:{}", all.primary.tls_port()),
+        format!("127.0.0.1:{}", all.primary.announced_port()),
         "it believes in the old one"
     );
     for _ in 0..10 {
@@ -200,9 +235,8 @@ fn a_sentinel_that_has_lost_touch_does_not_lead_back_to_the_old_primary() {
     assert!(out.contains("sentinel_outdated") && out.contains("DOWN"), "{out}");
 }
 
-#[test]
-fn replicas_are_for_those_who_want_them() {
-    let Some(mut all) = Constellation::start(1, "127.0.0.1") else { return };
+fn replicas_are_for_those_who_want_them(kind: Kind) {
+    let Some(mut all) = Constellation::start(kind, 1, "127.0.0.1") else { return };
     let (replica, prefer) =
         (all.route(", role: replica, wait: 1s"), all.route(", role: prefer-replica, probe_interval: 1s"));
     for route in [&replica, &prefer] {
@@ -213,7 +247,7 @@ fn replicas_are_for_those_who_want_them() {
     // Somebody makes a primary of it behind the Sentinels' back: then it is neither.
     all.replica.command(&["REPLICAOF", "NO", "ONE"]);
     assert_eq!(prefer.port(), port(&all.primary));
-    all.replica.command(&["REPLICAOF", "127.0.0.1", &all.primary.tls_port().to_string()]);
+    all.replica.command(&["REPLICAOF", "127.0.0.1", &all.primary.announced_port().to_string()]);
     moved_to(&prefer, &all.replica);
     all.replica.crash();
     moved_to(&prefer, &all.primary);
@@ -223,9 +257,8 @@ fn replicas_are_for_those_who_want_them() {
     assert!(said.unwrap().starts_with("-LOADING attache: no server of the required role"));
 }
 
-#[test]
-fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
-    let Some(mut all) = Constellation::start(1, "127.0.0.1") else { return };
+fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics(kind: Kind) {
+    let Some(mut all) = Constellation::start(kind, 1, "127.0.0.1") else { return };
     let sentinel = format!("localhost:{}", all.sentinels[0].port());
     let step = |upstream: &str, name: &str| {
         let (steps, _) = check(upstream);
@@ -233,7 +266,7 @@ fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
     };
     let good = step(&all.upstream(MASTER, ""), "sentinel");
     let told =
-        format!("primary 127.0.0.1:{}, 1 replica that can be reached, epoch 0", all.primary.tls_port());
+        format!("primary 127.0.0.1:{}, 1 replica that can be reached, epoch 0", all.primary.announced_port());
     assert_eq!((&good["ok"], &good["detail"]), (&true.into(), &told.into()), "{good}");
     assert_eq!(step(&all.upstream(MASTER, ""), "role")["detail"], "primary");
     let cause = |upstream: &str| step(upstream, "sentinel")["cause"].clone();
@@ -241,7 +274,7 @@ fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
     let without = format!(", credential: {{ path: {} }}", all.secret.path().display());
     assert_eq!(cause(&all.upstream(MASTER, "").replace(&without, "")), "sentinel_login_rejected", "NOAUTH");
     let no_sentinel =
-        all.upstream(MASTER, "").replace(&sentinel, &format!("localhost:{}", all.primary.tls_port()));
+        all.upstream(MASTER, "").replace(&sentinel, &format!("localhost:{}", all.primary.announced_port()));
     let refused = step(&no_sentinel, "sentinel");
     // It lets nobody in who does not log in, before it looks at the command.
     assert_eq!(refused["cause"], "sentinel_login_rejected", "{refused}");
@@ -250,6 +283,17 @@ fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
     assert_eq!(once(route.addr(), "PING").0.as_deref(), Some("+PONG\r\n"));
     let up = || route.metric("attache_sentinel_up", &[("route", "cache"), ("endpoint", &sentinel)]);
     assert_eq!(up(), Some(1.0));
+    let seen = || route.status()["sentinels"]["endpoints"][0].clone();
+    assert_eq!(seen()["replicas"], 1, "{}", seen());
+    for age in ["state_age_seconds", "last_asked_age_seconds"] {
+        assert!(seen()[age].is_number(), "{age}: {}", seen());
+    }
+    let not_after = seen()["certificate_not_after"].as_f64();
+    assert_eq!(not_after.is_some(), all.pki.is_some());
+    let expiry = "attache_sentinel_tls_certificate_expiry_timestamp_seconds";
+    assert_eq!(route.metric(expiry, &[("route", "cache"), ("endpoint", &sentinel)]), not_after);
+    let rejected = || route.metric("attache_sentinel_credential_rejected", &[("route", "cache")]);
+    assert_eq!(rejected(), Some(0.0));
     all.secret.credential(WATCHER, "another-password");
     let named = |cause: &str| {
         eventually(cause, SOON, || {
@@ -263,7 +307,7 @@ fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
     route.attache.wait_for("a rejection", SOON, |line| {
         line["route"] == "cache/sentinel" && line["state"] == "degraded"
     });
-    assert_eq!(up(), Some(1.0));
+    assert_eq!((up(), rejected()), (Some(1.0), Some(1.0)));
     all.sentinels[0].user(WATCHER, "yet-another-password");
     all.sentinels[0].command(&["CLIENT", "KILL", "USER", WATCHER]);
     named("sentinel_login_rejected");
@@ -272,6 +316,10 @@ fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
 
     all.sentinels[0].crash();
     named("connect_refused");
+    let told = route.status_command();
+    let of_it = told.lines().find(|line| line.contains(&sentinel)).unwrap();
+    assert!(of_it.contains("DOWN for ") && of_it.contains("connect_refused"), "{told}");
+    assert_eq!(of_it.contains(" d left"), all.pki.is_some(), "{told}");
     let (steps, ran) = check(&all.upstream(MASTER, ""));
     assert_eq!(
         steps.iter().find(|step| step["endpoint"] == Value::Null && step["step"] == "sentinel").unwrap()["cause"],
@@ -293,9 +341,8 @@ fn what_is_wrong_with_sentinels_has_a_name_in_check_status_log_and_metrics() {
 }
 
 /// A password that is changed on both sides, and a Sentinel that ends the links of before.
-#[test]
-fn the_sentinels_password_is_followed() {
-    let Some(mut all) = Constellation::start(1, "127.0.0.1") else { return };
+fn the_sentinels_password_is_followed(kind: Kind) {
+    let Some(mut all) = Constellation::start(kind, 1, "127.0.0.1") else { return };
     let route = all.route("");
     assert_eq!(route.port(), port(&all.primary));
     let up = || route.status()["sentinels"]["endpoints"][0]["up"] == true;

@@ -17,7 +17,7 @@ const SMALLEST_PEAK: f64 = 100.0;
 
 /// A word with a sign before it: no two tones have the same form, so that nobody has to tell colours apart.
 pub(super) fn badge(tone: Tone, word: &str) -> Markup {
-    html! { span class={ "badge " (class(tone)) } { (sign(tone)) (word) } }
+    html! { p class={ "badge " (class(tone)) } { (sign(tone)) (word) } }
 }
 
 pub(super) fn class(tone: Tone) -> &'static str {
@@ -48,6 +48,10 @@ pub(super) fn count(number: u64) -> String {
     groups.join("\u{202f}")
 }
 
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    format!("{}\u{a0}{noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// An amount in octets, to three digits.
 pub(super) fn amount(octets: f64) -> String {
     let units = ["B", "kB", "MB", "GB", "TB", "PB"];
@@ -68,15 +72,20 @@ pub(super) fn amount(octets: f64) -> String {
 pub(super) fn ago(seconds: u64) -> String {
     match seconds {
         0 | 1 => "just now".to_owned(),
-        _ => format!("{} ago", approximately(Duration::from_secs(seconds))),
+        _ => format!("{} ago", duration(seconds)),
     }
+}
+
+/// Numbers stay with their units.
+pub(super) fn duration(seconds: u64) -> String {
+    approximately(Duration::from_secs(seconds)).replace(' ', "\u{a0}")
 }
 
 /// How long a certificate is still valid.
 pub(super) fn left(not_after: u64) -> String {
     match (UNIX_EPOCH + Duration::from_secs(not_after)).duration_since(SystemTime::now()) {
-        Ok(left) => format!("{} left", approximately(left)),
-        Err(since) => format!("expired {} ago", approximately(since.duration())),
+        Ok(left) => format!("{} left", duration(left.as_secs())),
+        Err(since) => format!("expired {} ago", duration(since.duration().as_secs())),
     }
 }
 
@@ -90,14 +99,15 @@ pub(super) fn milliseconds(seconds: f64) -> String {
 pub(super) fn picture(history: &[Rate]) -> Markup {
     let all = history.iter().flat_map(|rate| [rate.to_client, rate.to_upstream]);
     let peak = all.fold(0.0, f64::max);
+    if peak == 0.0 {
+        return html! { p class="still" { "Nothing was copied in the last " (approximately(pulse::BEAT * BEATS)) "." } };
+    }
     let scale = peak.max(SMALLEST_PEAK);
     html! {
         figure class="throughput" {
             svg viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" aria-hidden="true" {
-                @if !history.is_empty() {
-                    polygon class="to-client" points=(area(history, |rate| rate.to_client / scale)) {}
-                    polyline class="to-upstream" points=(line(history, |rate| rate.to_upstream / scale)) {}
-                }
+                polygon class="to-client" points=(area(history, |rate| rate.to_client / scale)) {}
+                polyline class="to-upstream" points=(line(history, |rate| rate.to_upstream / scale)) {}
             }
             figcaption {
                 span class="key to-client" { "to the application" }
@@ -143,9 +153,15 @@ mod tests {
     }
 
     #[test]
-    fn there_is_nothing_to_draw_right_after_the_start() {
-        let picture = picture(&[]).into_string();
-        assert!(!picture.contains("points") && picture.contains("peak 0\u{a0}B/s"), "{picture}");
+    fn where_nothing_was_copied_there_is_no_picture() {
+        let nothing = Rate { to_upstream: 0.0, to_client: 0.0 };
+        for history in [&[][..], &[nothing]] {
+            let told = picture(history).into_string();
+            assert!(
+                told.contains("Nothing was copied in the last 5 min.") && !told.contains("svg"),
+                "{told}"
+            );
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod concerns;
 mod marks;
+mod parts;
 mod view;
 
 use aws_lc_rs::digest::{SHA256, digest};

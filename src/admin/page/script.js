@@ -28,16 +28,30 @@
     }
     const before = headline();
     const focused = path(document.activeElement);
+    const read = beingRead();
     document.title = fresh.title;
     shown().replaceWith(document.adoptNode(main));
+    const moved = read && document.getElementById(read.id);
+    if (moved) scrollBy(0, moved.getBoundingClientRect().top - read.top);
     if (focused) shown().querySelector(focused)?.focus({ preventScroll: true });
     if (headline() !== before) said.textContent = headline();
+  };
+
+  // What is read should stay where it is, whatever comes or goes above it.
+  const beingRead = () => {
+    if (scrollY === 0) return null;
+    for (const section of shown().querySelectorAll("section[id]")) {
+      const { top, bottom } = section.getBoundingClientRect();
+      if (bottom > 0) return { id: section.id, top };
+    }
+    return null;
   };
 
   // How to find a control again that has the keyboard.
   const path = (element) => {
     if (!element || !shown().contains(element)) return null;
     if (element.tagName === "SUMMARY") return "#" + element.parentNode.id + " > summary";
+    if (element.tagName === "A") return `a[href="${element.getAttribute("href")}"]`;
     const form = element.closest("form");
     return form ? `form[action="${form.getAttribute("action")}"] button` : null;
   };
@@ -54,7 +68,8 @@
     if (since !== null) return;
     since = new Date();
     document.body.classList.add("lost");
-    contact.textContent = `No answer since ${since.toLocaleTimeString()}: what is shown is old.`;
+    document.title = `No answer · ${document.title}`;
+    contact.textContent = `No answer since ${since.toISOString().slice(11, 19)} UTC: what is shown is old.`;
     said.textContent = contact.textContent;
   };
 

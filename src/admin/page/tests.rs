@@ -5,7 +5,13 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 
 use super::view;
 use super::*;
-use crate::status::{CredentialStatus, EndpointStatus, EventStatus, Named, Relayed, RouteStatus, Status};
+use crate::status::{
+    CredentialStatus, EndpointStatus, EventStatus, Named, Relayed, RouteStatus, SentinelStatus,
+    SentinelsStatus, Status,
+};
+
+mod contrast;
+mod crowd;
 
 /// What would be markup, were it not escaped.
 const MARKUP: &str = "<img src=x onerror=alert(1)>\"'&</script>";
@@ -20,6 +26,7 @@ fn endpoint(name: &str) -> EndpointStatus {
         endpoint: name.to_owned(),
         server: None,
         up: Some(true),
+        state_age_seconds: Some(3 * DAY + 3_600),
         last_probe_age_seconds: Some(4),
         last_probe_seconds: Some(0.0031),
         stage: None,
@@ -69,6 +76,7 @@ fn route(name: &str) -> RouteStatus {
 fn status(routes: Vec<RouteStatus>) -> Status {
     Status {
         version: "0.0.0",
+        host: Some("orders-7c9f6d5b8-x2lkq".to_owned()),
         uptime_seconds: 7_300,
         draining: false,
         ready: true,
@@ -85,9 +93,104 @@ fn shown(status: &Status) -> String {
 }
 
 fn down(mut endpoint: EndpointStatus) -> EndpointStatus {
+    endpoint.state_age_seconds = Some(725);
     (endpoint.up, endpoint.stage, endpoint.cause) = (Some(false), Some("dial"), Some("connect_refused"));
     endpoint.advice = Some("nothing listens on that port");
     endpoint
+}
+
+fn sentinel(name: &str) -> SentinelStatus {
+    SentinelStatus {
+        endpoint: name.to_owned(),
+        up: Some(true),
+        state_age_seconds: Some(725),
+        last_asked_age_seconds: Some(3),
+        primary: Some("10.0.0.1:6379".to_owned()),
+        epoch: Some(4),
+        replicas: Some(2),
+        announces: Some(true),
+        cause: None,
+        detail: None,
+        advice: None,
+        certificate_not_after: Some(in_days(90)),
+    }
+}
+
+fn sentinels(endpoints: Vec<SentinelStatus>) -> SentinelsStatus {
+    SentinelsStatus {
+        master: "orders".to_owned(),
+        credential: Some(credential()),
+        primary: Some("10.0.0.1:6379".to_owned()),
+        epoch: Some(4),
+        endpoints,
+    }
+}
+
+fn lost(sentinel: SentinelStatus) -> SentinelStatus {
+    SentinelStatus {
+        up: Some(false),
+        primary: None,
+        epoch: None,
+        replicas: None,
+        announces: None,
+        cause: Some("sentinel_login_rejected"),
+        detail: Some("NOAUTH Authentication required.".to_owned()),
+        advice: Some("the Sentinels do not accept the login"),
+        ..sentinel
+    }
+}
+
+#[test]
+fn sentinels_are_told_together_and_one_by_one() {
+    let mut route = route("cache");
+    let outdated = SentinelStatus { cause: Some("sentinel_outdated"), epoch: Some(3), ..sentinel("s-3:1") };
+    let mut ending = sentinel("s-1:1");
+    (ending.certificate_not_after, ending.announces) = (Some(in_days(3)), Some(false));
+    route.sentinels = Some(sentinels(vec![ending, lost(sentinel("s-2:1")), outdated]));
+    let status = status(vec![route]);
+    let told = concerns::concerns(&status);
+    let told: Vec<_> = told.iter().map(|concern| (concern.tone, concern.what.as_str())).collect();
+    use concerns::Tone::Warn;
+    let expected = [
+        (Warn, "The certificate of Sentinel s-1:1 expires in 3\u{a0}d"),
+        (Warn, "Sentinel s-2:1 has no report for 12\u{a0}min: sentinel_login_rejected"),
+        (Warn, "Sentinel s-3:1 is not believed: sentinel_outdated"),
+    ];
+    assert_eq!(told, expected);
+    let page = shown(&status);
+    for words in [
+        "<code>orders</code> is <code>10.0.0.1:6379</code>",
+        "<span>epoch 4</span>",
+        "<code>s-1:1</code>",
+        "names <code>10.0.0.1:6379</code>",
+        "2\u{a0}replicas",
+        "asked 3\u{a0}s ago",
+        "announces nothing",
+        "certificate: 3\u{a0}d left",
+        "<b>sentinel_login_rejected</b>: NOAUTH Authentication required.",
+        "out of date",
+        "their credential, generation 2",
+    ] {
+        assert!(page.contains(words), "{words}: {page}");
+    }
+}
+
+#[test]
+fn it_is_told_what_it_means_that_no_sentinel_answers() {
+    let of = |primary: Option<&str>, state| {
+        let mut route = route("cache");
+        let all = sentinels(vec![lost(sentinel("s-1:1")), lost(sentinel("s-2:1"))]);
+        let credential = Some(CredentialStatus { state, ..credential() });
+        route.sentinels = Some(SentinelsStatus { primary: primary.map(str::to_owned), credential, ..all });
+        concerns::concerns(&status(vec![route]))
+    };
+    let still = of(Some("a:1"), "ok");
+    assert_eq!((still.len(), still[0].what.as_str()), (3, "No Sentinel has a report on orders"));
+    assert!(still[0].why.contains("were named last"), "{still:?}");
+    let never = of(None, "rejected");
+    assert_eq!(never.iter().filter(|concern| concern.tone == concerns::Tone::Bad).count(), 2);
+    assert!(never[0].why.contains("No session finds a server"), "{never:?}");
+    assert!(never.iter().any(|concern| concern.what == "The Sentinels reject the credential for Sentinels"));
 }
 
 #[test]
@@ -98,11 +201,15 @@ fn nothing_that_comes_from_outside_becomes_markup() {
     (other.server, other.detail) = (Some(MARKUP.to_owned()), Some(MARKUP.to_owned()));
     other.server_version = Some(MARKUP.to_owned());
     route.endpoints.push(other);
+    let named = Some(MARKUP.to_owned());
+    let strange = SentinelStatus { primary: named.clone(), detail: named.clone(), ..lost(sentinel(MARKUP)) };
+    let all = sentinels(vec![strange]);
+    route.sentinels = Some(SentinelsStatus { master: MARKUP.to_owned(), primary: named.clone(), ..all });
     let credential = route.credential.as_mut().unwrap();
     credential.problem = Some(Named { name: "empty", text: MARKUP.to_owned() });
     credential.warnings = vec![Named { name: "sub_path", text: MARKUP.to_owned() }];
     let mut status = status(vec![route]);
-    (status.ready, status.waiting_for) = (false, vec![MARKUP.to_owned()]);
+    (status.ready, status.waiting_for, status.host) = (false, vec![MARKUP.to_owned()], named);
     status.events = vec![EventStatus {
         at: jiff::Timestamp::UNIX_EPOCH,
         age_seconds: 1,
@@ -123,17 +230,19 @@ fn a_page_of_a_house_that_is_well_says_so_and_tells_every_figure() {
     let page = shown(&status(vec![route("orders")]));
     let expected = [
         "All is well",
-        "1\u{a0}route, 14\u{a0}sessions, 2\u{a0}workers, running for 2 h 1 min.",
+        "1\u{a0}route, 14\u{a0}sessions, 2\u{a0}workers, running for 2\u{a0}h\u{a0}1\u{a0}min.",
         ">1\u{202f}204<",
-        "reset, 3×",
+        ">reset<",
         "2.0\u{a0}MB in all",
-        "generation <b>2</b>",
-        "read 4 min ago",
+        "<b>orders-7c9f6d5b8-x2lkq</b>",
+        "generation 2",
+        "read 4\u{a0}min ago",
         "3\u{a0}connections with generation 1",
         "orders-1.db.example.com:5432",
-        "probed 4 s ago",
+        ">3\u{a0}d\u{a0}1\u{a0}h<",
+        "probed 4\u{a0}s ago",
         "login in 3.1\u{a0}ms",
-        "certificate: 90 d left",
+        "certificate: 90\u{a0}d left",
         "server 18.1",
     ];
     for words in expected {
@@ -155,14 +264,17 @@ fn what_is_wrong_comes_first_with_its_reason() {
     let told: Vec<_> = told.iter().map(|concern| (concern.tone, concern.what.as_str())).collect();
     use concerns::Tone::{Bad, Warn};
     let expected = [
-        (Bad, "c:1 is down: connect_refused"),
-        (Warn, "The certificate of a:1 expires soon"),
-        (Warn, "b:1 is down: connect_refused"),
+        (Bad, "c:1 is down for 12\u{a0}min: connect_refused"),
+        (Warn, "The certificate of a:1 expires in 3\u{a0}d"),
+        (Warn, "b:1 is down for 12\u{a0}min: connect_refused"),
         (Warn, "The configuration was not read again"),
     ];
     assert_eq!(told, expected);
     let page = shown(&status);
-    assert!(page.contains("4 things to look at") && page.contains("Nothing listens on that port."), "{page}");
+    assert!(
+        page.contains("billing is in trouble") && page.contains("Nothing listens on that port."),
+        "{page}"
+    );
 }
 
 #[test]
@@ -193,6 +305,21 @@ fn the_latest_events_are_shown_with_what_tells_most_and_the_others_are_folded() 
 }
 
 #[test]
+fn a_credential_that_is_missing_is_told_once_and_with_its_reason() {
+    let mut route = route("orders");
+    route.endpoints[0] = EndpointStatus { cause: Some("credential_missing"), ..down(endpoint("a:1")) };
+    let problem = Some(Named { name: "missing_key", text: "there is no key `password`".to_owned() });
+    route.credential = Some(CredentialStatus { state: "missing", generation: None, problem, ..credential() });
+    let page = shown(&status(vec![route]));
+    assert_eq!(page.matches("<p class=\"what\">").count(), 1, "{page}");
+    assert!(
+        page.contains("There is no key `password`: check the Secret, the mount path and its keys."),
+        "{page}"
+    );
+    assert!(page.contains("<span>was primary</span>"), "{page}");
+}
+
+#[test]
 fn a_credential_is_told_by_its_state() {
     let told = |state, generation_in_use| {
         let mut route = route("orders");
@@ -202,7 +329,7 @@ fn a_credential_is_told_by_its_state() {
     assert!(told("ok", Some(2)).contains("accepted"));
     let degraded = told("degraded", Some(1));
     assert!(degraded.contains("Sessions go on with generation 1."), "{degraded}");
-    assert!(degraded.contains("in use: generation <b>1</b>"), "{degraded}");
+    assert!(degraded.contains("in use: generation 1"), "{degraded}");
     assert!(told("rejected", Some(2)).contains("The database rejects the credential"));
     assert!(told("untried", Some(2)).contains("untried"));
 }

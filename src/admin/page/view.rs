@@ -1,19 +1,22 @@
 //! The page, from top to bottom.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::concerns::{Concern, Tone, concerns, validity};
-use super::marks::{ago, amount, badge, class, count, left, milliseconds, picture, sign};
+use super::concerns::{Concern, Tone, concerns};
+use super::marks::{ago, amount, badge, class, count, counted, duration, picture, sign};
+use super::parts::parts;
 use super::{SCRIPT, STYLE};
-use crate::status::approximately;
-use crate::status::{CredentialStatus, EndpointStatus, EventStatus, RouteStatus, Status};
+use crate::status::{EventStatus, RouteStatus, Status};
 
 const ICON: &str = "data:image/svg+xml,<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'>\
                     <path d='M8 1l7 7-7 7-7-7z' fill='%2317616b'/></svg>";
 /// So many events are shown at once; the others are folded.
 const EVENTS_SHOWN: usize = 12;
 /// What is told about an event before the rest, and what at the end.
-const TOLD_FIRST: [&str; 6] = ["cause", "result", "problem", "stage", "endpoint", "generation"];
+const TOLD_FIRST: [&str; 7] = ["cause", "result", "problem", "stage", "endpoint", "sentinel", "generation"];
 const TOLD_LAST: &str = "detail";
 /// What is not told: measures of one session, and what stands at the top of the page.
 const LEFT_OUT: [&str; 7] =
@@ -29,7 +32,7 @@ pub(super) fn page(status: &Status, token: &str) -> Markup {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                title { (headline.1) " · Attaché" }
+                title { (headline.1) @if let Some(host) = &status.host { " · " (host) } " · Attaché" }
                 link rel="icon" href=(ICON);
                 noscript { meta http-equiv="refresh" content="10"; }
                 style { (PreEscaped(STYLE)) }
@@ -38,7 +41,7 @@ pub(super) fn page(status: &Status, token: &str) -> Markup {
                 (masthead(status))
                 main id="shown" {
                     (summary(status, &headline, &concerns))
-                    @for route in &status.routes { (self::route(route, &concerns)) }
+                    @for (at, route) in status.routes.iter().enumerate() { (self::route(at, route, &concerns)) }
                     (events(&status.events))
                     (orders(status, token))
                 }
@@ -59,7 +62,10 @@ fn masthead(status: &Status) -> Markup {
                 svg viewBox="0 0 16 16" aria-hidden="true" { path d="M8 1l7 7-7 7-7-7z" {} }
                 "Attaché"
             }
-            p class="about" { "version " (status.version) }
+            p class="about" {
+                @if let Some(host) = &status.host { b { (host) } " · " }
+                "version " (status.version)
+            }
         }
     }
 }
@@ -68,8 +74,8 @@ fn masthead(status: &Status) -> Markup {
 fn headline(status: &Status, concerns: &[Concern]) -> (Tone, String) {
     let worst = concerns.first().map(|concern| concern.tone);
     match (status.draining, worst, concerns.len()) {
-        (true, ..) => (Tone::Warn, "Draining".to_owned()),
-        (false, Some(tone @ Tone::Bad), 1) => (tone, "Something is wrong".to_owned()),
+        (true, ..) => (worst.unwrap_or(Tone::Warn).min(Tone::Warn), "Draining".to_owned()),
+        (false, Some(tone @ Tone::Bad), _) => (tone, in_trouble(concerns)),
         (false, Some(tone @ Tone::Warn), 1) => (tone, "One thing to look at".to_owned()),
         (false, Some(tone), number) => (tone, format!("{number} things to look at")),
         (false, None, _) if status.ready => (Tone::Good, "All is well".to_owned()),
@@ -77,41 +83,71 @@ fn headline(status: &Status, concerns: &[Concern]) -> (Tone, String) {
     }
 }
 
+/// The route by its name, where it is one.
+fn in_trouble(concerns: &[Concern]) -> String {
+    let bad = concerns.iter().filter(|concern| concern.tone == Tone::Bad);
+    let routes: BTreeSet<_> = bad.filter_map(|concern| concern.route.as_deref()).collect();
+    match routes.first() {
+        Some(route) if routes.len() == 1 => format!("{route} is in trouble"),
+        _ => format!("{} routes are in trouble", routes.len()),
+    }
+}
+
 fn summary(status: &Status, (tone, headline): &(Tone, String), concerns: &[Concern]) -> Markup {
     let sessions: i64 = status.routes.iter().map(|route| route.sessions).sum();
     let (routes, sessions) = (status.routes.len() as u64, u64::try_from(sessions).unwrap_or(0));
-    let uptime = approximately(std::time::Duration::from_secs(status.uptime_seconds));
+    let uptime = duration(status.uptime_seconds);
     html! {
         section class={ "summary " (class(*tone)) } aria-labelledby="headline" {
             h1 id="headline" { (sign(*tone)) (headline) }
             p class="lead" {
                 (counted(routes, "route")) ", " (counted(sessions, "session")) ", "
-                (counted(status.workers as u64, "worker")) ", running for " (uptime) "."
+                (counted(status.workers as u64, "worker")) ", running for " (uptime) ". As of " (now()) "."
                 @if status.draining { " Not ready any more; sessions are served until the process is told to end." }
                 @else if !status.ready { " Readiness waits for: " (status.waiting_for.join(", ")) "." }
             }
             @if !concerns.is_empty() {
-                ul class="concerns" {
-                    @for concern in concerns {
-                        li class=(class(concern.tone)) {
-                            (sign(concern.tone))
-                            div {
-                                p class="what" {
-                                    (concern.what)
-                                    @if let Some(route) = &concern.route { " " span class="of" { "on " (route) } }
-                                }
-                                p class="why" { (sentence(&concern.why)) }
-                            }
-                        }
-                    }
-                }
+                ul class="concerns" { @for concern in concerns { (self::concern(status, concern)) } }
             }
         }
     }
 }
 
-fn counted(number: u64, noun: &str) -> String {
-    format!("{}\u{a0}{noun}{}", count(number), if number == 1 { "" } else { "s" })
+fn concern(status: &Status, concern: &Concern) -> Markup {
+    let at = status.routes.iter().position(|route| concern.route.as_deref() == Some(&route.name));
+    html! {
+        li class=(class(concern.tone)) {
+            (told_sign(concern.tone))
+            div {
+                p class="what" {
+                    (concern.what)
+                    @if let (Some(at), Some(route)) = (at, &concern.route) {
+                        " " span class="of" { "on " a href={ "#" (anchor(at)) } { (route) } }
+                    }
+                }
+                @if !concern.why.is_empty() { p class="why" { (sentence(&concern.why)) } }
+            }
+        }
+    }
+}
+
+/// Where on the page a route is: its name may have letters that an address has not.
+fn anchor(at: usize) -> String {
+    format!("route-{at}")
+}
+
+/// The sign of something bad, with a word for those who do not see it.
+fn told_sign(tone: Tone) -> Markup {
+    let word = match tone {
+        Tone::Bad => "Failure:",
+        Tone::Warn => "Warning:",
+        Tone::Idle | Tone::Good => "",
+    };
+    html! { (sign(tone)) @if !word.is_empty() { span class="unseen" { (word) } } }
+}
+
+fn now() -> String {
+    Timestamp::now().strftime("%H:%M:%S UTC").to_string()
 }
 
 fn sentence(words: &str) -> String {
@@ -121,10 +157,10 @@ fn sentence(words: &str) -> String {
     format!("{first}{}{end}", letters.as_str())
 }
 
-fn route(route: &RouteStatus, concerns: &[Concern]) -> Markup {
+fn route(at: usize, route: &RouteStatus, concerns: &[Concern]) -> Markup {
     let (tone, word) = standing(route, concerns);
     html! {
-        section class="route" aria-label={ "Route " (route.name) } {
+        section class="route" id=(anchor(at)) aria-label={ "Route " (route.name) } {
             header {
                 h2 { (route.name) }
                 p class="kind" { (route.protocol) " on " (list(&route.listen)) }
@@ -132,8 +168,7 @@ fn route(route: &RouteStatus, concerns: &[Concern]) -> Markup {
             }
             (figures(route))
             (picture(&route.relayed.history))
-            @if let Some(credential) = &route.credential { (self::credential(route, credential)) }
-            ul class="endpoints" { @for endpoint in &route.endpoints { (self::endpoint(endpoint)) } }
+            (parts(route))
         }
     }
 }
@@ -163,7 +198,7 @@ fn figures(route: &RouteStatus) -> Markup {
     let well = route.sessions_ended.get("ok").copied().unwrap_or(0);
     let failed = route.sessions_ended.values().sum::<u64>() - well;
     let relayed = &route.relayed;
-    let per_second = |rate: Option<f64>| rate.map_or("…".to_owned(), |rate| format!("{}/s", amount(rate)));
+    let per_second = |rate: Option<f64>| rate.map_or("–".to_owned(), |rate| format!("{}/s", amount(rate)));
     // Nobody reads the lower digits of such numbers.
     let total = |octets: u64| format!("{} in all", amount(octets as f64));
     html! {
@@ -188,91 +223,19 @@ fn figure(name: &str, value: &str, beside: &str) -> Markup {
 
 /// The most frequent reason.
 fn why_ended(route: &RouteStatus) -> String {
-    let causes = route.sessions_ended.iter().filter(|(result, _)| **result != "ok");
-    let most = causes.max_by_key(|(_, times)| **times);
-    most.map_or_else(String::new, |(result, times)| format!("{result}, {}×", count(*times)))
-}
-
-fn credential(route: &RouteStatus, credential: &CredentialStatus) -> Markup {
-    let (tone, word) = match credential.state {
-        "ok" => (Tone::Good, "accepted"),
-        "degraded" => (Tone::Warn, "rejected, an older one goes on"),
-        "rejected" => (Tone::Bad, "rejected"),
-        "missing" => (Tone::Bad, "missing"),
-        other => (Tone::Idle, other),
-    };
-    html! {
-        div class="line credential" {
-            h3 { "Credential" }
-            (badge(tone, word))
-            div class="rest" {
-                @if let Some(generation) = credential.generation {
-                    span { "generation " b { (generation) } }
-                    @if let Some(age) = credential.age_seconds { span { "read " (ago(age)) } }
-                    @if let Some(in_use) = credential.generation_in_use.filter(|in_use| *in_use != generation) {
-                        span { "in use: generation " b { (in_use) } }
-                    }
-                }
-                @for (generation, links) in &route.links_by_generation {
-                    @if *links > 0 || Some(*generation) == credential.generation {
-                        span { (counted(u64::try_from(*links).unwrap_or(0), "connection")) " with generation " (generation) }
-                    }
-                }
-                @for (generation, links) in route.warm_links_by_generation.iter().flatten() {
-                    @if *links > 0 { span { (links) " warm with generation " (generation) } }
-                }
-                @if let Some(end) = credential.certificate_not_after {
-                    span class=(class(validity(end))) { "client certificate: " (left(end)) }
-                }
-            }
-        }
-    }
-}
-
-fn endpoint(endpoint: &EndpointStatus) -> Markup {
-    let (tone, word) = match endpoint.up {
-        Some(true) => (Tone::Good, "up"),
-        Some(false) => (Tone::Bad, "down"),
-        None => (Tone::Idle, "not probed"),
-    };
-    html! {
-        li class="line" {
-            h3 {
-                code { (endpoint.endpoint) }
-                @if let Some(server) = &endpoint.server { " " code class="server" { (server) } }
-            }
-            (badge(tone, word))
-            div class="rest" {
-                @if let Some(role) = endpoint.role {
-                    span { (role) @if endpoint.superseded { ", superseded" } }
-                }
-                @if let Some(age) = endpoint.last_probe_age_seconds {
-                    span { "probed " (ago(age)) }
-                }
-                @if let Some(seconds) = endpoint.last_probe_seconds.filter(|_| endpoint.up == Some(true)) {
-                    span { "login in " (milliseconds(seconds)) }
-                }
-                @if let Some(end) = endpoint.certificate_not_after {
-                    @let tone = validity(end);
-                    span class=(class(tone)) { @if tone != Tone::Good { (sign(tone)) } "certificate: " (left(end)) }
-                }
-                @if let Some(version) = &endpoint.server_version { span { "server " (version) } }
-            }
-            @if let (Some(stage), Some(cause)) = (endpoint.stage, endpoint.cause) {
-                p class="trouble" {
-                    b { (cause) } " at " (stage)
-                    @if let Some(detail) = endpoint.detail.as_deref().filter(|detail| !detail.is_empty()) { ": " (detail) }
-                }
-            }
-        }
+    let causes: Vec<_> = route.sessions_ended.iter().filter(|(result, _)| **result != "ok").collect();
+    match causes.iter().max_by_key(|(_, times)| **times) {
+        Some((result, times)) if causes.len() > 1 => format!("{result}, {}×", count(**times)),
+        Some((result, _)) => (*result).to_string(),
+        None => String::new(),
     }
 }
 
 fn events(events: &[EventStatus]) -> Markup {
     let (latest, older) = events.split_at(events.len().min(EVENTS_SHOWN));
     html! {
-        section class="events" aria-labelledby="events" {
-            h2 id="events" { "Events" }
+        section class="events" id="events" aria-labelledby="happened" {
+            h2 id="happened" { "Events" }
             p class="zone" { "Times are UTC." }
             @if events.is_empty() { p class="none" { "Nothing has happened yet." } }
             ol { @for event in latest { (self::event(event)) } }
@@ -294,20 +257,29 @@ fn event(event: &EventStatus) -> Markup {
     };
     html! {
         li class=(class(tone)) {
-            time datetime=(event.at) title=(event.at) { (event.at.strftime("%H:%M:%S")) }
-            (sign(tone))
+            time datetime=(event.at) title=(event.at) { (moment(event.at)) }
+            (told_sign(tone))
             div {
                 p {
                     b { (event.name) }
                     @if event.times > 1 { " " span class="times" { (count(event.times)) "×" } }
                     @if let Some(route) = &event.route { " " span class="of" { (route) } }
-                    " " span class="ago" { (ago(event.age_seconds)) }
                 }
                 p class="facts" {
                     @for (name, value) in facts(event) { span { (name) "\u{a0}" b { (value) } } " " }
                 }
             }
+            p class="ago" { (ago(event.age_seconds)) }
         }
+    }
+}
+
+/// With the day, where that is not this one.
+fn moment(at: Timestamp) -> Markup {
+    let day = |at: Timestamp| at.strftime("%-d %b").to_string();
+    html! {
+        @if day(at) != day(Timestamp::now()) { span class="day" { (day(at)) } " " }
+        (at.strftime("%H:%M:%S"))
     }
 }
 
@@ -334,7 +306,7 @@ fn orders(status: &Status, token: &str) -> Markup {
         }
     };
     html! {
-        section class="orders" aria-labelledby="actions" {
+        section class="orders" id="orders" aria-labelledby="actions" {
             h2 id="actions" { "Actions" }
             div {
                 (form("/reload", "Read the configuration again", ""))

@@ -90,6 +90,7 @@ mod tests {
             endpoint: "db:5432".to_owned(),
             server: None,
             up,
+            state_age_seconds: None,
             last_probe_age_seconds: None,
             last_probe_seconds: Some(0.0123),
             stage: None,

@@ -46,7 +46,7 @@ pub use mysql::{Flavour, Mysql, Plugin, Require};
 pub use pki::{Algorithm, Leaf, Pair, Pki};
 pub use postgres::{Encryption, Postgres, Setup, Stop, Version};
 pub use process::{Launch, Process, Signal};
-pub use redis::Redis;
+pub use redis::{Brand, Redis};
 pub use redis_sentinel::{Sentinel, Watching};
 pub use rendered::{Rendered, SubPath};
 pub use script::{Peer, Script, ServerTls};

@@ -29,6 +29,30 @@ const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const ADMIN_PASSWORD: &str = "of-the-tests-alone";
 
+/// Whose servers: those with certificates of this authority, or those without TLS.
+#[derive(Debug, Clone, Copy)]
+pub enum Brand<'a> {
+    Redis(&'a Pki),
+    Valkey,
+}
+
+impl<'a> Brand<'a> {
+    pub(crate) fn pki(self) -> Option<&'a Pki> {
+        match self {
+            Brand::Redis(pki) => Some(pki),
+            Brand::Valkey => None,
+        }
+    }
+
+    fn program(self) -> Result<PathBuf, StartError> {
+        match self {
+            Brand::Redis(_) if Path::new(PROGRAM).exists() => Ok(PROGRAM.into()),
+            Brand::Redis(_) => Err(Missing("redis-server".to_owned()).into()),
+            Brand::Valkey => tools::valkey_server(),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct Redis {
     program: PathBuf,
@@ -43,16 +67,16 @@ pub struct Redis {
 impl Redis {
     /// A fresh server, running and ready, with a certificate of this authority.
     pub fn start(pki: &Pki) -> Result<Redis, StartError> {
-        Redis::start_with(pki, String::new())
+        Redis::of(Brand::Redis(pki), String::new())
     }
 
-    /// One that other servers may replicate over TLS, or that replicates this one.
-    pub fn replicating(pki: &Pki, primary: Option<&Redis>) -> Result<Redis, StartError> {
-        let more = format!(
-            "tls-replication yes\nmasteruser {ADMIN}\nmasterauth {ADMIN_PASSWORD}\nrepl-diskless-sync-delay 0\n"
-        );
-        let of = |primary: &Redis| format!("replicaof 127.0.0.1 {}\n", primary.tls_port());
-        let server = Redis::start_with(pki, more + &primary.map(of).unwrap_or_default())?;
+    /// One that other servers may replicate, or that replicates this one: over TLS, where it has that.
+    pub fn replicating(brand: Brand<'_>, primary: Option<&Redis>) -> Result<Redis, StartError> {
+        let tls = brand.pki().map_or("", |_| "tls-replication yes\n");
+        let more =
+            format!("{tls}masteruser {ADMIN}\nmasterauth {ADMIN_PASSWORD}\nrepl-diskless-sync-delay 0\n");
+        let of = |primary: &Redis| format!("replicaof 127.0.0.1 {}\n", primary.announced_port());
+        let server = Redis::of(brand, more + &primary.map(of).unwrap_or_default())?;
         if primary.is_some() {
             let is_connected =
                 || server.command(&["INFO", "replication"]).contains("master_link_status:up").then_some(());
@@ -64,22 +88,16 @@ impl Redis {
     /// A node that is a cluster by itself, without slots.
     pub fn cluster(pki: &Pki) -> Result<Redis, StartError> {
         let bus = ports::reserve();
-        Redis::start_with(pki, format!("cluster-enabled yes\ncluster-port {}\n", bus.number()))
-    }
-
-    fn start_with(pki: &Pki, more: String) -> Result<Redis, StartError> {
-        if !Path::new(PROGRAM).exists() {
-            return Err(Missing("redis-server".to_owned()).into());
-        }
-        Redis::of(PROGRAM.into(), Some(pki), more)
+        Redis::of(Brand::Redis(pki), format!("cluster-enabled yes\ncluster-port {}\n", bus.number()))
     }
 
     /// A fresh Valkey, running and ready.
     pub fn start_valkey() -> Result<Redis, StartError> {
-        Redis::of(tools::valkey_server()?, None, String::new())
+        Redis::of(Brand::Valkey, String::new())
     }
 
-    fn of(program: PathBuf, pki: Option<&Pki>, more: String) -> Result<Redis, StartError> {
+    fn of(brand: Brand<'_>, more: String) -> Result<Redis, StartError> {
+        let (program, pki) = (brand.program()?, brand.pki());
         let folder = scratch::folder("redis");
         prepare(folder.path(), pki).map_err(|error| StartError::Failed(format!("{folder:?}: {error}")))?;
         let tls = pki.map(|_| ports::reserve());
@@ -104,6 +122,11 @@ impl Redis {
 
     pub fn tls_port(&self) -> u16 {
         self.tls.as_ref().expect("a server with TLS").number()
+    }
+
+    /// By which other servers and Sentinels know it: that of TLS, where it has that.
+    pub fn announced_port(&self) -> u16 {
+        self.tls.as_ref().unwrap_or(&self.plain).number()
     }
 
     /// Without TLS.

@@ -1,16 +1,16 @@
-//! A private Redis Sentinel: with TLS only, and accounts of its own.
+//! A private Sentinel, of Redis with TLS only or of Valkey without, and accounts of its own.
 
 use std::fs;
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::pki::Pki;
 use crate::ports::{self, Port};
-use crate::redis::{ADMIN, ADMIN_PASSWORD, Redis, certify};
+use crate::redis::{ADMIN, ADMIN_PASSWORD, Brand, Redis, certify};
 use crate::scratch;
 use crate::server::Server;
 use crate::skip::{Missing, StartError};
@@ -41,23 +41,25 @@ pub struct Watching<'a> {
 
 #[derive(Debug)]
 pub struct Sentinel {
+    program: PathBuf,
     port: Port,
     server: Server,
     folder: TempDir,
-    ca: std::path::PathBuf,
+    /// `None` without TLS.
+    ca: Option<PathBuf>,
 }
 
 impl Sentinel {
     /// So many, with an account for clients, which agree with each other and have found the replicas.
     pub fn start(
-        pki: &Pki,
+        brand: Brand<'_>,
         count: usize,
         watching: Watching<'_>,
         user: &str,
         password: &str,
         replicas: usize,
     ) -> Result<Vec<Sentinel>, StartError> {
-        let one = |_| Sentinel::start_one(pki, watching, user, password);
+        let one = |_| Sentinel::start_one(brand, watching, user, password);
         let all: Vec<_> = (0..count).map(one).collect::<Result<_, _>>()?;
         for sentinel in &all {
             let knows = |what: &str, wanted: usize| {
@@ -73,18 +75,17 @@ impl Sentinel {
     }
 
     fn start_one(
-        pki: &Pki,
+        brand: Brand<'_>,
         watching: Watching<'_>,
         user: &str,
         password: &str,
     ) -> Result<Sentinel, StartError> {
-        if !std::path::Path::new(PROGRAM).exists() {
-            return Err(Missing("redis-sentinel".to_owned()).into());
-        }
-        let (folder, port) = (scratch::folder("sentinel"), ports::reserve());
-        let server = Server::new(PROGRAM, folder.path(), Signal::KILL);
-        let mut sentinel = Sentinel { port, server, folder, ca: pki.ca().to_owned() };
-        let prepared = certify(sentinel.folder.path(), pki)
+        let (folder, port, program) = (scratch::folder("sentinel"), ports::reserve(), program(brand)?);
+        let server = Server::new(program.display().to_string(), folder.path(), Signal::KILL);
+        let ca = brand.pki().map(|pki| pki.ca().to_owned());
+        let mut sentinel = Sentinel { program, port, server, folder, ca };
+        let certified = brand.pki().map_or(Ok(()), |pki| certify(sentinel.folder.path(), pki));
+        let prepared = certified
             .and_then(|()| fs::write(sentinel.config(), sentinel.settings(watching, user, password)));
         prepared.map_err(|error| StartError::Failed(error.to_string()))?;
         sentinel.run().map_err(StartError::Failed)?;
@@ -98,8 +99,11 @@ impl Sentinel {
     /// What the administrator is answered, as `redis-cli` prints it.
     pub fn command(&self, words: &[&str]) -> String {
         let mut cli = tools::redis_cli().expect("the client comes with the server");
-        cli.args(["-e", "--tls", "--cacert"]).arg(&self.ca).args(["-p", &self.port().to_string()]);
-        cli.args(["--user", ADMIN, "--no-auth-warning"]).env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
+        if let Some(ca) = &self.ca {
+            cli.args(["--tls", "--cacert"]).arg(ca);
+        }
+        cli.args(["-e", "-p", &self.port().to_string(), "--user", ADMIN, "--no-auth-warning"]);
+        cli.env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
         tools::run(&mut cli, b"", COMMAND_DEADLINE).ok()
     }
 
@@ -135,29 +139,40 @@ impl Sentinel {
 
     fn settings(&self, watching: Watching<'_>, user: &str, password: &str) -> String {
         let Watching { master, primary, quorum, down_after, host } = watching;
-        let at = |name: &str| self.folder.path().join(name).display().to_string();
+        let folder = self.folder.path().display();
+        let port = match &self.ca {
+            None => format!("port {}", self.port()),
+            Some(_) => format!(
+                "port 0\ntls-port {}\ntls-cert-file {folder}/server.crt\ntls-key-file {folder}/server.key\n\
+                 tls-ca-cert-file {folder}/ca.crt\ntls-auth-clients no\ntls-replication yes",
+                self.port()
+            ),
+        };
         format!(
-            "port 0\ntls-port {}\nbind 127.0.0.1\ntls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n\
-             tls-auth-clients no\ntls-replication yes\ndir {}\nuser default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
+            "{port}\nbind 127.0.0.1\ndir {folder}\nuser default off\nuser {ADMIN} on >{ADMIN_PASSWORD} ~* &* +@all\n\
              user {user} on >{password} {RIGHTS}\nsentinel sentinel-user {ADMIN}\nsentinel sentinel-pass {ADMIN_PASSWORD}\n\
              sentinel resolve-hostnames yes\nsentinel announce-hostnames yes\n\
              sentinel monitor {master} {host} {} {quorum}\nsentinel auth-user {master} {ADMIN}\n\
              sentinel auth-pass {master} {ADMIN_PASSWORD}\nsentinel down-after-milliseconds {master} {}\n\
              sentinel failover-timeout {master} 6000\n",
-            self.port(),
-            at("server.crt"),
-            at("server.key"),
-            at("ca.crt"),
-            self.folder.path().display(),
-            primary.tls_port(),
+            primary.announced_port(),
             down_after.as_millis(),
         )
     }
 
     fn run(&mut self) -> Result<(), String> {
         let addr = self.port.addr();
-        let mut command = Command::new(PROGRAM);
-        command.arg(self.config());
+        let mut command = Command::new(&self.program);
+        command.arg(self.config()).arg("--sentinel");
         self.server.run(command, |_| TcpStream::connect(addr).is_ok())
+    }
+}
+
+/// Redis has a name of its own for what Valkey's server is by a switch alone.
+fn program(brand: Brand<'_>) -> Result<PathBuf, StartError> {
+    match brand {
+        Brand::Redis(_) if Path::new(PROGRAM).exists() => Ok(PROGRAM.into()),
+        Brand::Redis(_) => Err(Missing("redis-sentinel".to_owned()).into()),
+        Brand::Valkey => tools::valkey_server(),
     }
 }
