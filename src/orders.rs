@@ -137,11 +137,8 @@ impl Orders {
         let policy = Policy { on_rotation, renews };
         let mut verdicts = source.verdicts();
         loop {
-            verdicts.borrow_and_update();
             self.rotated(source.proven(), policy);
-            if verdicts.changed().await.is_err() {
-                return;
-            }
+            verdicts.changed().await;
         }
     }
 

@@ -10,11 +10,11 @@ use std::time::Duration;
 use attache_wire::Protocol;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::stock::{Key, Order};
 use super::{Pool, Warm};
+use crate::bell::Follower;
 use crate::chance;
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::upstream::{LinkState, Opened, Trail, Upstream};
@@ -109,13 +109,11 @@ impl<P: Protocol> Upstream<P> {
 }
 
 /// Comes back when the server accepts what it did not accept before.
-async fn changed(accepted: &mut Option<watch::Receiver<u64>>) {
-    if let Some(accepted) = accepted
-        && accepted.changed().await.is_ok()
-    {
-        return;
+async fn changed(accepted: &mut Option<Follower>) {
+    match accepted {
+        Some(accepted) => accepted.changed().await,
+        None => std::future::pending().await,
     }
-    std::future::pending::<()>().await;
 }
 
 /// Time to wait after failed logins.
