@@ -155,7 +155,7 @@ impl Judge<'_> {
                         Some(Window { since: facts.at, from: facts.at.max(from), to, change: facts.change });
                 }
                 (Some(_), false) => {
-                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }))
+                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }));
                 }
                 (Some(_), true) | (None, false) => {}
             }
