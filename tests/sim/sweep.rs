@@ -6,7 +6,7 @@ use crate::plan::Plan;
 use crate::schedule::{self, Counts, Outcome};
 
 /// How many schedules an ordinary run plays.
-const USUAL: u64 = 600;
+const USUAL: u64 = 400;
 /// So many are played twice and compared.
 const COMPARED: u64 = 50;
 /// What is told of a schedule has more lines than this.
