@@ -1,8 +1,10 @@
 //! A level that only rises, and those who are woken when it does: for them, waiting is free.
 //!
 //! A session is woken twice for each query; asking a channel each time would take a lock each time. Here it
-//! leaves its waker once, and from then on reads one atomic.
+//! leaves its waker once, and from then on reads one atomic. All are woken in the order of their seats, which a
+//! channel of the runtime draws: news is carried by bells for that too.
 
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -32,6 +34,13 @@ struct Seat {
     waker: Waker,
 }
 
+/// One who listens, and knows up to which level it has heard. Belongs to one task.
+#[derive(Debug)]
+pub struct Follower {
+    listener: Listener,
+    heard: u64,
+}
+
 impl Bell {
     pub fn level(&self) -> u64 {
         self.0.level.load(Ordering::Acquire)
@@ -58,6 +67,25 @@ impl Bell {
 
     pub fn listen(&self) -> Listener {
         Listener { bell: self.clone(), seat: None }
+    }
+
+    /// Listens for whatever comes after now.
+    pub fn follow(&self) -> Follower {
+        Follower { listener: self.listen(), heard: self.level() }
+    }
+}
+
+impl Follower {
+    /// The level, which is no news any more.
+    pub fn catch_up(&mut self) -> u64 {
+        self.heard = self.listener.level();
+        self.heard
+    }
+
+    /// Waits until the level is above what was heard last. Whoever stops waiting has heard nothing.
+    pub async fn changed(&mut self) {
+        let Self { listener, heard } = self;
+        *heard = poll_fn(|cx| listener.poll_above(cx, *heard)).await;
     }
 }
 
@@ -125,6 +153,41 @@ mod tests {
         assert!(!heard.is_finished());
         assert!(bell.raise(3));
         assert_eq!(heard.await.ok(), Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_follower_hears_each_change_once_and_none_from_before_it_came() {
+        let bell = Bell::default();
+        bell.ring();
+        let mut follower = bell.follow();
+        assert!(poll!(pin!(follower.changed())).is_pending());
+        bell.ring();
+        bell.ring();
+        assert!(poll!(pin!(follower.changed())).is_ready());
+        assert!(poll!(pin!(follower.changed())).is_pending());
+        bell.ring();
+        assert_eq!(follower.catch_up(), 4);
+        assert!(poll!(pin!(follower.changed())).is_pending());
+    }
+
+    #[tokio::test]
+    async fn all_are_woken_in_the_order_of_their_seats() {
+        let bell = Bell::default();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let tasks = (0..20).map(|number| {
+            let (mut follower, order) = (bell.follow(), Arc::clone(&order));
+            tokio::spawn(async move {
+                follower.changed().await;
+                order.lock().expect("nobody panics").push(number);
+            })
+        });
+        let tasks: Vec<_> = tasks.collect();
+        tokio::task::yield_now().await;
+        bell.ring();
+        for task in tasks {
+            task.await.expect("it ends");
+        }
+        assert!(order.lock().expect("nobody panics").iter().copied().eq(0..20));
     }
 
     #[test]

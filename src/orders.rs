@@ -143,13 +143,13 @@ impl Orders {
         let policy = Policy { on_rotation, renews };
         let (mut verdicts, mut changes) = (source.verdicts(), source.subscribe());
         loop {
-            verdicts.borrow_and_update();
-            changes.borrow_and_update();
+            verdicts.catch_up();
+            changes.catch_up();
             self.rotated(source.in_force(), policy);
             tokio::select! {
                 biased;
-                _ = verdicts.changed() => {}
-                _ = changes.changed() => {}
+                () = verdicts.changed() => {}
+                () = changes.changed() => {}
             }
         }
     }

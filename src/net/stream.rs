@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use rustls::ClientConnection;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
@@ -21,6 +22,8 @@ pub enum Stream {
     /// One that a simulation plays.
     #[cfg(feature = "sim")]
     Played(Box<dyn crate::sim::Wire>),
+    #[cfg(feature = "sim")]
+    PlayedTls(Box<TlsStream<Box<dyn crate::sim::Wire>>>),
     /// Nothing: the stream was taken away, for example into a TLS handshake that failed.
     #[default]
     Gone,
@@ -34,7 +37,14 @@ impl Stream {
 
     /// Whether what crosses it is protected by TLS.
     pub fn is_encrypted(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tls(_) => true,
+            #[cfg(feature = "sim")]
+            Self::PlayedTls(_) => true,
+            #[cfg(feature = "sim")]
+            Self::Played(_) => false,
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone => false,
+        }
     }
 
     /// Whether there is nothing to be read, the peer's end included. Asks the system, for the runtime may not have
@@ -46,17 +56,18 @@ impl Stream {
             Self::Unix(stream) => SockRef::from(&*stream).peek(&mut byte),
             Self::Tls(stream) => {
                 let (socket, session) = stream.get_mut();
-                // What was decrypted already waits in the session.
-                let waits = session
-                    .process_new_packets()
-                    .map_or(true, |state| state.plaintext_bytes_to_read() > 0 || state.peer_has_closed());
-                if waits {
+                if !is_read_up(session) {
                     return false;
                 }
                 SockRef::from(&*socket).peek(&mut byte)
             }
             #[cfg(feature = "sim")]
             Self::Played(wire) => return wire.is_silent(),
+            #[cfg(feature = "sim")]
+            Self::PlayedTls(stream) => {
+                let (wire, session) = stream.get_mut();
+                return is_read_up(session) && wire.is_silent();
+            }
             Self::Gone => return false,
         };
         peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
@@ -75,7 +86,7 @@ impl Stream {
             }
             Self::Unix(stream) => *stream = UnixStream::from_std(duplicate(stream)?.into())?,
             #[cfg(feature = "sim")]
-            Self::Played(_) => {}
+            Self::Played(_) | Self::PlayedTls(_) => {}
             Self::Gone => {}
         }
         Ok(())
@@ -89,10 +100,18 @@ impl Stream {
             Self::Unix(_) | Self::Gone => return,
             #[cfg(feature = "sim")]
             Self::Played(wire) => return wire.abort(),
+            #[cfg(feature = "sim")]
+            Self::PlayedTls(stream) => return stream.get_ref().0.abort(),
         };
         // A socket that is gone already needs no reset.
         let _ = SockRef::from(socket).set_linger(Some(Duration::ZERO));
     }
+}
+
+/// Whether nothing that was decrypted already waits in the session.
+fn is_read_up(session: &mut ClientConnection) -> bool {
+    let state = session.process_new_packets();
+    state.is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed())
 }
 
 fn moved(stream: &TcpStream) -> io::Result<TcpStream> {
@@ -111,6 +130,8 @@ macro_rules! delegate {
             Stream::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
             #[cfg(feature = "sim")]
             Stream::Played(wire) => Pin::new(wire.as_mut()).$method($($argument),*),
+            #[cfg(feature = "sim")]
+            Stream::PlayedTls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
             Stream::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     };

@@ -9,10 +9,12 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -47,20 +49,34 @@ impl TlsClient {
         &self,
         stream: Stream,
     ) -> Result<(Stream, TlsFacts, Option<Certificate>), Trouble> {
-        let Stream::Tcp(stream) = stream else {
-            return Err(Trouble::new(Cause::TlsSetup, "TLS runs over TCP only"));
-        };
+        match stream {
+            Stream::Tcp(stream) => {
+                let stream = self.secured(stream).await?;
+                let (facts, certificate) = facts(stream.get_ref().1);
+                Ok((Stream::Tls(Box::new(stream)), facts, certificate))
+            }
+            #[cfg(feature = "sim")]
+            Stream::Played(wire) => {
+                let stream = self.secured(wire).await?;
+                let (facts, certificate) = facts(stream.get_ref().1);
+                Ok((Stream::PlayedTls(Box::new(stream)), facts, certificate))
+            }
+            #[cfg(feature = "sim")]
+            Stream::PlayedTls(_) => Err(setup("TLS runs over TCP only")),
+            Stream::Unix(_) | Stream::Tls(_) | Stream::Gone => Err(setup("TLS runs over TCP only")),
+        }
+    }
+
+    async fn secured<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> Result<TlsStream<S>, Trouble> {
         let connector = TlsConnector::from(Arc::clone(&self.config));
-        let mut stream =
-            connector.connect(self.name.clone(), stream).await.map_err(|error| trouble(&error))?;
+        let stream = connector.connect(self.name.clone(), stream).await;
+        let mut stream = stream.map_err(|error| trouble(&error))?;
         stream.get_mut().1.set_buffer_limit(Some(BUFFER_LIMIT));
-        let (facts, certificate) = facts(&stream);
-        Ok((Stream::Tls(Box::new(stream)), facts, certificate))
+        Ok(stream)
     }
 }
 
-fn facts(stream: &TlsStream<TcpStream>) -> (TlsFacts, Option<Certificate>) {
-    let session = stream.get_ref().1;
+fn facts(session: &ClientConnection) -> (TlsFacts, Option<Certificate>) {
     let leaf = session.peer_certificates().and_then(<[_]>::first);
     let parsed = leaf.and_then(|leaf| certificate::parse(leaf));
     let facts = TlsFacts {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use attache_wire::Secret;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Mount;
@@ -17,6 +17,7 @@ use super::picked::{Picked, UnderWay};
 use super::problem::{Problem, Warning};
 use super::versions::{InForce, State, Versions};
 use super::watch::Watcher;
+use crate::bell::{Bell, Follower};
 
 /// A handle on the credential of one route; clones share it, from any thread.
 #[derive(Clone)]
@@ -26,11 +27,11 @@ struct Shared {
     route: String,
     known: Mutex<Known>,
     /// Counts the changes of the current generation.
-    changes: watch::Sender<u64>,
+    changes: Bell,
     /// Counts the server's verdicts that changed something.
-    verdicts: watch::Sender<u64>,
+    verdicts: Bell,
     /// Counts those among them that were a yes.
-    accepted: watch::Sender<u64>,
+    accepted: Bell,
     requests: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
 
@@ -106,9 +107,9 @@ impl Source {
         let source = Self(Arc::new(Shared {
             route: route.to_owned(),
             known: Mutex::default(),
-            changes: watch::Sender::new(0),
-            verdicts: watch::Sender::new(0),
-            accepted: watch::Sender::new(0),
+            changes: Bell::default(),
+            verdicts: Bell::default(),
+            accepted: Bell::default(),
             requests,
         }));
         (source, inbox)
@@ -155,8 +156,8 @@ impl Source {
     }
 
     /// Tells whenever another generation becomes the current one; 0 stands for none yet.
-    pub fn subscribe(&self) -> watch::Receiver<u64> {
-        self.0.changes.subscribe()
+    pub fn subscribe(&self) -> Follower {
+        self.0.changes.follow()
     }
 
     /// Returns when the folder has been read by a reading that began after this call, or at once if
@@ -170,13 +171,13 @@ impl Source {
     }
 
     /// Tells of every verdict of the server that changed something.
-    pub fn verdicts(&self) -> watch::Receiver<u64> {
-        self.0.verdicts.subscribe()
+    pub fn verdicts(&self) -> Follower {
+        self.0.verdicts.follow()
     }
 
     /// Tells when the server accepts what it did not accept before, or has not seen before.
-    pub fn acceptances(&self) -> watch::Receiver<u64> {
-        self.0.accepted.subscribe()
+    pub fn acceptances(&self) -> Follower {
+        self.0.accepted.follow()
     }
 
     /// Asks for leave to send a login. Where the last one with this generation was rejected, so many are sent a
@@ -210,8 +211,8 @@ impl Source {
             let (route, state) = (self.0.route.as_str(), known.versions.state().name());
             drop(known);
             tracing::info!(route, generation, state, "credential accepted");
-            self.0.verdicts.send_modify(|count| *count += 1);
-            self.0.accepted.send_modify(|count| *count += 1);
+            self.0.verdicts.ring();
+            self.0.accepted.ring();
         }
     }
 
@@ -226,7 +227,7 @@ impl Source {
             let in_use = known.versions.used().map(|material| material.generation());
             drop(known);
             tracing::warn!(route, generation, state, in_use, "credential rejected");
-            self.0.verdicts.send_modify(|count| *count += 1);
+            self.0.verdicts.ring();
         }
     }
 
@@ -309,7 +310,7 @@ impl Source {
                 drop(known);
                 if let Some(generation) = accepted {
                     tracing::info!(route, generation, state, "credential loaded");
-                    self.0.changes.send_modify(|count| *count += 1);
+                    self.0.changes.ring();
                 }
             }
             Err(problem) => {

@@ -4,10 +4,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use attache_wire::ServerRole;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::role::{ASK_AGAIN, Candidate, Wanted};
+use crate::bell::{Bell, Follower};
 use crate::config::domain::{self, Role};
 use crate::failure::{Cause, Failure, Stage};
 
@@ -21,7 +21,7 @@ pub struct Health {
     /// Whether Sentinels say which of two primaries is the one, and not what was seen of them.
     by_sentinels: bool,
     /// Rung when something happened that the probes should look into.
-    alarm: watch::Sender<()>,
+    alarm: Bell,
 }
 
 /// One endpoint, as it was seen last.
@@ -99,16 +99,16 @@ impl Health {
         let endpoints = Mutex::new(seen.collect());
         let probed = !upstream.probe_interval.is_zero();
         let by_sentinels = upstream.sentinel.is_some();
-        Self { endpoints, role: upstream.role, probed, by_sentinels, alarm: watch::Sender::default() }
+        Self { endpoints, role: upstream.role, probed, by_sentinels, alarm: Bell::default() }
     }
 
     /// Something happened that the probes should look into at once.
     pub fn alarm(&self) {
-        self.alarm.send_replace(());
+        self.alarm.ring();
     }
 
-    pub(super) fn alarms(&self) -> watch::Receiver<()> {
-        self.alarm.subscribe()
+    pub(super) fn alarms(&self) -> Follower {
+        self.alarm.follow()
     }
 
     /// As things stand now.
@@ -254,7 +254,7 @@ mod tests {
             role: Role::Primary,
             probed: true,
             by_sentinels: false,
-            alarm: watch::Sender::default(),
+            alarm: Bell::default(),
         }
     }
 

@@ -54,7 +54,7 @@ impl<P: Protocol> Upstream<P> {
     /// Ready when the Sentinels name other servers; never on a route that has none.
     pub(super) async fn other_list(&self) {
         match &self.sentinels {
-            Some(sentinels) => drop(sentinels.changes().changed().await),
+            Some(sentinels) => sentinels.changes().changed().await,
             None => std::future::pending().await,
         }
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use attache_wire::Protocol;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::health::Probe;
 use super::{Opened, Trail, Upstream};
+use crate::bell::Follower;
 use crate::chance;
 use crate::failure::Failure;
 
@@ -28,7 +28,7 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
     let mut pause = FIRST_PAUSE;
     let mut alarms = upstream.health.alarms();
     loop {
-        alarms.mark_unchanged();
+        alarms.catch_up();
         let up = match upstream.present().await {
             // Nobody has this place of the list.
             Ok(present) if !present.contains(&index) => true,
@@ -49,14 +49,13 @@ pub async fn probe<P: Protocol>(upstream: Arc<Upstream<P>>, index: usize) {
 
 /// Waits for the next probe, or for a reason to look sooner. Such a reason is heeded once in a while only: sessions
 /// that wait for a server bring one with each of their attempts.
-pub(super) async fn rest(pause: Duration, alarms: &mut watch::Receiver<()>) {
+pub(super) async fn rest(pause: Duration, alarms: &mut Follower) {
     let (end, soonest) = (Instant::now() + pause, pause.min(chance::about(SOONEST)));
     sleep(soonest).await;
     tokio::select! {
         biased;
         () = sleep_until(end) => {}
-        // The sender lives as long as the upstream.
-        _ = alarms.changed() => {}
+        () = alarms.changed() => {}
     }
 }
 

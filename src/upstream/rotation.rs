@@ -37,10 +37,10 @@ impl Turns {
     async fn next(&self, source: &Source) {
         let mut news = source.subscribe();
         loop {
-            let Err(free_at) = self.take(*news.borrow_and_update(), source.locked_out_for()) else { return };
+            let Err(free_at) = self.take(news.catch_up(), source.locked_out_for()) else { return };
             tokio::select! {
                 biased;
-                _ = news.changed() => {}
+                () = news.changed() => {}
                 () = sleep_until(free_at) => {}
             }
         }
@@ -228,7 +228,7 @@ impl<P: Protocol> Upstream<P> {
         let mut accepted = source.acceptances();
         tokio::select! {
             biased;
-            _ = accepted.changed() => true,
+            () = accepted.changed() => true,
             () = self.turns.next(source) => true,
             () = sleep_until(deadline) => false,
         }

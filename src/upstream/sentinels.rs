@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use attache_wire::{Protocol, Report, Terms, TlsStart};
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Upstream;
 use super::attempt::server_name;
 use super::council::{Council, Seat};
 use super::probe::rest;
+use crate::bell::{Bell, Follower};
 use crate::chance;
 use crate::config::domain::{self, Endpoint, TlsMode};
 use crate::failure::{Cause, Trouble};
@@ -42,9 +42,9 @@ pub struct Sentinels {
     council: Mutex<Council>,
     contacts: Mutex<Vec<Contact>>,
     /// Tells that one of them has said something, or failed to.
-    news: watch::Sender<()>,
+    news: Bell,
     /// Tells that they name other servers than before.
-    changes: watch::Sender<()>,
+    changes: Bell,
 }
 
 /// One of them, as it was heard last.
@@ -93,8 +93,8 @@ impl Sentinels {
             names: settings.endpoints.iter().map(|endpoint| endpoint.to_string().into()).collect(),
             council: Mutex::new(Council::of(settings.endpoints.len())),
             contacts: Mutex::new(vec![Contact::default(); settings.endpoints.len()]),
-            news: watch::Sender::default(),
-            changes: watch::Sender::default(),
+            news: Bell::default(),
+            changes: Bell::default(),
         }
     }
 
@@ -117,13 +117,14 @@ impl Sentinels {
         (seen.collect(), council.report().cloned())
     }
 
-    pub(super) fn news(&self) -> watch::Receiver<()> {
-        self.news.subscribe()
+    pub(super) fn news(&self) -> Follower {
+        self.news.follow()
     }
 
-    pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.changes.subscribe()
+    pub(super) fn changes(&self) -> Follower {
+        self.changes.follow()
     }
+
     /// Whether there is a report that counts.
     pub(super) fn have_reported(&self) -> bool {
         self.council().report().is_some()
@@ -158,7 +159,7 @@ pub async fn attend<P: Protocol>(upstream: Arc<Upstream<P>>, seat: usize) {
     let mut alarms = upstream.health.alarms();
     let mut pause = FIRST_PAUSE;
     loop {
-        alarms.mark_unchanged();
+        alarms.catch_up();
         let Err(trouble) = upstream.stay_with(sentinels, seat, &mut alarms, &mut pause).await;
         upstream.hear(sentinels, seat, Err(trouble));
         rest(chance::about(pause), &mut alarms).await;
@@ -172,7 +173,7 @@ impl<P: Protocol> Upstream<P> {
         &self,
         sentinels: &Sentinels,
         seat: usize,
-        alarms: &mut watch::Receiver<()>,
+        alarms: &mut Follower,
         pause: &mut Duration,
     ) -> Result<Infallible, Trouble> {
         loop {
@@ -194,20 +195,20 @@ impl<P: Protocol> Upstream<P> {
         &self,
         sentinels: &Sentinels,
         asked: &mut Asked,
-        alarms: &mut watch::Receiver<()>,
-        generation: Option<&mut watch::Receiver<u64>>,
+        alarms: &mut Follower,
+        generation: Option<&mut Follower>,
     ) -> Result<Reason, Trouble> {
         let asked_at = Instant::now();
         let machine = P::heed_sentinel(&sentinels.settings.master).expect("Sentinels are there to be heeded");
         let rotated = async {
             match generation {
-                Some(generation) => drop(generation.changed().await),
+                Some(generation) => generation.changed().await,
                 None => std::future::pending().await,
             }
         };
         let alarmed = async {
             sleep(SOONEST_FOR_SESSIONS).await;
-            drop(alarms.changed().await);
+            alarms.changed().await;
         };
         tokio::select! {
             biased;
@@ -310,9 +311,9 @@ impl<P: Protocol> Upstream<P> {
         let report = council.report();
         let changed = report.is_some_and(|report| self.follow_report(&sentinels.settings.master, report));
         drop(council);
-        sentinels.news.send_replace(());
+        sentinels.news.ring();
         if changed {
-            sentinels.changes.send_replace(());
+            sentinels.changes.ring();
             self.health.alarm();
         }
     }

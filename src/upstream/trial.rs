@@ -11,6 +11,7 @@ use attache_wire::Protocol;
 use tokio::time::sleep;
 
 use super::{Trail, Upstream};
+use crate::bell::Follower;
 use crate::chance;
 use crate::failure::{Cause, Failure};
 use crate::secret::{Material, Source};
@@ -63,8 +64,8 @@ pub async fn trial<P: Protocol>(upstream: Arc<Upstream<P>>) {
             None => {
                 tokio::select! {
                     biased;
-                    _ = generation.changed() => {}
-                    _ = verdicts.changed() => {}
+                    () = generation.changed() => {}
+                    () = verdicts.changed() => {}
                 }
                 Outcome::News
             }
@@ -79,16 +80,16 @@ async fn pause_or_news(
     source: &Source,
     tried: &Material,
     pause: Duration,
-    generation: &mut tokio::sync::watch::Receiver<u64>,
-    verdicts: &mut tokio::sync::watch::Receiver<u64>,
+    generation: &mut Follower,
+    verdicts: &mut Follower,
 ) -> bool {
     let pause = sleep(pause);
     tokio::pin!(pause);
     loop {
         tokio::select! {
             biased;
-            _ = generation.changed() => return true,
-            _ = verdicts.changed() => {
+            () = generation.changed() => return true,
+            () = verdicts.changed() => {
                 // The verdict on this trial itself is no reason for another.
                 if source.on_trial().is_none_or(|next| next.generation() != tried.generation()) {
                     return true;

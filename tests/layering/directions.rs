@@ -10,7 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("chance", &["sim"]),
     ("config", &[]),
     ("failure", &[]),
-    ("secret", &["chance", "sim"]),
+    ("secret", &["bell", "chance", "sim"]),
     // What tests play in the place of the world below; no release has it.
     ("sim", &[]),
     ("bell", &[]),
@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &["config", "failure", "secret", "sim"]),
     ("trace", &["chance", "config", "failure", "metrics", "net", "secret"]),
     ("orders", &["bell", "chance", "config", "drain", "failure", "net", "secret"]),
-    ("upstream", &["chance", "config", "failure", "metrics", "net", "orders", "secret", "trace"]),
+    ("upstream", &["bell", "chance", "config", "failure", "metrics", "net", "orders", "secret", "trace"]),
     (
         "session",
         &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "trace", "upstream"],

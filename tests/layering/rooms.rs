@@ -161,6 +161,21 @@ fn chance_comes_from_one_room_and_no_choice_on_the_data_path_is_left_to_the_runt
     assert_eq!(left, [""; 0]);
 }
 
+/// A channel of the runtime draws whom of those who wait it wakes first; a bell does not.
+#[test]
+fn news_on_the_data_path_is_carried_by_bells() {
+    let rooms = ["drain", "net", "orders", "route", "secret", "serving", "session", "upstream"];
+    let data_path: Vec<_> = house().into_iter().filter(|source| rooms.contains(&source.module())).collect();
+    let excused = [
+        // One listener, the end of the process.
+        "src/drain.rs",
+        // Those who accept hear that they are to stop, and nothing else.
+        "src/serving.rs",
+    ];
+    let channels = ["watch::Sender", "watch::Receiver", "watch::channel", "broadcast::channel"];
+    assert_eq!(outside(&data_path, &excused, &channels), [""; 0]);
+}
+
 #[test]
 fn only_the_product_of_a_command_is_printed() {
     let printing = ["println!", "print!", "eprintln!", "eprint!", "dbg!", "stdout()"];

@@ -64,7 +64,10 @@ pub struct Conn {
     pub open: bool,
     /// When the script did something to it that no proxy could hide.
     pub hurt: Option<Instant>,
-    pub login: Option<Login>,
+    /// When it was logged in last.
+    pub login: Option<Instant>,
+    /// What it was logged in with.
+    pub shown: Option<Login>,
     /// Numbers of questions that were acted upon.
     pub executed: Vec<u64>,
     /// The server ends, and says so.
@@ -78,6 +81,8 @@ pub enum Change {
     Server,
     Accounts,
     Secret,
+    /// A certificate, or whom to trust: nothing that anybody should notice.
+    Trust,
 }
 
 /// How things stood from a moment on.
@@ -88,6 +93,8 @@ pub struct Facts {
     pub servers: Vec<Server>,
     /// The primary that was promoted last. Another one may not have heard of it.
     pub primary: usize,
+    /// The certificate that servers show.
+    pub shown: usize,
     pub valid: Vec<Login>,
     /// What the folder holds; `None` while it cannot be read.
     pub mounted: Option<Login>,
@@ -107,7 +114,11 @@ pub struct Verdict {
 impl Conn {
     /// Whether something had happened to it by then that no proxy could hide.
     pub fn is_hurt(&self, by: Instant) -> bool {
-        self.hurt.or(self.line.cut()).is_some_and(|hurt| hurt <= by)
+        self.hurt_at().is_some_and(|hurt| hurt <= by)
+    }
+
+    pub fn hurt_at(&self) -> Option<Instant> {
+        self.hurt.or(self.line.cut())
     }
 }
 
@@ -120,6 +131,33 @@ pub enum Episode {
     Lost { client: usize, began: Instant, at: Instant, conn: Option<usize>, busy: Busy, broken: Broken },
     /// A question was answered by an error.
     Refused { at: Instant, conn: Option<usize>, question: Question, told: Told },
+}
+
+/// Moments are no part of it: they are those of the real clock when the schedule began.
+impl fmt::Display for Episode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TurnedAway { client, broken, .. } => {
+                write!(f, "client {client} was turned away: {broken:?}")
+            }
+            Self::Lost { client, conn, busy, broken, .. } => {
+                write!(f, "client {client} lost its session ({conn:?}, {busy:?}): {broken:?}")
+            }
+            Self::Refused { conn, question, told, .. } => {
+                write!(f, "{question:?} was refused ({conn:?}): {told:?}")
+            }
+        }
+    }
+}
+
+/// Where a client stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    Away,
+    /// It begins, asks, is in a transaction, or never reads. The connection is known once it has answered.
+    Busy(Option<usize>),
+    /// It could end at any moment and lose nothing, and has been so since then.
+    AtRest(usize, Instant),
 }
 
 /// What a client did when it lost its session.

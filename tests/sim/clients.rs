@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::book::{Busy, Episode};
+use crate::book::{Busy, Episode, Presence};
 use crate::dice::Dice;
 use crate::house::Shared;
 use crate::plan::{Guest, Habit, Plan};
@@ -55,6 +55,7 @@ impl Client {
                 Habit::Mute => self.never_read().await,
                 Habit::Regular => self.ask_in_order().await,
             }
+            self.stands(Presence::Away);
             let pause = self.dice.between(10, 3000);
             sleep(pause).await;
         }
@@ -62,13 +63,13 @@ impl Client {
 
     /// Whether a session comes about.
     pub async fn is_served(&mut self) -> bool {
-        match self.begin().await {
-            Some((session, _)) => {
-                session.leave().await;
-                true
-            }
-            None => false,
+        let begun = self.begin().await;
+        let is_served = begun.is_some();
+        if let Some((session, _)) = begun {
+            session.leave().await;
         }
+        self.stands(Presence::Away);
+        is_served
     }
 
     async fn hop(&mut self) {
@@ -81,15 +82,27 @@ impl Client {
         let Some((mut session, mut at)) = self.begin().await else { return };
         while !self.is_over() {
             let idle = self.dice.between(0, pause).min(self.until - Instant::now());
-            if let Err(broken) = session.idle(idle).await {
-                let busy = if at.in_transaction { Busy::Transaction } else { Busy::Idle };
-                return self.lost(&at, busy, broken);
+            if self.rest(&mut session, &at, idle).await.is_none() {
+                return;
             }
             if self.step(&mut session, &mut at).await.is_none() {
                 return;
             }
         }
         session.leave().await;
+    }
+
+    /// Asks nothing for a while.
+    async fn rest(&self, session: &mut Session, at: &At, time: Duration) -> Option<()> {
+        if let (Some(conn), false) = (at.conn, at.in_transaction) {
+            self.stands(Presence::AtRest(conn, Instant::now()));
+        }
+        let rested = session.idle(time).await;
+        self.stands(Presence::Busy(at.conn));
+        let Err(broken) = rested else { return Some(()) };
+        let busy = if at.in_transaction { Busy::Transaction } else { Busy::Idle };
+        self.lost(at, busy, broken);
+        None
     }
 
     /// One question of a session that stays.
@@ -136,6 +149,7 @@ impl Client {
                     self.world.wrong(format!("client {} asked {question:?} and got {number}", self.number));
                 }
                 at.conn = Some(conn).filter(|conn| *conn != usize::MAX).or(at.conn);
+                self.stands(Presence::Busy(at.conn));
                 Some(())
             }
             Ok(Answer::Error(told)) => {
@@ -165,9 +179,8 @@ impl Client {
                 return;
             }
             at.in_transaction = matches!(question, Question::Begin(_));
-            if let Err(broken) = session.idle(second).await {
-                let busy = if at.in_transaction { Busy::Transaction } else { Busy::Idle };
-                return self.lost(&at, busy, broken);
+            if self.rest(&mut session, &at, second).await.is_none() {
+                return;
             }
         }
         session.leave().await;
@@ -205,6 +218,7 @@ impl Client {
         let mut house = self.house.lock().expect("nothing panics under this lock");
         let (end, line) = house.as_mut()?.arrive(&self.world);
         self.line = Some(line);
+        self.stands(Presence::Busy(None));
         Some(Session::new(self.world.state().dialect, end))
     }
 
@@ -215,6 +229,10 @@ impl Client {
     fn number(&mut self) -> u64 {
         self.asked += 1;
         self.number as u64 * 1_000_000 + self.asked
+    }
+
+    fn stands(&self, presence: Presence) {
+        self.world.stands(self.number, presence);
     }
 
     fn turned_away(&self, began: Instant, broken: Broken) {

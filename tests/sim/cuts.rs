@@ -24,8 +24,15 @@ fn life(dialect: Dialect) -> Plan {
 }
 
 /// The same, with links that wait and serve one session after another.
-fn life_with_a_pool() -> Plan {
-    Plan { warm: 2, reuse: true, ..life(Dialect::Postgres) }
+fn life_with_a_pool(dialect: Dialect) -> Plan {
+    Plan { warm: 2, reuse: true, ..life(dialect) }
+}
+
+fn lives() -> [Plan; 5] {
+    let [postgres, redis, mysql] = [Dialect::Postgres, Dialect::Redis, Dialect::Mysql].map(life);
+    let pools = [Dialect::Postgres, Dialect::Mysql].map(life_with_a_pool);
+    let [of_postgres, of_mysql] = pools;
+    [postgres, redis, mysql, of_postgres, of_mysql]
 }
 
 /// Cuts each of these by each call, in every way.
@@ -62,21 +69,27 @@ const SESSIONS: [Target; 2] = [Target::Session(0), Target::Session(1)];
 
 #[test]
 fn a_client_that_breaks_off_anywhere_leaves_nothing_behind() {
-    for plan in [life(Dialect::Postgres), life(Dialect::Redis), life_with_a_pool()] {
+    for plan in lives() {
         cut_everywhere(&plan, &CLIENTS, &Fault::ALL);
     }
 }
 
 #[test]
 fn a_server_that_breaks_off_anywhere_before_the_welcome_costs_no_session_and_later_is_told() {
-    for plan in [life(Dialect::Postgres), life(Dialect::Redis), life_with_a_pool()] {
+    for plan in lives() {
         cut_everywhere(&plan, &SERVERS, &Fault::ALL);
     }
 }
 
+/// The first session's, from its handshake on.
+#[test]
+fn tls_that_breaks_off_anywhere_costs_no_session_before_the_welcome_either() {
+    cut_everywhere(&Plan { tls: true, ..life(Dialect::Postgres) }, &SERVERS[1..2], &Fault::ALL);
+}
+
 #[test]
 fn a_session_that_is_dropped_anywhere_leaves_nothing_behind() {
-    for plan in [life(Dialect::Postgres), life(Dialect::Redis), life_with_a_pool()] {
+    for plan in lives() {
         cut_everywhere(&plan, &SESSIONS, &[Fault::Reset]);
     }
 }

@@ -35,8 +35,8 @@ pub struct House {
 pub type Shared = Arc<Mutex<Option<House>>>;
 
 impl House {
-    pub fn open(plan: &Plan, secret: &Path) -> House {
-        let config = configuration(plan, secret);
+    pub fn open(plan: &Plan, secret: &Path, authorities: &Path) -> House {
+        let config = configuration(plan, secret, authorities);
         let mut serving = Serving::new(attache::app::common(&Metrics::new()));
         serving.apply(&config, &[]).expect("nothing is bound");
         House { serving, config, drain: Drain::default(), sessions: JoinSet::new() }
@@ -117,8 +117,8 @@ impl Future for Dropped {
     }
 }
 
-fn configuration(plan: &Plan, secret: &Path) -> domain::Config {
-    let mut config = base(plan.dialect).clone();
+fn configuration(plan: &Plan, secret: &Path, authorities: &Path) -> domain::Config {
+    let mut config = base(plan.dialect, plan.tls).clone();
     config.drain = domain::Drain { deadline: plan.deadline, linger: Duration::ZERO };
     let route = &mut config.routes[0];
     route.listen.clear();
@@ -127,6 +127,7 @@ fn configuration(plan: &Plan, secret: &Path) -> domain::Config {
     upstream.endpoints =
         (0..plan.servers).map(|server| Endpoint::Tcp { host: world::address(server), port }).collect();
     upstream.zones = vec![None; plan.servers];
+    upstream.tls.ca = plan.tls.then(|| authorities.to_owned());
     upstream.role = plan.role;
     upstream.wait = plan.wait;
     upstream.connect_timeout = plan.connect_timeout;
@@ -141,15 +142,15 @@ fn configuration(plan: &Plan, secret: &Path) -> domain::Config {
 }
 
 /// What an operator would write, with every default in its place.
-fn base(dialect: Dialect) -> &'static domain::Config {
-    static BASES: [OnceLock<domain::Config>; 2] = [OnceLock::new(), OnceLock::new()];
-    BASES[dialect as usize].get_or_init(|| {
+fn base(dialect: Dialect, tls: bool) -> &'static domain::Config {
+    static BASES: [[OnceLock<domain::Config>; 2]; 3] = [const { [const { OnceLock::new() }; 2] }; 3];
+    BASES[dialect as usize][usize::from(tls)].get_or_init(|| {
         let settings = [
             format!("protocol={}", dialect.name()),
             "listen=127.0.0.1:0".to_owned(),
             "upstream.endpoints=[\"10.0.0.1:1\"]".to_owned(),
-            "upstream.tls.mode=off".to_owned(),
-            "allow_cleartext=true".to_owned(),
+            format!("upstream.tls.mode={}", if tls { "verify-full" } else { "off" }),
+            format!("allow_cleartext={}", !tls),
             "credential.path=/".to_owned(),
         ];
         let overrides = settings.map(|setting| format!("routes.db.{setting}")).to_vec();

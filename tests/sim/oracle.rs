@@ -44,6 +44,8 @@ struct Judge<'a> {
 /// A time during which a session could have come about.
 #[derive(Debug, Clone, Copy)]
 struct Window {
+    /// When it began, which may be before anybody asked.
+    since: Instant,
     from: Instant,
     to: Instant,
     /// What had to change for it.
@@ -97,9 +99,11 @@ impl Judge<'_> {
             return Some(format!("only after {:?}", ended - began));
         }
         let windows = self.windows(began, began + self.plan.wait);
-        let missed =
-            windows.iter().find(|window| window.to - window.from >= self.margin(window, began, ended));
-        let missed = missed?;
+        let slow = self.plan.connect_timeout * self.silent_servers(began, ended);
+        let missed = windows.iter().find(|window| {
+            window.to - window.from >= AGAIN + slow
+                && window.to - window.since >= AGAIN + slow + self.notice(window.change)
+        })?;
         let (from, to) = (self.at(missed.from), self.at(missed.to));
         Some(format!("it could have been served from {from:.3} to {to:.3} ({:?})", missed.change))
     }
@@ -110,25 +114,25 @@ impl Judge<'_> {
     }
 
     /// How long it may take until a change for the good has come round to a session that waits.
-    fn margin(&self, window: &Window, began: Instant, ended: Instant) -> Duration {
-        let notice = match window.change {
-            Change::Beginning => Duration::ZERO,
+    fn notice(&self, change: Change) -> Duration {
+        match change {
+            Change::Beginning | Change::Trust => Duration::ZERO,
             Change::Server => self.plan.probe_interval.min(Duration::from_secs(1)),
             // Whoever takes a turn reads the folder again.
             Change::Secret => self.plan.poll.min(TURN),
             Change::Accounts => TURN,
-        };
-        let silent = self.silent_servers(began, ended);
-        AGAIN + notice + self.plan.connect_timeout * u32::try_from(silent).expect("a few")
+        }
     }
 
     /// Servers that cost a whole attempt each.
-    fn silent_servers(&self, from: Instant, to: Instant) -> usize {
+    fn silent_servers(&self, from: Instant, to: Instant) -> u32 {
         let silent = |facts: &Facts, server: usize| {
             matches!(facts.servers[server].condition, Condition::Deaf | Condition::Dark)
         };
         let within: Vec<_> = self.during(from, to).collect();
-        (0..self.plan.servers).filter(|server| within.iter().any(|facts| silent(facts, *server))).count()
+        let count =
+            (0..self.plan.servers).filter(|server| within.iter().any(|facts| silent(facts, *server))).count();
+        u32::try_from(count).expect("a few")
     }
 
     fn during(&self, from: Instant, to: Instant) -> impl Iterator<Item = &Facts> {
@@ -144,19 +148,20 @@ impl Judge<'_> {
     fn windows(&self, from: Instant, to: Instant) -> Vec<Window> {
         let mut windows: Vec<Window> = Vec::new();
         let mut open: Option<Window> = None;
-        for facts in self.during(from, to) {
-            let at = facts.at.max(from);
-            match (&mut open, self.is_good(facts)) {
-                (Some(window), true) => window.to = to,
+        for facts in self.state.history().take_while(|facts| facts.at <= to) {
+            match (&open, self.is_good(facts)) {
                 (None, true) => {
-                    let change = if facts.at <= from { Change::Beginning } else { facts.change };
-                    open = Some(Window { from: at, to, change });
+                    open =
+                        Some(Window { since: facts.at, from: facts.at.max(from), to, change: facts.change });
                 }
-                (Some(_), false) => windows.extend(open.take().map(|window| Window { to: at, ..window })),
-                (None, false) => {}
+                (Some(_), false) => {
+                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }));
+                }
+                (Some(_), true) | (None, false) => {}
             }
         }
         windows.extend(open);
+        windows.retain(|window| window.to > window.from);
         windows
     }
 
@@ -253,12 +258,17 @@ impl Judge<'_> {
         (is_of_rotation && !news).then(|| "no generation was accepted since it began".to_owned())
     }
 
-    /// A rotation ends no session that logged in with what the folder holds, however it came there.
+    /// A rotation ends no session that logged in with what the folder holds, unless the server has accepted something else since.
     fn was_good(&self, at: Instant, conn: &Conn, told: &Told) -> Option<String> {
         let noticed = at.checked_sub(self.plan.poll + AGAIN)?;
+        let (since, login) = (conn.login?, conn.shown.as_ref()?);
         let is_held = noticed >= self.state.start
-            && self.during(noticed, at).all(|facts| facts.mounted.is_some() && facts.mounted == conn.login);
-        (told.text.contains("rotated") && is_held)
+            && self.during(noticed, at).all(|facts| facts.mounted.as_ref() == Some(login));
+        let is_followed =
+            self.state.verdicts.iter().any(|verdict| {
+                verdict.accepted && verdict.login != *login && (since..=at).contains(&verdict.at)
+            });
+        (told.text.contains("rotated") && is_held && !is_followed)
             .then(|| "the folder held what it had logged in with".to_owned())
     }
 
@@ -331,6 +341,9 @@ impl Judge<'_> {
         if then.servers[facts.primary].duty != Duty::Replica {
             return None;
         }
+        // It told its role after it was logged in, and may have been promoted until then.
+        let asked = conn.login.unwrap_or(conn.opened) + HEARD;
+        let is_promoted = self.during(conn.opened, asked).any(|facts| facts.primary == conn.server);
         // What was seen is forgotten with a route that changes.
         let forgotten = self
             .state
@@ -339,7 +352,7 @@ impl Judge<'_> {
             .any(|(at, what)| *what != Reload::Nothing && (before.at..conn.opened).contains(at));
         let told =
             format!("connection {number} to server {} although {} took over at", conn.server, facts.primary);
-        (is_session && !forgotten && conn.server != facts.primary && after.at < conn.opened)
+        (is_session && !forgotten && !is_promoted && after.at < conn.opened)
             .then(|| format!("{told} {:.3}", self.at(since.at)))
     }
 

@@ -9,6 +9,7 @@ use crate::book::{Condition, Login};
 use crate::dice::Dice;
 use crate::script;
 use crate::speech::Dialect;
+use crate::tls::Trust;
 use crate::wire::Fault;
 
 /// How long the events take; what they begin may end a little later.
@@ -22,6 +23,7 @@ pub struct Plan {
     pub seed: u64,
     pub dialect: Dialect,
     pub servers: usize,
+    pub tls: bool,
     pub role: Role,
     pub wait: Duration,
     pub connect_timeout: Duration,
@@ -93,6 +95,10 @@ pub enum Step {
     Crown(usize),
     /// One of the open connections to servers.
     Cut(u64, Fault),
+    /// Servers show this certificate from now on.
+    Show(usize),
+    /// The file of authorities names these from now on.
+    Trust(Trust),
     Reload(Reload),
 }
 
@@ -129,14 +135,21 @@ impl Plan {
     pub fn draw(seed: u64) -> Plan {
         let mut dice = Dice::of(seed, "plan");
         let seconds = |dice: &mut Dice, all: &[u64]| Duration::from_secs(dice.pick(all));
-        let dialect = dice.pick(&[Dialect::Postgres, Dialect::Postgres, Dialect::Redis]);
+        let dialect = dice.pick(&[
+            Dialect::Postgres,
+            Dialect::Postgres,
+            Dialect::Mysql,
+            Dialect::Mysql,
+            Dialect::Redis,
+        ]);
         let servers = usize::try_from(dice.pick(&[1, 1, 2, 3])).expect("a few");
         let role = if servers > 1 && dice.in_hundred(75) { Role::Primary } else { Role::Any };
-        let warm = if dialect == Dialect::Postgres { dice.pick(&[0, 0, 1, 3]) } else { 0 };
+        let warm = dice.pick(&[0, 0, 1, 3]);
         let mut plan = Plan {
             seed,
             dialect,
             servers,
+            tls: dice.in_hundred(5),
             role,
             wait: seconds(&mut dice, &[15, 20, 30]),
             connect_timeout: seconds(&mut dice, &[1, 2, 5]),
@@ -145,7 +158,8 @@ impl Plan {
             live: dice.pick(&[Live::Keep, Live::Keep, Live::Drain, Live::Cut]),
             within: seconds(&mut dice, &[1, 5, 20]),
             warm,
-            reuse: warm > 0 && dice.in_hundred(60),
+            // A link of Redis' cannot be reset.
+            reuse: warm > 0 && dialect != Dialect::Redis && dice.in_hundred(60),
             deadline: seconds(&mut dice, &[5, 15, 25]),
             first: Login::new("app_a", "password-0"),
             clients: Vec::new(),
@@ -165,6 +179,7 @@ impl Plan {
             seed: 0,
             dialect,
             servers: 1,
+            tls: false,
             role: Role::Any,
             wait: second * 15,
             connect_timeout: second,
@@ -235,9 +250,10 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "seed {}: {}, {} servers, role {}, wait {:?}, connect_timeout {:?}, probes {:?}, poll {:?}",
+            "seed {}: {}{}, {} servers, role {}, wait {:?}, connect_timeout {:?}, probes {:?}, poll {:?}",
             self.seed,
             self.dialect.name(),
+            if self.tls { " over TLS" } else { "" },
             self.servers,
             self.role.name(),
             self.wait,

@@ -13,12 +13,14 @@ use crate::speech::{Answer, Broken, Question, Told, Wire, broken};
 use crate::world::World;
 
 const VERSION_3: u32 = 196_608;
+const TLS_REQUEST: u32 = 80_877_103;
 
 /// One connection, from the startup packet to its end.
-pub async fn serve(world: &World, conn: usize, mut wire: Wire, closing: Arc<Notify>) {
+pub async fn serve(world: &World, conn: usize, wire: &mut Wire, closing: Arc<Notify>) {
     let serving = async {
-        let Some(()) = log_in(world, conn, &mut wire).await? else { return Ok(()) };
-        answer(world, conn, &mut wire).await
+        let wire = &mut *wire;
+        let Some(()) = log_in(world, conn, wire).await? else { return Ok(()) };
+        answer(world, conn, wire).await
     };
     let told: io::Result<()> = tokio::select! {
         biased;
@@ -32,12 +34,15 @@ pub async fn serve(world: &World, conn: usize, mut wire: Wire, closing: Arc<Noti
 }
 
 async fn log_in(world: &World, conn: usize, wire: &mut Wire) -> io::Result<Option<()>> {
-    let startup = loop {
-        if let Some(packet) = untagged(&mut wire.input) {
-            break packet;
+    let mut startup = first(wire).await?;
+    if let Some(tls) = world.tls() {
+        if startup != TLS_REQUEST.to_be_bytes() {
+            world.wrong(format!("the first packet does not ask for TLS: {:?}", startup.get(..4)));
         }
-        wire.more().await?;
-    };
+        wire.send(b"S").await?;
+        wire.secure(tls).await?;
+        startup = first(wire).await?;
+    }
     let began = Instant::now();
     if startup.get(..4) != Some(&VERSION_3.to_be_bytes()[..]) {
         world.wrong(format!("a startup packet that begins with {:?}", startup.get(..4)));
@@ -65,6 +70,16 @@ async fn log_in(world: &World, conn: usize, wire: &mut Wire) -> io::Result<Optio
     greeting.extend(frame(b'Z', b"I"));
     wire.send(&greeting).await?;
     Ok(Some(()))
+}
+
+/// The next packet without a tag.
+async fn first(wire: &mut Wire) -> io::Result<Vec<u8>> {
+    loop {
+        if let Some(packet) = untagged(&mut wire.input) {
+            return Ok(packet);
+        }
+        wire.more().await?;
+    }
 }
 
 async fn answer(world: &World, conn: usize, wire: &mut Wire) -> io::Result<()> {

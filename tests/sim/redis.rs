@@ -13,10 +13,15 @@ use crate::speech::{Answer, Broken, Question, Told, Wire, broken};
 use crate::world::World;
 
 /// One connection, to its end. Redis closes without a word.
-pub async fn serve(world: &World, conn: usize, mut wire: Wire, closing: Arc<Notify>) {
+pub async fn serve(world: &World, conn: usize, wire: &mut Wire, closing: Arc<Notify>) {
     let serving = async {
+        if let Some(tls) = world.tls()
+            && wire.secure(tls).await.is_err()
+        {
+            return;
+        }
         let mut client = Client::default();
-        while let Ok(command) = command(&mut wire).await {
+        while let Ok(command) = command(wire).await {
             let reply = client.answer(world, conn, &command).await;
             if wire.send(&reply).await.is_err() || command[0] == "QUIT" {
                 return;

@@ -1,9 +1,9 @@
 //! Plays one schedule: the script changes the world, clients work, and at the end everything has to be as it was.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attache_kit::{Mounted, Pair, Pki};
+use attache_kit::Mounted;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -12,6 +12,8 @@ use crate::clients::Client;
 use crate::house::{House, Shared};
 use crate::oracle;
 use crate::plan::{Farewell, Loss, Plan, Step};
+use crate::settling;
+use crate::tls::{self, Authorities, Trust};
 use crate::wire::{Fault, Line};
 use crate::world::{Target, World};
 
@@ -19,9 +21,6 @@ use crate::world::{Target, World};
 const SETTLED: Duration = Duration::from_secs(90);
 /// The last words of sessions that are cut.
 const LAST_WORDS: Duration = Duration::from_millis(500);
-
-/// Different client certificates.
-const CERTIFICATES: usize = 3;
 
 /// What became of a schedule.
 #[derive(Debug, Default)]
@@ -73,12 +72,13 @@ fn play(plan: &Plan, verbose: bool, cut: Option<(Target, u32, Fault)>) -> Outcom
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
-        let world = World::new(plan.seed, plan.dialect, plan.servers, verbose);
+        let world = World::new(plan, verbose);
         let _playing = world.play();
         if let Some((target, call, fault)) = cut {
             world.cut(target, call, fault);
         }
         Schedule::new(plan, &world).play().await;
+        world.close_the_books();
         let (was_cut, judged) = (world.was_cut(), oracle::judge(plan, &world.state()));
         let mut state = world.state();
         let wrong = [std::mem::take(&mut state.wrong), judged].concat();
@@ -102,20 +102,12 @@ fn count(state: &crate::world::State) -> Counts {
     }
 }
 
-/// Certificates take turns; to make one takes longer than a schedule.
-fn certificates() -> &'static [Pair; CERTIFICATES] {
-    static PAIRS: OnceLock<[Pair; CERTIFICATES]> = OnceLock::new();
-    PAIRS.get_or_init(|| {
-        let pki = Pki::new();
-        std::array::from_fn(|_| pki.client("orders"))
-    })
-}
-
 struct Schedule<'a> {
     plan: &'a Plan,
     world: &'a World,
     house: Shared,
     secret: Mounted,
+    authorities: Authorities,
     /// What the folder is meant to hold, and how it is broken.
     content: Login,
     broken: Option<Loss>,
@@ -134,13 +126,16 @@ impl<'a> Schedule<'a> {
             facts.valid.push(plan.first.clone());
             facts.mounted = Some(plan.first.clone());
         });
-        let house = Arc::new(Mutex::new(Some(House::open(plan, secret.path()))));
+        let authorities = Authorities::new(plan.tls);
+        let house = House::open(plan, secret.path(), &authorities.file());
+        let house = Arc::new(Mutex::new(Some(house)));
         let content = plan.first.clone();
         Schedule {
             plan,
             world,
             house,
             secret,
+            authorities,
             content,
             broken: None,
             certificates: 0,
@@ -152,6 +147,7 @@ impl<'a> Schedule<'a> {
     async fn play(mut self) {
         let until = self.start + self.plan.length;
         let stay = if self.plan.stopped { self.plan.deadline * 2 } else { Duration::ZERO };
+        tokio::spawn(settling::watch(self.plan.clone(), self.world.clone(), Arc::clone(&self.house)));
         let mut clients = JoinSet::new();
         for number in 0..self.plan.clients.len() {
             clients.spawn(Client::new(number, self.plan, self.world, &self.house, until + stay).run());
@@ -286,6 +282,8 @@ impl<'a> Schedule<'a> {
                 facts.primary = server;
             }),
             Step::Cut(which, fault) => self.cut(which, fault),
+            Step::Show(certificate) => world.change(Change::Trust, |facts| facts.shown = certificate),
+            Step::Trust(whom) => self.authorities.write(whom),
             Step::Reload(what) => {
                 self.with_house(|house| house.reload(what));
                 world.state().reloads.push((Instant::now(), what));
@@ -299,7 +297,7 @@ impl<'a> Schedule<'a> {
         }
         let mut entries = vec![("username", login.user.as_str()), ("password", login.password.as_str())];
         if let Some(number) = self.certificates.checked_sub(1) {
-            let pair = &certificates()[number % CERTIFICATES];
+            let pair = tls::client(number);
             entries.extend([("tls.crt", pair.cert_pem.as_str()), ("tls.key", pair.key_pem.as_str())]);
         }
         self.secret.write(&entries);
@@ -365,6 +363,9 @@ impl<'a> Schedule<'a> {
     fn heal(&mut self) {
         self.world.tell(|| "everything is put in order".to_owned());
         let login = self.plan.last_login();
+        if self.plan.tls {
+            self.authorities.write(Trust::Both);
+        }
         // Whoever hears nothing for so long takes a connection for dead.
         self.cut.iter().for_each(|line| line.hurt(Fault::Reset));
         self.world.let_go();

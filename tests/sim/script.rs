@@ -8,7 +8,11 @@ use crate::book::{Condition, Login};
 use crate::dice::Dice;
 use crate::plan::{Event, Farewell, LENGTH, Loss, Plan, Reload, Step, WRONG};
 use crate::speech::Dialect;
+use crate::tls::Trust;
 use crate::wire::Fault;
+
+/// After this long a new file of authorities has been read (`docs/operating.md`).
+const TRUSTED_AFTER: Duration = Duration::from_secs(6);
 
 /// The events of a schedule.
 pub fn write(plan: &Plan, dice: Dice) -> Vec<Event> {
@@ -20,6 +24,11 @@ struct Writer {
     dice: Dice,
     servers: usize,
     dialect: Dialect,
+    tls: bool,
+    /// The certificate that servers show.
+    shown: usize,
+    /// Until when the authorities are being changed.
+    trust_until: Duration,
     login: Login,
     other_user: &'static str,
     serial: u32,
@@ -28,12 +37,15 @@ struct Writer {
 
 impl Writer {
     fn new(plan: &Plan, dice: Dice) -> Writer {
-        let Plan { servers, dialect, first, .. } = plan;
+        let Plan { servers, dialect, tls, first, .. } = plan;
         let login = first.clone();
         Writer {
             dice,
             servers: *servers,
             dialect: *dialect,
+            tls: *tls,
+            shown: 0,
+            trust_until: Duration::ZERO,
             login,
             other_user: "app_b",
             serial: 0,
@@ -57,7 +69,7 @@ impl Writer {
 
     fn event(&mut self, at: Duration) -> Event {
         let gap = self.dice.between(0, 10_000);
-        let (name, steps) = match self.dice.roll(13) {
+        let (name, steps) = match self.dice.roll(if self.tls { 17 } else { 13 }) {
             0 | 1 => {
                 let new = self.next(false);
                 ("the Secret first", vec![(at, Step::Mount(new.clone())), (at + gap, Step::Replace(new))])
@@ -77,6 +89,9 @@ impl Writer {
                 let (which, fault) = (self.dice.next(), self.dice.pick(&Fault::ALL));
                 ("a connection breaks", vec![(at, Step::Cut(which, fault))])
             }
+            13..=16 if at < self.trust_until => ("the certificate is renewed", vec![(at, Step::Renew)]),
+            13 | 14 => self.certificate_changes(at),
+            15 | 16 => self.authority_changes(at, gap),
             _ => {
                 let policy = self.dice.pick(&[Live::Keep, Live::Drain, Live::Cut]);
                 let all =
@@ -147,8 +162,8 @@ impl Writer {
                 % self.servers;
         let promoted = at + self.dice.between(0, 9000);
         let back = promoted + self.dice.between(0, 6000);
-        // Redis changes its role with its connections open.
-        if self.dialect == Dialect::Redis && self.dice.in_hundred(50) {
+        // Redis and MySQL change their role with their connections open.
+        if self.dialect != Dialect::Postgres && self.dice.in_hundred(50) {
             return ("switchover", vec![(at, Step::Promote(self.primary))]);
         }
         if self.dice.in_hundred(30) {
@@ -180,6 +195,26 @@ impl Writer {
             (end, Step::Server(server, Condition::Up, Farewell::Thaw)),
         ];
         ("a server hangs", steps)
+    }
+
+    /// Another certificate of the authority that is trusted.
+    fn certificate_changes(&mut self, at: Duration) -> (&'static str, Vec<(Duration, Step)>) {
+        self.shown = [1, 0, 2][self.shown];
+        ("the servers' certificate is renewed", vec![(at, Step::Show(self.shown))])
+    }
+
+    /// Another authority: it is trusted first, in time for those who read the file now and then.
+    fn authority_changes(&mut self, at: Duration, gap: Duration) -> (&'static str, Vec<(Duration, Step)>) {
+        let (shown, trust) = if self.shown == 2 { (0, Trust::First) } else { (2, Trust::Second) };
+        self.shown = shown;
+        let shows = at + TRUSTED_AFTER + gap;
+        self.trust_until = shows + gap;
+        let steps = vec![
+            (at, Step::Trust(Trust::Both)),
+            (shows, Step::Show(shown)),
+            (shows + gap, Step::Trust(trust)),
+        ];
+        ("another authority", steps)
     }
 
     fn server(&mut self) -> usize {

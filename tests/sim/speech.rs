@@ -5,18 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
 use crate::wire::End;
 use crate::world::World;
-use crate::{postgres, redis};
+use crate::{mysql, mysql_server, postgres, redis};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     Postgres,
     Redis,
+    Mysql,
 }
 
 impl Dialect {
@@ -24,15 +27,20 @@ impl Dialect {
         match self {
             Self::Postgres => "postgres",
             Self::Redis => "redis",
+            Self::Mysql => "mysql",
         }
     }
 
     /// The server's side of one connection, to its end.
     pub async fn serve(self, world: &World, conn: usize, end: End, closing: Arc<Notify>) {
-        let wire = Wire::new(end);
+        let mut wire = Wire::new(end);
         match self {
-            Self::Postgres => postgres::serve(world, conn, wire, closing).await,
-            Self::Redis => redis::serve(world, conn, wire, closing).await,
+            Self::Postgres => postgres::serve(world, conn, &mut wire, closing).await,
+            Self::Redis => redis::serve(world, conn, &mut wire, closing).await,
+            Self::Mysql => mysql_server::serve(world, conn, &mut wire, closing).await,
+        }
+        if world.tls().is_some() {
+            wire.close().await;
         }
     }
 }
@@ -95,9 +103,14 @@ pub enum How {
     Silence,
 }
 
+/// A stream, plain or not.
+pub trait Speak: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Speak for S {}
+
 /// A stream, and what was read of it and not understood.
 pub struct Wire {
-    pub end: End,
+    end: Box<dyn Speak>,
     pub input: BytesMut,
     /// Something was sent by half.
     pub sending: bool,
@@ -105,7 +118,20 @@ pub struct Wire {
 
 impl Wire {
     pub fn new(end: End) -> Wire {
-        Wire { end, input: BytesMut::new(), sending: false }
+        Wire { end: Box::new(end), input: BytesMut::new(), sending: false }
+    }
+
+    /// Goes on in TLS, as a server.
+    pub async fn secure(&mut self, config: Arc<ServerConfig>) -> io::Result<()> {
+        assert!(self.input.is_empty(), "nothing is said in front of a handshake");
+        let plain = std::mem::replace(&mut self.end, Box::new(tokio::io::empty()));
+        self.end = Box::new(TlsAcceptor::from(config).accept(plain).await?);
+        Ok(())
+    }
+
+    /// The end, as the protocol below has it.
+    async fn close(&mut self) {
+        let _ = timeout(Duration::from_secs(1), self.end.shutdown()).await;
     }
 
     pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -144,6 +170,7 @@ impl Session {
             Dialect::Postgres => timeout(patience, postgres::begin(&mut self.wire)).await,
             // Nothing is said before the first command.
             Dialect::Redis => Ok(Ok(None)),
+            Dialect::Mysql => timeout(patience, mysql::begin(&mut self.wire)).await,
         };
         begun.unwrap_or_else(|_| Err(self.broken(How::Silence, None)))
     }
@@ -152,6 +179,7 @@ impl Session {
         let asked = match self.dialect {
             Dialect::Postgres => timeout(patience, postgres::ask(&mut self.wire, question)).await,
             Dialect::Redis => timeout(patience, redis::ask(&mut self.wire, &mut self.queued, question)).await,
+            Dialect::Mysql => timeout(patience, mysql::ask(&mut self.wire, question)).await,
         };
         asked.unwrap_or_else(|_| Err(self.broken(How::Silence, None)))
     }
@@ -164,6 +192,7 @@ impl Session {
                 match self.dialect {
                     Dialect::Postgres => postgres::unasked(&mut self.wire).await,
                     Dialect::Redis => redis::unasked(&mut self.wire).await,
+                    Dialect::Mysql => mysql::unasked(&mut self.wire).await,
                 }
             } => broken,
             () = sleep(time) => return Ok(()),
@@ -173,11 +202,12 @@ impl Session {
 
     /// Says goodbye and hangs up.
     pub async fn leave(mut self) {
-        let goodbye: &[u8] = match self.dialect {
-            Dialect::Postgres => &[b'X', 0, 0, 0, 4],
-            Dialect::Redis => b"*1\r\n$4\r\nQUIT\r\n",
+        let goodbye = match self.dialect {
+            Dialect::Postgres => vec![b'X', 0, 0, 0, 4],
+            Dialect::Redis => b"*1\r\n$4\r\nQUIT\r\n".to_vec(),
+            Dialect::Mysql => mysql::goodbye(),
         };
-        let _ = timeout(Duration::from_secs(1), self.wire.send(goodbye)).await;
+        let _ = timeout(Duration::from_secs(1), self.wire.send(&goodbye)).await;
     }
 
     /// Asks, and does not read the answer.
@@ -185,6 +215,7 @@ impl Session {
         let question = match self.dialect {
             Dialect::Postgres => postgres::question(Question::Read(number)),
             Dialect::Redis => redis::question(Question::Read(number)),
+            Dialect::Mysql => mysql::question(Question::Read(number)),
         };
         self.wire.send(&question).await
     }

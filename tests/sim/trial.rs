@@ -40,7 +40,7 @@ fn a_generation_that_is_rejected_is_tried_after_longer_and_longer_pauses_and_cos
 
 #[test]
 fn no_account_is_locked_and_there_is_always_a_next_try() {
-    for dialect in [Dialect::Postgres, Dialect::Redis] {
+    for dialect in [Dialect::Postgres, Dialect::Redis, Dialect::Mysql] {
         let new = Login::new("app_a", "password-1");
         let (lost, found) = (Duration::from_secs(10), MINUTE * 10);
         let steps = [(10_000, Step::Replace(new.clone())), (600_000, Step::Mount(new))];

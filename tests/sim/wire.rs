@@ -56,6 +56,8 @@ struct Inner {
     lanes: [Lane; 2],
     reset: bool,
     cut: Option<Cut>,
+    /// When it began.
+    born: Instant,
 }
 
 /// What is to happen to a connection, and when.
@@ -78,14 +80,47 @@ struct Lane {
     frozen: bool,
     /// Whoever reads it is gone.
     unheard: bool,
+    /// What was written, and when.
+    written: Account,
+    /// Of octets that are encrypted only the number counts.
+    sealed: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
 
+/// A fingerprint of octets and moments (FNV-1a), and how many octets there were.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    octets: usize,
+    print: u64,
+}
+
+impl Default for Account {
+    fn default() -> Account {
+        Account { octets: 0, print: 0xcbf2_9ce4_8422_2325 }
+    }
+}
+
+impl Account {
+    fn enter(&mut self, after: Duration, count: usize, bytes: &[u8]) {
+        self.octets += count;
+        let (moment, count) = (after.as_micros().to_le_bytes(), count.to_le_bytes());
+        for byte in moment.iter().chain(&count).chain(bytes) {
+            self.print = (self.print ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}
+
 /// A connection and its two ends.
 pub fn pair(manner: Manner) -> (End, End, Line) {
-    let line =
-        Line(Arc::new(Mutex::new(Inner { manner, lanes: Default::default(), reset: false, cut: None })));
+    let born = Instant::now();
+    let line = Line(Arc::new(Mutex::new(Inner {
+        manner,
+        lanes: Default::default(),
+        reset: false,
+        cut: None,
+        born,
+    })));
     let end = |side| End { line: line.clone(), side, alarm: None };
     (end(0), end(1), line)
 }
@@ -102,6 +137,17 @@ impl Line {
             Fault::Freeze => inner.lanes.iter_mut().for_each(|lane| lane.frozen = true),
         }
         inner.wake();
+    }
+
+    /// What crosses it is encrypted.
+    pub fn seal(&self) {
+        self.lock().lanes.iter_mut().for_each(|lane| lane.sealed = true);
+    }
+
+    /// What was written on either side, for whoever compares.
+    pub fn account(&self) -> String {
+        let [one, other] = self.lock().lanes.each_ref().map(|lane| lane.written);
+        format!("{} octets {:016x}, {} octets {:016x}", one.octets, one.print, other.octets, other.print)
     }
 
     /// Takes note that it was cut from elsewhere.
@@ -251,7 +297,7 @@ impl AsyncWrite for End {
         let end = self.get_mut();
         end.count();
         let mut inner = end.line.lock();
-        let Manner { latency, piece, room } = inner.manner;
+        let (Manner { latency, piece, room }, age) = (inner.manner, inner.born.elapsed());
         if inner.reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -264,6 +310,7 @@ impl AsyncWrite for End {
             return Poll::Pending;
         }
         let count = bytes.len().min(piece).min(room - lane.octets);
+        lane.written.enter(age, count, if lane.sealed { &[] } else { &bytes[..count] });
         if lane.unheard {
             inner.reset();
             inner.wake();

@@ -1,6 +1,7 @@
 //! What there is outside of Attaché: servers that come and go, accounts whose passwords change, a mounted Secret; and
 //! a book of everything that happened, from which it is judged.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -8,19 +9,23 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use attache::sim::{self, Connecting, Wire};
+use rustls::ServerConfig;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::book::{Change, Condition, Conn, Duty, Episode, Facts, Login, Server, Verdict};
+use crate::book::{Change, Condition, Conn, Duty, Episode, Facts, Login, Presence, Server, Verdict};
 use crate::dice::Dice;
-use crate::plan::Reload;
+use crate::plan::{Plan, Reload};
 use crate::speech::Dialect;
+use crate::tls;
 use crate::wire::{self, End, Fault, Line, Manner};
 
 /// What there is, and the book.
 #[derive(Debug)]
 pub struct State {
     pub dialect: Dialect,
+    /// Whether servers speak TLS.
+    pub tls: bool,
     pub start: Instant,
     pub now: Facts,
     pub past: Vec<Facts>,
@@ -42,6 +47,8 @@ pub struct State {
     cut: Option<(Target, u32, Fault)>,
     /// Connections of clients.
     pub arrivals: Vec<Line>,
+    /// Clients that have a session, or are about to.
+    pub guests: BTreeMap<usize, Presence>,
 }
 
 /// A connection, by the order in which they come about.
@@ -61,7 +68,8 @@ pub struct World(Arc<Mutex<State>>);
 const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 impl World {
-    pub fn new(seed: u64, dialect: Dialect, servers: usize, verbose: bool) -> World {
+    pub fn new(plan: &Plan, verbose: bool) -> World {
+        let Plan { seed, dialect, servers, tls, .. } = *plan;
         let duty = |at| if at == 0 { Duty::Primary } else { Duty::Replica };
         let servers = (0..servers).map(|at| Server { condition: Condition::Up, duty: duty(at) }).collect();
         let start = Instant::now();
@@ -70,11 +78,13 @@ impl World {
             change: Change::Beginning,
             servers,
             primary: 0,
+            shown: 0,
             valid: Vec::new(),
             mounted: None,
         };
         World(Arc::new(Mutex::new(State {
             dialect,
+            tls,
             start,
             now,
             past: Vec::new(),
@@ -91,6 +101,7 @@ impl World {
             verbose,
             cut: None,
             arrivals: Vec::new(),
+            guests: BTreeMap::new(),
         })))
     }
 
@@ -118,8 +129,28 @@ impl World {
     /// Something went wrong for a client.
     pub fn note(&self, episode: Episode) {
         let mut state = self.state();
-        state.tell(|| format!("{episode:?}"));
+        state.tell(|| episode.to_string());
         state.episodes.push(episode);
+    }
+
+    /// How servers speak TLS, if they do.
+    pub fn tls(&self) -> Option<Arc<ServerConfig>> {
+        let state = self.state();
+        state.tls.then(|| tls::server(state.now.shown))
+    }
+
+    pub fn stands(&self, client: usize, presence: Presence) {
+        self.state().guests.insert(client, presence);
+    }
+
+    /// Every connection, and what has passed on it.
+    pub fn close_the_books(&self) {
+        let mut state = self.state();
+        let all = state.arrivals.iter().map(|line| ("of a client", line));
+        let all = all.chain(state.conns.iter().map(|conn| ("to a server", &conn.line)));
+        let lines: Vec<_> =
+            all.map(|(whose, line)| format!("connection {whose}: {}", line.account())).collect();
+        lines.into_iter().for_each(|line| state.tell(|| line));
     }
 
     /// The connection by which a server acted upon this question.
@@ -156,7 +187,8 @@ impl World {
             format!("server {server} {verdict} {login} ({conn})")
         });
         if accepted {
-            state.conns[conn].login = Some(login.clone());
+            state.conns[conn].login = Some(Instant::now());
+            state.conns[conn].shown = Some(login.clone());
         }
         state.verdicts.push(Verdict { server, began, at: Instant::now(), login, accepted });
         accepted
@@ -205,7 +237,13 @@ impl World {
 
     fn open(&self, server: usize) -> End {
         let mut state = self.state();
-        let (house, far, line) = wire::pair(state.manner(&[4096, 512, 64]));
+        // How long a handshake is does not depend on what is drawn here: its octets are nobody's but its library's.
+        let manner = state.manner(&[4096, 512, 64]);
+        let manner = if state.tls { Manner { piece: usize::MAX, room: 1 << 16, ..manner } } else { manner };
+        let (house, far, line) = wire::pair(manner);
+        if state.tls {
+            line.seal();
+        }
         if state.now.servers[server].condition == Condition::Deaf {
             line.hurt(Fault::Freeze);
         }
@@ -226,6 +264,7 @@ impl World {
             open,
             hurt,
             login,
+            shown: None,
             executed,
             closing: Arc::clone(&closing),
         });

@@ -51,7 +51,8 @@ impl Current {
             let (Some(source), Some(watcher)) = (following.source.clone(), watcher) else { return };
             let mut news = source.subscribe();
             let watch = async {
-                while news.changed().await.is_ok() {
+                loop {
+                    news.changed().await;
                     following.take_over();
                 }
             };

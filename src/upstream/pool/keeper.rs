@@ -10,13 +10,13 @@ use std::time::Duration;
 use attache_wire::Protocol;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::stock::{Key, Order};
 use super::{Pool, Warm};
+use crate::bell::Follower;
 use crate::chance;
-use crate::failure::{Cause, Failure, Side, Stage};
+use crate::failure::Failure;
 use crate::upstream::{LinkState, Opened, Trail, Upstream};
 
 /// Logins under way at once: a server that has just come back has other things to do.
@@ -48,7 +48,7 @@ pub async fn keep<P: Protocol>(upstream: Arc<Upstream<P>>) {
         tokio::select! {
             biased;
             Some((key, outcome)) = logins.next(), if !logins.is_empty() => {
-                pause.note(outcome.is_ok());
+                pause.note(outcome.as_ref().err().copied());
                 pool.stock().settle(&key);
                 if let Ok(opened) = outcome {
                     upstream.shelve(pool, &key, Warm::new(opened));
@@ -82,39 +82,44 @@ fn look<P: Protocol>(upstream: &Arc<Upstream<P>>, pool: &Pool<P>) {
 fn log_in<P: Protocol>(
     upstream: &Arc<Upstream<P>>,
     order: Order<P::Intent>,
-) -> impl Future<Output = (Key, Result<Opened<P>, Failure>)> + Send + use<P> {
+) -> impl Future<Output = (Key, Result<Opened<P>, Setback>)> + Send + use<P> {
     let upstream = Arc::clone(upstream);
     async move {
         let Order { key, intent } = order;
         let mut trail = Trail::default();
-        let outcome = upstream.log_in_ahead(&intent, &mut trail).await;
-        if let Err(failure) = &outcome {
-            tracing::debug!(route = upstream.metrics.route(), %failure, "no warm link");
-        }
-        (key, outcome)
+        (key, upstream.log_in_ahead(&intent, &mut trail).await)
     }
 }
 
 impl<P: Protocol> Upstream<P> {
-    async fn log_in_ahead(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Failure> {
-        let order = self.order(trail).await?;
+    async fn log_in_ahead(&self, intent: &P::Intent, trail: &mut Trail) -> Result<Opened<P>, Setback> {
+        let failed = |failure: Failure| {
+            tracing::debug!(route = self.metrics.route(), %failure, "no warm link");
+            Setback::Failed
+        };
+        let order = self.order(trail).await.map_err(failed)?;
         let first = self.candidates(&order).into_iter().next();
-        let first = first.filter(|first| self.health.is_worth_trying(first.index));
-        let first = first.ok_or_else(|| Failure::new(Stage::Dial, Side::Upstream, Cause::Unreachable))?;
-        let mut opened = self.candidate(first, intent, &mut None, trail).await?;
+        let first = first.filter(|first| self.health.is_worth_trying(first.index)).ok_or(Setback::Spared)?;
+        let mut opened = self.candidate(first, intent, &mut None, trail).await.map_err(failed)?;
         opened.count.as_mut().into_iter().for_each(|count| count.turn(LinkState::Warm));
         Ok(opened)
     }
 }
 
 /// Comes back when the server accepts what it did not accept before.
-async fn changed(accepted: &mut Option<watch::Receiver<u64>>) {
-    if let Some(accepted) = accepted
-        && accepted.changed().await.is_ok()
-    {
-        return;
+async fn changed(accepted: &mut Option<Follower>) {
+    match accepted {
+        Some(accepted) => accepted.changed().await,
+        None => std::future::pending().await,
     }
-    std::future::pending::<()>().await;
+}
+
+/// Why there is no link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Setback {
+    Failed,
+    /// The endpoint is known to be down, so that nobody was asked. It may be back at any moment.
+    Spared,
 }
 
 /// Time to wait after failed logins.
@@ -134,12 +139,14 @@ impl Pause {
         self.until.is_none_or(|until| until <= Instant::now())
     }
 
-    fn note(&mut self, succeeded: bool) {
-        if succeeded {
-            *self = Self::default();
-        } else {
-            self.until = Some(Instant::now() + chance::about(self.next));
-            self.next = (self.next * 2).min(LONGEST_PAUSE);
+    fn note(&mut self, setback: Option<Setback>) {
+        match setback {
+            None => *self = Self::default(),
+            Some(Setback::Failed) => {
+                self.until = Some(Instant::now() + chance::about(self.next));
+                self.next = (self.next * 2).min(LONGEST_PAUSE);
+            }
+            Some(Setback::Spared) => self.until = Some(Instant::now() + chance::about(FIRST_PAUSE)),
         }
     }
 
@@ -170,16 +177,27 @@ mod tests {
         let mut pause = Pause::default();
         assert!(pause.is_over());
         for expected in [1, 2, 4, 8, 15, 15] {
-            pause.note(false);
+            pause.note(Some(Setback::Failed));
             let start = Instant::now();
             assert!(!pause.is_over());
             pause.over().await;
             let share = start.elapsed().as_secs_f64() / f64::from(expected);
             assert!((0.75..=1.25).contains(&share), "{share} of {expected} s");
         }
-        pause.note(true);
+        pause.note(None);
         assert!(pause.is_over());
-        pause.note(false);
+        pause.note(Some(Setback::Failed));
         assert!(pause.until.is_some_and(|until| until <= Instant::now() + FIRST_PAUSE * 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_was_asked_the_keeper_looks_again_soon_however_long_that_goes_on() {
+        let mut pause = Pause::default();
+        for _ in 0..20 {
+            pause.note(Some(Setback::Spared));
+            assert!(!pause.is_over());
+            assert!(pause.until.is_some_and(|until| until <= Instant::now() + FIRST_PAUSE * 2));
+            pause.over().await;
+        }
     }
 }
