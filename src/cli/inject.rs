@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Failed, Outcome, complain, print};
 use crate::inject::manifest::{self, Changed, Order, Placing};
 use crate::inject::parameters::{Offer, Parameters, Sidecar};
+use crate::inject::quantity;
 
 /// Put the sidecar into manifests.
 ///
@@ -69,15 +70,15 @@ pub(super) struct SidecarArguments {
     ca_config_map: Option<String>,
 
     /// Requested processor time [default: 25m].
-    #[arg(long, value_name = "QUANTITY")]
+    #[arg(long, value_name = "QUANTITY", value_parser = quantity)]
     cpu_request: Option<String>,
 
     /// Requested memory [default: 24Mi].
-    #[arg(long, value_name = "QUANTITY")]
+    #[arg(long, value_name = "QUANTITY", value_parser = quantity)]
     memory_request: Option<String>,
 
     /// The most memory that it may have [default: 128Mi].
-    #[arg(long, value_name = "QUANTITY")]
+    #[arg(long, value_name = "QUANTITY", value_parser = quantity)]
     memory_limit: Option<String>,
 }
 

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `parameters` | what was asked for, by annotations and flags |
 //! | `needs` | what a configuration needs of a pod |
+//! | `quantity` | amounts of processor time and memory |
 //! | `sidecar`, `offer` | the container and its volumes; environment for the others |
 //! | `pod` | puts all that into a pod, and takes it out again |
 //! | `obstacles`, `dangers` | why it cannot be put in; what would undo it |
@@ -28,12 +29,15 @@ mod offer;
 mod operation;
 pub mod parameters;
 mod pod;
+mod quantity;
 pub mod review;
 mod sidecar;
 mod tree;
 pub mod webhook;
 mod workload;
 mod write;
+
+pub use quantity::quantity;
 
 /// Why nothing was changed, a line for each reason.
 #[derive(Debug, PartialEq, Eq)]

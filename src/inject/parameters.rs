@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::quantity;
+
 /// What every label and annotation of ours begins with.
 pub const PREFIX: &str = "attache-proxy.io/";
 /// The label that asks for a sidecar, with this value; with the other one it refuses it.
@@ -109,9 +111,9 @@ impl Parameters {
             "configuration" => &mut self.configuration,
             "config-map" => &mut self.config_map,
             "ca-config-map" => &mut self.ca_config_map,
-            "cpu-request" => &mut self.cpu_request,
-            "memory-request" => &mut self.memory_request,
-            "memory-limit" => &mut self.memory_limit,
+            "cpu-request" => amount(&mut self.cpu_request, text)?,
+            "memory-request" => amount(&mut self.memory_request, text)?,
+            "memory-limit" => amount(&mut self.memory_limit, text)?,
             "kind" => {
                 self.kind = Some(clap::ValueEnum::from_str(text, false).map_err(|_| "native or classic")?);
                 return Ok(());
@@ -156,6 +158,11 @@ impl Parameters {
     }
 }
 
+/// The place for an amount, once it is known to be one.
+fn amount<'a>(slot: &'a mut Option<String>, text: &str) -> Result<&'a mut Option<String>, String> {
+    quantity(text).map(|_| slot)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -181,9 +188,13 @@ mod tests {
         });
         assert_eq!(read.env, offers);
 
-        let mistakes = json!({ "attache-proxy.io/kind": "modern", "attache-proxy.io/imgae": "x" });
+        let mistakes = json!({
+            "attache-proxy.io/kind": "modern",
+            "attache-proxy.io/imgae": "x",
+            "attache-proxy.io/memory-limit": "lots",
+        });
         let wrong = Parameters::of_annotations(Some(&mistakes)).expect_err("mistakes");
-        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert_eq!(wrong.len(), 3, "{wrong:?}");
     }
 
     #[test]
