@@ -277,6 +277,15 @@ fn a_process_that_does_not_answer_is_not_waited_for_longer_than_asked() {
 /// Ends the process if the test does not come to it.
 struct Unread(Child);
 
+impl Unread {
+    /// What it has said, once it has ended.
+    fn told(&mut self) -> String {
+        let mut told = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+        told
+    }
+}
+
 impl Drop for Unread {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -295,7 +304,11 @@ fn a_log_that_nobody_reads_makes_nobody_wait() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
     command.args(["run", "-c"]).arg(&file).stderr(Stdio::piped());
     let mut process = Unread(command.spawn().unwrap());
-    attache(&["wait", "--health", &health.addr().to_string()]).ok();
+    let waited = attache(&["wait", "--health", &health.addr().to_string()]);
+    if !waited.status.success() {
+        process.0.kill().unwrap();
+        panic!("{waited:?}\n{}", process.told());
+    }
     // A pipe holds 64 KiB, and a session's line has some 300 octets.
     for _ in 0..600 {
         let mut session = TcpStream::connect(listen.addr()).unwrap();
@@ -305,8 +318,7 @@ fn a_log_that_nobody_reads_makes_nobody_wait() {
     }
     attache(&["quit", "--wait", "--control", &control.addr().to_string()]).ok();
     assert_eq!(process.0.wait().unwrap().code(), Some(0));
-    let mut told = String::new();
-    process.0.stderr.take().unwrap().read_to_string(&mut told).unwrap();
+    let told = process.told();
     assert!(told.lines().count() > 100, "{told}");
 }
 
