@@ -1,9 +1,8 @@
 //! A node of a cluster is no server for a route, unless the route says so.
 
-use attache_kit::{Pki, Redis, available, eventually};
+use attache_kit::{LONG, Pki, Redis, SOON, available, eventually};
 
 use crate::upstream::{Route, accounts, check, once};
-use attache_kit::{LONG, SOON};
 
 /// The slot of the key `a`.
 const SLOT: &str = "15495";

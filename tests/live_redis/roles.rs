@@ -1,9 +1,8 @@
 //! Two servers without a Sentinel: who is the primary they say themselves.
 
-use attache_kit::{Brand, Pki, Redis, available, eventually};
+use attache_kit::{Brand, Pki, Redis, SOON, available, eventually};
 
 use crate::upstream::{Route, accounts};
-use attache_kit::SOON;
 
 struct Pair {
     pki: Pki,

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use attache_kit::{Brand, Mounted, Pki, Redis, Sentinel, Watching, available, eventually};
+use attache_kit::{
+    Brand, LONG, Mounted, Pki, Redis, SECRET, SOON, Sentinel, Watching, available, eventually,
+};
 use serde_json::Value;
 
 use crate::upstream::{Route, accounts, check, once};
-use attache_kit::SECRET;
-use attache_kit::{LONG, SOON};
 
 const MASTER: &str = "orders";
 /// The Sentinels' own account, and its password: another one than that of the servers.

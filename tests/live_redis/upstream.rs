@@ -7,13 +7,11 @@ use std::time::{Duration, Instant};
 
 use attache_kit::ports::{self, Port};
 use attache_kit::tools::Ran;
-use attache_kit::{Launch, Metrics, Mounted, Process, Redis, http};
+use attache_kit::{LONG, Launch, Metrics, Mounted, Process, Redis, SECRET, SOON, http};
 use serde_json::Value;
 
 use crate::raw::Raw;
 use crate::servers::USER;
-use attache_kit::SECRET;
-use attache_kit::{LONG, SOON};
 
 pub struct Route {
     pub attache: Process,
