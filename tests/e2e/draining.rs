@@ -117,7 +117,7 @@ fn every_session_that_the_deadline_cuts_has_its_line() {
 
 #[test]
 fn each_session_has_its_line_also_where_its_client_never_hangs_up() {
-    let Some((mut house, _secret)) = house("drain_lines", "{ deadline: 1s }") else { return };
+    let Some((mut house, _secret)) = house("drain_unheard", "{ deadline: 1s }") else { return };
     let idle: Vec<_> = (0..3).map(|_| house.session()).collect();
     let mut open = house.session();
     assert_eq!(open.query("begin").1, b'T');
