@@ -132,8 +132,8 @@ fn goes_in_the_middle(way: &Way) {
     let gone = runtime.spawn(begin_to_read(options(way)));
     let id = runtime.block_on(gone).unwrap();
     drop(runtime);
-    let lives = format!("select count(*) from information_schema.processlist where id = {id}");
-    eventually("the server to notice", SOON, || (way.db.server.sql(&lives) == "0").then_some(()));
+    let ids = [id.to_string()];
+    eventually("the server to notice", SOON, || (!way.db.server.has_any_of(&ids)).then_some(()));
 }
 
 async fn begin_to_read(options: OptsBuilder) -> u32 {

@@ -237,8 +237,7 @@ fn links_that_wait_are_cut_with_the_others() {
     let house = route.on_rotation("{ live: cut }").key("pool: { warm: 3 }").start();
     house.raw(name).leave();
     crate::warm::waits(&house, 3);
-    let old = "select count(*) from information_schema.processlist where user = 'rotated_warm'";
-    assert_eq!(db.server.sql(old), "3");
+    assert_eq!(db.server.sessions_of(name), 3);
     db.server.password(name, &password(2), db.flavour().plugin());
     assert!(secret.credential(name, &password(2)));
     eventually("them to be gone, and others in their place", SOON, || {

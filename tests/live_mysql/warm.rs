@@ -30,8 +30,7 @@ pub fn takes(house: &House, result: &str) -> f64 {
 
 /// Sessions of the account that the server has.
 pub fn sessions_of(db: &Db, account: &str) -> usize {
-    let sql = format!("select count(*) from information_schema.processlist where user = '{account}'");
-    db.server.sql(&sql).parse().unwrap()
+    db.server.sessions_of(account)
 }
 
 #[test]
@@ -155,18 +154,11 @@ fn a_link_that_the_server_has_closed_is_never_handed_out() {
         house.raw("warm_closed").leave();
         for _ in 0..5 {
             waits(&house, 3);
-            let ids = "select id from information_schema.processlist where user = 'warm_closed'";
-            let ids: Vec<_> = db.server.sql(ids).lines().map(str::to_owned).collect();
+            let ids = db.server.ids_of("warm_closed");
             for id in &ids {
                 db.server.sql(&format!("kill {id}"));
             }
-            eventually("them to be gone", SOON, || {
-                let left = format!(
-                    "select count(*) from information_schema.processlist where id in ({})",
-                    ids.join(",")
-                );
-                (db.server.sql(&left) == "0").then_some(())
-            });
+            eventually("them to be gone", SOON, || (!db.server.has_any_of(&ids)).then_some(()));
             assert_eq!(house.raw("warm_closed").value("select 1"), "1");
         }
     }

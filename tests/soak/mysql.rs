@@ -80,8 +80,7 @@ impl Ground for Servers {
 
     fn end_sessions_of(&self, user: &str) {
         for server in &self.servers().all {
-            let ids = format!("SELECT id FROM information_schema.processlist WHERE user = '{user}'");
-            for id in server.sql(&ids).lines() {
+            for id in server.ids_of(user) {
                 // One that has just ended by itself is none.
                 let _ = server.try_sql(&format!("KILL {id}"));
             }
