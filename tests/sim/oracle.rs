@@ -304,7 +304,10 @@ impl Judge<'_> {
     }
 
     fn anything_was_hurt(&self, from: Instant, to: Instant) -> bool {
-        let alive = |conn: &&Conn| conn.opened <= to && (conn.open || conn.opened >= from);
+        // A link that waited is older than its session.
+        let hurt_since = |conn: &Conn| conn.hurt_at().is_some_and(|hurt| hurt >= from);
+        let alive =
+            |conn: &&Conn| conn.opened <= to && (conn.open || conn.opened >= from || hurt_since(conn));
         self.state.conns.iter().filter(alive).any(|conn| conn.is_hurt(to))
     }
 
