@@ -8,7 +8,7 @@ use attache_wire::{Mark, Marker};
 use super::material::{Asked, Contents};
 use crate::chance;
 
-/// So many contents are remembered. A session would have to outlive as many rotations for its content to be taken for new.
+/// So many contents are remembered. After as many wrong ones in a row, the right one is taken for new.
 const REMEMBERED: usize = 64;
 
 /// The contents that have been there, and their numbers.

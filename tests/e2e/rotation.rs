@@ -201,7 +201,7 @@ fn a_user_is_never_tried_with_another_versions_password() {
     assert_eq!(rejections(&real.postgres, "pair_"), [""; 0]);
 }
 
-/// How often another content was read. There are two, which have a number each.
+/// How often another content was read. One that comes back before it was missed has its old number, so numbers do not tell.
 fn readings(house: &House) -> usize {
     house.attache.count(|line| line["message"] == "credential loaded")
 }
