@@ -9,5 +9,6 @@ pub mod listen;
 mod pump;
 pub mod relay;
 pub mod resolve;
+mod socket;
 pub mod stream;
 pub mod tls;

@@ -8,12 +8,15 @@ use std::task::{Context, Poll, ready};
 use attache_wire::{Fault, Passage};
 use bytes::{Buf, Bytes, BytesMut};
 use prometheus_client::metrics::counter::Counter;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::AsyncWrite;
 
+use super::socket::Vigil;
 use super::stream::Stream;
 
 /// What one read takes at most, in octets: large enough for bulk, small enough to stay in the cache.
 const SCRATCH: usize = 64 * 1024;
+/// How many reads are made in one go, before other sessions of the thread have theirs.
+const TURNS: usize = 32;
 
 thread_local! {
     static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH]);
@@ -26,6 +29,8 @@ pub(super) struct Pump {
     /// Read, and not yet to be passed on.
     held: BytesMut,
     pub(super) state: State,
+    /// Over what the source says next.
+    vigil: Vigil,
     /// Bytes may wait inside the writer (TLS).
     unflushed: bool,
     /// Whether the destination hears of the source's end by a half-close, or by whoever polls.
@@ -68,8 +73,16 @@ pub(super) enum Broken {
 
 impl Pump {
     pub(super) fn new(meter: Counter, passes_end: bool) -> Self {
-        let (spill, held) = (BytesMut::new(), BytesMut::new());
-        Self { spill, held, state: State::Open, unflushed: false, passes_end, meter, passed: 0 }
+        Self {
+            spill: BytesMut::new(),
+            held: BytesMut::new(),
+            state: State::Open,
+            vigil: Vigil::default(),
+            unflushed: false,
+            passes_end,
+            meter,
+            passed: 0,
+        }
     }
 
     /// Whether everything that may be passed on has been.
@@ -88,6 +101,11 @@ impl Pump {
             self.spill.extend_from_slice(passing);
         }
         Ok(())
+    }
+
+    /// The source is another one, or others have read from it.
+    pub(super) fn meets_source(&mut self) {
+        self.vigil = Vigil::default();
     }
 
     /// Goes on after a pause, of which what was held is given back.
@@ -110,7 +128,7 @@ impl Pump {
         destination: &mut Stream,
         mut seen: impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Result<(), Broken> {
-        loop {
+        for _ in 0..TURNS {
             match self.turn(cx, source, destination, &mut seen) {
                 Poll::Pending | Poll::Ready(Ok(false)) => return Ok(()),
                 Poll::Ready(Ok(true)) => {}
@@ -122,6 +140,8 @@ impl Pump {
                 Poll::Ready(Err(broken)) => return Err(broken),
             }
         }
+        cx.waker().wake_by_ref();
+        Ok(())
     }
 
     /// One read and one write at most. `true` asks for another turn.
@@ -132,7 +152,9 @@ impl Pump {
         destination: &mut Stream,
         seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Poll<Result<bool, Broken>> {
-        ready!(self.drain(cx, destination)).map_err(Broken::Destination)?;
+        if self.owes() {
+            ready!(self.drain(cx, destination)).map_err(Broken::Destination)?;
+        }
         match self.state {
             State::Open => ready!(self.carry(cx, source, destination, seen))?,
             State::Ending if !self.passes_end => return Poll::Ready(Ok(false)),
@@ -154,14 +176,13 @@ impl Pump {
         seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Poll<Result<(), Broken>> {
         BUFFER.with_borrow_mut(|scratch| {
-            let mut buffer = ReadBuf::new(scratch);
-            ready!(Pin::new(source).poll_read(cx, &mut buffer)).map_err(Broken::Source)?;
-            let bytes = buffer.filled();
-            if bytes.is_empty() {
+            let read = ready!(source.poll_receive(cx, &mut self.vigil, scratch)).map_err(Broken::Source)?;
+            if read == 0 {
                 self.held = BytesMut::new();
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }
+            let bytes = &scratch[..read];
             if !self.held.is_empty() {
                 self.held.extend_from_slice(bytes);
                 let bytes = std::mem::take(&mut self.held);
@@ -175,13 +196,14 @@ impl Pump {
             if passing.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            let written = match Pin::new(destination).poll_write(cx, passing) {
+            let written = match destination.poll_send(cx, passing) {
                 Poll::Ready(written) => written.map_err(Broken::Destination)?,
                 Poll::Pending => 0,
             };
-            self.count(written);
-            self.unflushed = true;
-            self.spill.extend_from_slice(&passing[written..]);
+            self.sent(written, destination);
+            if written < passing.len() {
+                self.spill.extend_from_slice(&passing[written..]);
+            }
             Poll::Ready(Ok(()))
         })
     }
@@ -221,6 +243,11 @@ impl Pump {
         }
     }
 
+    /// Whether there is something to drain, be it a buffer to give back.
+    fn owes(&self) -> bool {
+        self.spill.capacity() > 0 || self.unflushed
+    }
+
     /// Empties the spill and whatever the writer holds.
     fn drain(&mut self, cx: &mut Context<'_>, destination: &mut Stream) -> Poll<io::Result<()>> {
         while !self.spill.is_empty() {
@@ -229,13 +256,10 @@ impl Pump {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.spill.advance(written);
-            self.count(written);
-            self.unflushed = true;
+            self.sent(written, destination);
         }
-        if self.spill.capacity() > 0 {
-            // An idle session owns no buffer.
-            self.spill = BytesMut::new();
-        }
+        // An idle session owns no buffer.
+        self.spill = BytesMut::new();
         if self.unflushed {
             ready!(Pin::new(destination).poll_flush(cx))?;
             self.unflushed = false;
@@ -243,8 +267,9 @@ impl Pump {
         Poll::Ready(Ok(()))
     }
 
-    fn count(&mut self, octets: usize) {
+    fn sent(&mut self, octets: usize, destination: &Stream) {
         self.passed += octets as u64;
         self.meter.inc_by(octets as u64);
+        self.unflushed = destination.holds_back();
     }
 }

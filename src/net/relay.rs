@@ -126,6 +126,8 @@ impl<W: Watch> Copier<W> {
 
     /// Goes on with these two links.
     pub fn resume(&mut self, client: Link, server: Link) {
+        self.up.meets_source();
+        self.down.meets_source();
         self.up.resume();
         let watch = &mut self.watch;
         let up = self.up.admit(&client.input, |bytes| from_client(watch, bytes));
@@ -257,14 +259,16 @@ fn from_server<W: Watch>(watch: &mut Option<Box<W>>, bytes: &[u8]) -> Result<Jud
 }
 
 /// What became of the two directions, if it ends the copying.
+#[inline]
 fn ended(up: Result<(), Broken>, down: Result<(), Broken>) -> Option<Event> {
     match (up, down) {
+        (Ok(()), Ok(())) => None,
         (Err(Broken::Source(error)), _) | (_, Err(Broken::Destination(error))) => Some(Event::Client(error)),
         (Err(Broken::Rule(fault)), _) => Some(Event::ClientFault(fault)),
         (_, Err(Broken::Source(error))) => Some(Event::Upstream(error)),
         (_, Err(Broken::Rule(fault))) => Some(Event::UpstreamFault(fault)),
         // A server that is gone for writing may have said why: its last words still reach the client.
-        (Ok(()) | Err(Broken::Destination(_)), Ok(())) => None,
+        (Err(Broken::Destination(_)), Ok(())) => None,
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::ClientConnection;
@@ -12,6 +12,8 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
+
+use super::socket::{self, Vigil};
 
 /// One connection. An enum rather than a box: reading and writing are the hot path.
 #[derive(Debug, Default)]
@@ -71,6 +73,49 @@ impl Stream {
             Self::Gone => return false,
         };
         peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Reads what is there, up to the length of the buffer; nothing means the peer's end.
+    pub fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        vigil: &mut Vigil,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => socket::poll_receive(stream, cx, vigil, buffer),
+            Self::Unix(stream) => socket::poll_receive(stream, cx, vigil, buffer),
+            Self::Tls(_) | Self::Gone => self.poll_fill(cx, buffer),
+            #[cfg(feature = "sim")]
+            Self::Played(_) | Self::PlayedTls(_) => self.poll_fill(cx, buffer),
+        }
+    }
+
+    fn poll_fill(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        ready!(Pin::new(self).poll_read(cx, &mut buffer))?;
+        Poll::Ready(Ok(buffer.filled().len()))
+    }
+
+    /// Writes what is taken at once. Whoever has more left has to wait with `poll_write`: nobody is woken by this.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => socket::poll_send(stream, bytes),
+            Self::Unix(stream) => socket::poll_send(stream, bytes),
+            Self::Tls(_) | Self::Gone => Pin::new(self).poll_write(cx, bytes),
+            #[cfg(feature = "sim")]
+            Self::Played(_) | Self::PlayedTls(_) => Pin::new(self).poll_write(cx, bytes),
+        }
+    }
+
+    /// Whether what was written may still wait inside, for a flush.
+    pub fn holds_back(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone => false,
+            Self::Tls(_) => true,
+            #[cfg(feature = "sim")]
+            Self::Played(_) | Self::PlayedTls(_) => true,
+        }
     }
 
     /// Moves the stream to the runtime of this thread, which from now on hears of what happens to it.
