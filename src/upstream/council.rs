@@ -8,7 +8,7 @@ use std::time::Duration;
 use attache_wire::Report;
 use tokio::time::Instant;
 
-use crate::failure::{Cause, Trouble};
+use crate::failure::{Cause, Nature, Trouble};
 
 /// For so long after the last time that anybody reported the newest state, an older one is not believed. The news of a
 /// failover reaches every Sentinel within some seconds.
@@ -105,20 +105,10 @@ impl Council {
 
 /// What cannot be reached for one reason or another cannot be reached.
 fn common(cause: Cause) -> Cause {
-    let is_out_of_reach = matches!(
-        cause,
-        Cause::NameNotFound
-            | Cause::NameServerFailed
-            | Cause::NameServerSilent
-            | Cause::ConnectRefused
-            | Cause::ConnectTimedOut
-            | Cause::Unreachable
-            | Cause::Reset
-            | Cause::Closed
-            | Cause::TimedOut
-            | Cause::ServerNotReady
-    );
-    if is_out_of_reach { Cause::SentinelUnreachable } else { cause }
+    match cause.nature() {
+        Nature::OutOfReach | Nature::Passing => Cause::SentinelUnreachable,
+        Nature::Unsettled | Nature::Rejected | Nature::Lasting | Nature::Intended => cause,
+    }
 }
 
 /// Of several causes the one that says most of what is to be done.

@@ -17,7 +17,7 @@ use super::probe::rest;
 use crate::bell::{Bell, Follower};
 use crate::chance;
 use crate::config::domain::{self, Endpoint, TlsMode};
-use crate::failure::{Cause, Trouble};
+use crate::failure::{Cause, Nature, Trouble};
 use crate::net::dial;
 use crate::net::link::Link;
 use crate::net::tls::{self, Certificate, TlsClient};
@@ -253,7 +253,7 @@ impl<P: Protocol> Upstream<P> {
                     last = trouble;
                 }
                 Err(trouble) => {
-                    if is_of_dialling(trouble.cause) {
+                    if trouble.cause.nature() == Nature::OutOfReach {
                         source.was_not_rejected(leave);
                     }
                     return Err(trouble);
@@ -349,19 +349,6 @@ impl<P: Protocol> Upstream<P> {
 
 fn unknown(master: &str) -> Trouble {
     Trouble::new(Cause::SentinelMasterUnknown, format!("it knows no servers called {master}"))
-}
-
-/// Whether nobody was reached who could have heard a password.
-fn is_of_dialling(cause: Cause) -> bool {
-    matches!(
-        cause,
-        Cause::NameNotFound
-            | Cause::NameServerFailed
-            | Cause::NameServerSilent
-            | Cause::ConnectRefused
-            | Cause::ConnectTimedOut
-            | Cause::Unreachable
-    )
 }
 
 fn too_slow(limit: Duration) -> Trouble {
