@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use attache_wire::{Fault, Insecure, RejectionKind};
 
@@ -113,6 +114,11 @@ pub struct Trouble {
 impl Trouble {
     pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
         Self { cause, detail: detail.into(), fault: None }
+    }
+
+    /// Something took longer than it may.
+    pub fn overdue(cause: Cause, limit: Duration) -> Self {
+        Self::new(cause, format!("not done within {limit:?}"))
     }
 }
 
