@@ -1,14 +1,13 @@
 //! What a sidecar needs of its pod: read out of its configuration, and out of what was asked for.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
 use attache_wire::{Access, At, Directions};
 
 use super::parameters::Parameters;
 use crate::config::domain::{Config, ListenAddress, Route};
-use crate::config::{self, Complaints, Elsewhere};
+use crate::config::{self, Complaints, Elsewhere, reachable};
 use crate::registry;
 
 /// Where the configuration and `ca.pem` are seen.
@@ -253,13 +252,4 @@ fn directions(route: &Route) -> Result<Directions, String> {
     let user = kind.facts.needs_user.then_some(route.name.as_str());
     let database = route.database.as_deref();
     (kind.directions)(&Access { at, user, database, parameters: &[] })
-}
-
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let host = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    };
-    SocketAddr::new(host, address.port())
 }
