@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use attache_kit::*;
+use attache_wire::testing::contains;
 use rustix::process::{Pid, kill_process};
 
 use crate::house::*;
-use crate::raw::{self, Message, PROTOCOL_3_0, PROTOCOL_3_2, Raw, contains};
+use crate::raw::{self, Message, PROTOCOL_3_0, PROTOCOL_3_2, Raw};
 use crate::servers::{self, Db};
 
 const SLEEP: &str = "select pg_sleep(60)";
