@@ -3,6 +3,7 @@
 //! The newest one does. An older one is not believed as long as anybody may remember the newer: a Sentinel that has lost
 //! touch with the others, beside a primary that has, would lead sessions back to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use attache_wire::Report;
@@ -66,7 +67,7 @@ impl Council {
     }
 
     /// Why there is no report, once all of them have failed.
-    pub(super) fn trouble(&self, names: &[std::sync::Arc<str>]) -> Option<Trouble> {
+    pub(super) fn trouble(&self, names: &[Arc<str>]) -> Option<Trouble> {
         let failures = self.seats.iter().map(|seat| match seat {
             Seat::Fails(trouble) => Some(trouble),
             Seat::Unheard | Seat::Reports(_) => None,
@@ -191,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn the_cause_that_says_what_to_do_is_told_once_all_have_failed() {
         let now = Instant::now();
-        let names: Vec<std::sync::Arc<str>> = vec!["one:1".into(), "two:2".into()];
+        let names: Vec<Arc<str>> = vec!["one:1".into(), "two:2".into()];
         let cause = |one: Cause, two: Cause| {
             let mut council = Council::of(2);
             council.hear(0, Err(one.into()), now);
