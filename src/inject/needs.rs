@@ -73,7 +73,7 @@ impl Needs {
         let needs = Self {
             ports: ports(&config),
             sockets: sockets(&config, &mut wrong),
-            routes: config.routes.iter().map(access).collect(),
+            routes: config.routes.iter().map(reach).collect(),
             lingers: config.drain.linger.is_zero(),
             credentials,
             health_port,
@@ -226,7 +226,7 @@ fn sockets(config: &Config, wrong: &mut Vec<String>) -> Vec<PathBuf> {
     folders.into_iter().collect()
 }
 
-fn access(route: &Route) -> Reach {
+fn reach(route: &Route) -> Reach {
     Reach { route: route.name.clone(), directions: directions(route) }
 }
 
