@@ -90,7 +90,7 @@ fn a_cancel_request_is_encrypted_as_its_session_is() {
         let sent = relay.sent(Direction::ToServer).split_off(before);
         assert_eq!(relay.connections(), 2);
         assert_eq!(sent[..9], [0, 0, 0, 8, 4, 210, 22, 47, 0x16], "SSLRequest, then TLS");
-        assert!(!contains(&sent, &session.key()));
+        assert!(!contains(&sent, session.key()));
     }
 }
 
