@@ -16,6 +16,8 @@ use crate::config::domain;
 /// The share of the deadline, and the most, that sessions are given to reach a quiet point.
 const CLOSING_SHARE: u32 = 5;
 const CLOSING_MOST: Duration = Duration::from_secs(5);
+/// How long after the deadline the goodbyes may take to leave.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How far the end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -168,9 +170,6 @@ pub fn moments(start: Instant, policy: domain::Drain) -> [(Instant, Phase); 2] {
     let closing = deadline - (policy.deadline / CLOSING_SHARE).min(CLOSING_MOST);
     [(closing, Phase::Closing), (deadline, Phase::Cut)]
 }
-
-/// How long after the deadline the goodbyes may take to leave.
-const LAST_WORDS: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! What the rest of the house holds of a route: [`Serve`], whatever its protocol.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -163,7 +164,7 @@ impl<P: Protocol> Route<P> {
                 .is_some_and(|current| self.metrics.has_links_of_this_alone(current, states))
     }
 
-    fn links(&self, state: LinkState) -> std::collections::BTreeMap<u64, i64> {
+    fn links(&self, state: LinkState) -> BTreeMap<u64, i64> {
         let Some(standing) = self.source().map(Source::standing) else { return Default::default() };
         let known = [standing.previous, standing.generation];
         let count = |generation| match self.metrics.known_links(generation, state.name()) {

@@ -1,13 +1,13 @@
 //! Where the running process answers: as the arguments say, as its configuration says, or as usual.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::Args;
 
 use super::Failed;
 use super::files::Files;
-use crate::config;
 use crate::config::domain::ListenAddress;
+use crate::config::{self, reachable};
 
 /// The addresses that a configuration has unless it says otherwise.
 const USUAL_HEALTH: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
@@ -60,15 +60,6 @@ impl ControlAddress {
             None if self.files.any() => self.files.load()?.control.ok_or_else(|| off("control")),
             None => Ok(ListenAddress::Tcp(USUAL_CONTROL)),
         }
-    }
-}
-
-/// Who listens on every address is reached on loopback.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, address.port()).into(),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, address.port()).into(),
-        IpAddr::V4(_) | IpAddr::V6(_) => address,
     }
 }
 

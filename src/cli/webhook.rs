@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::inject::SidecarArguments;
 use super::run::note_panic;
@@ -72,12 +72,14 @@ impl Webhook {
         };
         block_on(async {
             let (mut end, mut again) = (terminated()?, terminated()?);
-            let first = async { end.recv().await };
-            let ran = webhook::run(settings, identity, async { _ = first.await });
+            let second = async {
+                again.recv().await;
+                again.recv().await;
+            };
             tokio::select! {
-                ran = ran => ran.map_err(Failed::Because),
-                // A second signal ends at once.
-                () = async { _ = (again.recv().await, again.recv().await) } => Ok(()),
+                ran = webhook::run(settings, identity, end.recv()) => ran.map_err(Failed::Because),
+                // It ends at once.
+                () = second => Ok(()),
             }
         })?
     }
@@ -106,8 +108,8 @@ impl Webhook {
 
 /// Both signals that ask us to end.
 struct Terminated {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Terminated {

@@ -112,6 +112,15 @@ pub(super) fn is_local(address: &ListenAddress) -> bool {
     }
 }
 
+/// Where on this machine somebody is reached who listens there: on every address, so on loopback too.
+pub fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => (Ipv4Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => (Ipv6Addr::LOCALHOST, address.port()).into(),
+        IpAddr::V4(_) | IpAddr::V6(_) => address,
+    }
+}
+
 /// Whether both cannot be listened on at once. Port 0 is a new port each time; a socket of IPv6 takes nothing of IPv4.
 pub(super) fn overlap(one: &ListenAddress, other: &ListenAddress) -> bool {
     match (one, other) {

@@ -1,4 +1,4 @@
-//! The keys of the whole configuration: each is declared here, in `route.rs` or in `pool.rs`, and nowhere else.
+//! The keys of the whole configuration: each is declared here, or in the file of its section.
 //!
 //! To read is to declare: what these functions say of a key is what the schema and the documentation say.
 
@@ -16,6 +16,10 @@ use super::telemetry;
 
 /// Nobody wants to wait longer, and a slip of the unit is found.
 pub(super) const UP_TO_A_DAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(24 * 3600);
+/// Less than a millisecond is no time to connect to anything.
+pub(super) const SOME_TIME: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(600);
+/// More often than once a second is a burden, less than once an hour is no safety net.
+pub(super) const NOW_AND_THEN: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(3600);
 
 /// More threads than any machine has cores.
 const MOST_WORKERS: u64 = 1024;

@@ -57,6 +57,23 @@ impl Layer {
     }
 }
 
+/// Where a key stands.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// Of its layer, from the lowest.
+    pub(super) index: usize,
+    pub(super) layer: &'a Layer,
+    pub(super) line: Option<u64>,
+}
+
+/// The highest layer that mentions the key; failing that, the place of what the key belongs to.
+pub(super) fn place<'a>(layers: &'a [Layer], key: &str) -> Option<Place<'a>> {
+    let mut downwards = layers.iter().enumerate().rev();
+    let found = downwards
+        .find_map(|(index, layer)| layer.lines.get(key).map(|line| Place { index, layer, line: *line }));
+    found.or_else(|| place(layers, &key[..key.rfind(['.', '['])?]))
+}
+
 /// A list or a map, as JSON or in the notation of figment (`["a", "b"]`, `{a=1}`); everything else is text, and
 /// becomes a number where one is expected. A protocol's own options are guessed at.
 fn value_of_text(path: &str, text: &str) -> Value {
@@ -204,13 +221,9 @@ fn has_port_link(rest: &str) -> bool {
 
 fn override_layer(flag: &str) -> Result<Layer, Box<Complaint>> {
     let (path, text) = flag.split_once('=').ok_or_else(|| {
-        let mut complaint = Complaint::of_source(
-            Some("command line".to_owned()),
-            None,
-            "a setting is written key=value".to_owned(),
-        );
-        complaint.hint = Some("for example log.level=debug".to_owned());
-        Box::new(complaint)
+        let reason = "a setting is written key=value".to_owned();
+        let complaint = Complaint::of_source(Some("command line".to_owned()), None, reason);
+        Box::new(Complaint { hint: Some("for example log.level=debug".to_owned()), ..complaint })
     })?;
     Ok(Layer::single("command line".to_owned(), path.trim(), text))
 }

@@ -8,7 +8,7 @@
 //! | --- | --- |
 //! | `parse` | text of a file to values and their lines |
 //! | `layer` | files, environment and flags, laid over each other |
-//! | `keys`, `route`, `tls`, `pool`, `sentinel`, `telemetry` | declare every key where they read it |
+//! | `keys`, `route`, `upstream`, `sentinel`, `tls`, `credential`, `pool`, `telemetry` | declare every key where they read it |
 //! | `project` | declares the keys of a project file, for `attache dev` |
 //! | `reader`, `kind`, `address` | read typed values, collect complaints |
 //! | `complaint` | says what is wrong, where, and what to do |
@@ -25,6 +25,7 @@ use serde_json::Value;
 
 mod address;
 mod complaint;
+mod credential;
 mod document;
 pub mod domain;
 mod file_text;
@@ -41,7 +42,9 @@ mod schema;
 mod sentinel;
 mod telemetry;
 mod tls;
+mod upstream;
 
+pub use address::reachable;
 pub use complaint::{Complaint, Complaints};
 pub use domain::*;
 pub use project::CheckUrl;

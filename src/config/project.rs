@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::address::{self, is_local};
-use super::domain::{Project, ProjectDatabase, TlsMode};
+use super::domain::{Project, ProjectDatabase};
 use super::kind::{Kind, Wrong, flag, path};
 use super::reader::Section;
 use super::route::is_name;
@@ -67,16 +67,15 @@ fn database(name: &str, section: &Section<'_, '_>, check: CheckUrl) -> Option<Pr
             "Allows a password to be sent in clear text over a link that is not encrypted.",
         )
         .or("false", &flag());
-    if ca.is_some() && matches!(tls, Some(TlsMode::Off | TlsMode::InsecureNoVerify)) {
+    if ca.is_some() && tls.is_some_and(|mode| !mode.verifies()) {
         section.complain(
             "ca",
             "has no effect: tls says to verify nothing",
             "remove it, or set tls: verify-full",
         );
     }
-    let name = name.to_owned();
     Some(ProjectDatabase {
-        name,
+        name: name.to_owned(),
         url: url?,
         password_file,
         read_only,

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::complaint::{Complaint, did_you_mean, is_secret_name, shown};
 use super::kind::{Kind, Raw, describe};
-use super::layer::Layer;
+use super::layer::{Layer, Place, place};
 use super::note::{ANY_NAME, Note, Presence};
 
 /// What to do instead of writing a secret down.
@@ -72,31 +72,15 @@ impl<'a> Reader<'a> {
 
     fn complain(&self, key: String, reason: String, hint: Option<String>) {
         let place = self.place(&key);
-        let file = place.map(|place| self.layers[place.layer].name.clone());
+        let file = place.map(|place| place.layer.name.clone());
         let line = place.and_then(|place| place.line);
-        let order = place.map_or(usize::MAX, |place| place.layer);
+        let order = place.map_or(usize::MAX, |place| place.index);
         self.complaints.borrow_mut().push((order, Complaint { file, line, key, reason, hint }));
     }
 
-    /// The highest layer that mentions the key; failing that, the place of what the key belongs to.
-    fn place(&self, key: &str) -> Option<Place> {
-        let mut key = key;
-        loop {
-            let found = self.layers.iter().enumerate().rev();
-            let mut found =
-                found.filter_map(|(layer, it)| it.lines.get(key).map(|line| Place { layer, line: *line }));
-            if let Some(place) = found.next() {
-                return Some(place);
-            }
-            key = &key[..key.rfind(['.', '['])?];
-        }
+    fn place(&self, key: &str) -> Option<Place<'a>> {
+        place(self.layers, key)
     }
-}
-
-#[derive(Clone, Copy)]
-struct Place {
-    layer: usize,
-    line: Option<u64>,
 }
 
 /// One level of the configuration.
@@ -240,7 +224,7 @@ impl<'r, 'a> Section<'r, 'a> {
     /// The path as seen from the folder of the file in which `name` says it.
     pub(super) fn resolve(&self, name: &str, path: &Path) -> PathBuf {
         let place = self.reader.place(&self.join(name));
-        let folder = place.and_then(|place| self.reader.layers[place.layer].folder.as_deref());
+        let folder = place.and_then(|place| place.layer.folder.as_deref());
         folder.map_or_else(|| path.to_owned(), |folder| folder.join(path))
     }
 
@@ -370,8 +354,7 @@ impl Key<'_, '_, '_> {
             return None;
         }
         let path = section.join(self.name);
-        let place = section.reader.place(&path);
-        let is_text = place.is_some_and(|place| section.reader.layers[place.layer].is_text);
+        let is_text = section.reader.place(&path).is_some_and(|place| place.layer.is_text);
         let wrongs = match kind.read(Raw { value, is_text }) {
             Ok(value) => return Some(value),
             Err(wrongs) => wrongs,

@@ -2,11 +2,13 @@
 
 use super::address::{self, members};
 use super::complaint::quote;
+use super::credential::folder;
 use super::domain::{CredentialSource, Endpoint, MOST_MEMBERS, Role, Sentinel, Tls, TlsMode};
+use super::keys::NOW_AND_THEN;
 use super::kind::{Kind, Wrong, duration};
 use super::reader::Section;
-use super::route::{NOW_AND_THEN, check_twice, folder};
 use super::tls::{check_tls, trust};
+use super::upstream::check_twice;
 use super::{ProtocolFacts, SENTINEL};
 
 /// Longer names are nobody's.

@@ -1,14 +1,13 @@
 //! What a sidecar needs of its pod: read out of its configuration, and out of what was asked for.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Component, Path, PathBuf};
 
 use attache_wire::{Access, At, Directions};
 
 use super::parameters::Parameters;
 use crate::config::domain::{Config, ListenAddress, Route};
-use crate::config::{self, Complaints, Elsewhere};
+use crate::config::{self, Complaints, Elsewhere, reachable};
 use crate::registry;
 
 /// Where the configuration and `ca.pem` are seen.
@@ -74,7 +73,7 @@ impl Needs {
         let needs = Self {
             ports: ports(&config),
             sockets: sockets(&config, &mut wrong),
-            routes: config.routes.iter().map(access).collect(),
+            routes: config.routes.iter().map(reach).collect(),
             lingers: config.drain.linger.is_zero(),
             credentials,
             health_port,
@@ -227,7 +226,7 @@ fn sockets(config: &Config, wrong: &mut Vec<String>) -> Vec<PathBuf> {
     folders.into_iter().collect()
 }
 
-fn access(route: &Route) -> Reach {
+fn reach(route: &Route) -> Reach {
     Reach { route: route.name.clone(), directions: directions(route) }
 }
 
@@ -253,13 +252,4 @@ fn directions(route: &Route) -> Result<Directions, String> {
     let user = kind.facts.needs_user.then_some(route.name.as_str());
     let database = route.database.as_deref();
     (kind.directions)(&Access { at, user, database, parameters: &[] })
-}
-
-fn reachable(address: SocketAddr) -> SocketAddr {
-    let host = match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        other => other,
-    };
-    SocketAddr::new(host, address.port())
 }

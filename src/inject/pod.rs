@@ -6,10 +6,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::needs::Needs;
+use super::offer::{self, Given};
 use super::operation::{Patch, Path};
 use super::parameters::{CONFIGURATION, INJECTED, Parameters, SIDECAR, Sidecar};
 use super::sidecar::{self, NAME, Source};
-use super::{dangers, obstacles, offer};
+use super::{dangers, obstacles};
 
 /// What was put into a pod beside its container, so that exactly that is taken out.
 #[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,27 +91,12 @@ pub(super) fn add(
         (Err(wrong), obstacles) => return Err(obstacles.into_iter().chain(wrong).collect()),
     };
     dangers::find(&patch.document, pod, ready.needs, notes);
-    let restarts = pod.join("spec/restartPolicy").find(&patch.document).and_then(Value::as_str);
-    if sidecar::kind(ready.asked) == Sidecar::Classic && matches!(restarts, Some("Never" | "OnFailure")) {
-        notes.push(
-            "with a classic sidecar it ends only when its program also sends POST http://127.0.0.1:9901/quit"
-                .to_owned(),
-        );
-    }
+    notes.extend(has_to_quit(&patch.document, pod, ready));
 
     let mut mark = Mark { version: env!("CARGO_PKG_VERSION").to_owned(), ..Mark::default() };
     mark.volumes.extend(volumes.iter().map(|volume| name(volume).to_owned()));
-    for offer in offers {
-        if !offer.env.is_empty() {
-            let names = offer.env.iter().map(|(name, _)| (*name).to_owned()).collect();
-            mark.env.insert(offer.container, names);
-        }
-        for (name, value) in offer.env {
-            patch.append(&offer.path.to("env"), json!({ "name": name, "value": value }));
-        }
-        for mount in sidecar::socket_mounts(ready.needs) {
-            patch.append(&offer.path.to("volumeMounts"), mount);
-        }
+    for given in offers {
+        equip(patch, given, ready, &mut mark);
     }
     let list = match sidecar::kind(ready.asked) {
         Sidecar::Native => "spec/initContainers",
@@ -129,6 +115,30 @@ pub(super) fn add(
     let mark = serde_json::to_string(&mark).expect("plain texts");
     patch.set(&annotations, INJECTED, Value::from(mark));
     Ok(())
+}
+
+/// What a program that ends by itself has to do beside it.
+fn has_to_quit(document: &Value, pod: &Path, ready: &Ready<'_>) -> Option<String> {
+    let restarts = pod.join("spec/restartPolicy").find(document).and_then(Value::as_str);
+    let outlives = sidecar::kind(ready.asked) == Sidecar::Classic;
+    (outlives && matches!(restarts, Some("Never" | "OnFailure"))).then(|| {
+        "with a classic sidecar it ends only when its program also sends POST http://127.0.0.1:9901/quit"
+            .to_owned()
+    })
+}
+
+/// What a container is given, so that its program finds the sidecar.
+fn equip(patch: &mut Patch, given: Given, ready: &Ready<'_>, mark: &mut Mark) {
+    if !given.env.is_empty() {
+        let names = given.env.iter().map(|(name, _)| (*name).to_owned()).collect();
+        mark.env.insert(given.container, names);
+    }
+    for (name, value) in given.env {
+        patch.append(&given.path.to("env"), json!({ "name": name, "value": value }));
+    }
+    for mount in sidecar::socket_mounts(ready.needs) {
+        patch.append(&given.path.to("volumeMounts"), mount);
+    }
 }
 
 /// Takes a sidecar out that [`add`] has put in.

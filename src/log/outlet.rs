@@ -200,7 +200,7 @@ mod tests {
         outlet.finish();
         let (told, lines) = (text(&pipe), BACKLOG / AT_ONCE);
         assert_eq!(told.lines().count(), lines + 1);
-        let last: serde_json::Value = serde_json::from_str(told.lines().last().unwrap()).unwrap();
+        let last: serde_json::Value = serde_json::from_str(told.lines().last().expect("a line")).unwrap();
         assert_eq!((&last["level"], &last["lines"]), (&"WARN".into(), &3.into()), "{last}");
     }
 }

@@ -155,7 +155,7 @@ impl Source {
         self.known().versions.in_force()
     }
 
-    /// Tells whenever another generation becomes the current one; 0 stands for none yet.
+    /// Tells whenever another generation becomes the current one.
     pub fn subscribe(&self) -> Follower {
         self.0.changes.follow()
     }
@@ -251,13 +251,9 @@ impl Source {
         self.known().lockout.take(Instant::now(), true).map(|()| Leave::Counted)
     }
 
-    /// The server accepted or rejected such a login. A rejection is no verdict on the generation, for a session may be on
-    /// one of many servers: others find out.
-    pub fn heard_at_leisure(&self, generation: u64, leave: Leave, accepted: bool) {
-        if accepted {
-            self.worked(generation);
-            return self.was_not_rejected(leave);
-        }
+    /// The server rejected such a login. That is no verdict on the generation, for a session may be on one of many servers:
+    /// others find out.
+    pub fn rejected_at_leisure(&self, generation: u64, leave: Leave) {
         let mut known = self.known();
         if leave == Leave::Free {
             known.lockout.charge(Instant::now());

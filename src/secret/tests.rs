@@ -328,14 +328,14 @@ fn what_is_rejected_at_leisure_bounds_what_follows_and_changes_nothing_else() {
     let (source, _watcher) = Source::open("orders", mount(volume.path()));
     source.worked(1);
     assert_eq!(source.leave_at_leisure(1), Ok(Leave::Free));
-    source.heard_at_leisure(1, Leave::Free, false);
+    source.rejected_at_leisure(1, Leave::Free);
     for _ in 0..100 {
         assert_eq!(source.leave_at_leisure(1), Ok(Leave::Counted));
-        source.heard_at_leisure(1, Leave::Counted, true);
+        source.was_not_rejected(Leave::Counted);
     }
     let mut sent = 1;
     while let Ok(leave) = source.leave_at_leisure(1) {
-        source.heard_at_leisure(1, leave, false);
+        source.rejected_at_leisure(1, leave);
         sent += 1;
     }
     assert!(sent <= REJECTED_A_MINUTE / 2, "{sent} rejected at once");

@@ -37,26 +37,25 @@ pub(super) async fn relay<P: Protocol>(
     record: &mut Record,
 ) {
     record.reach(Stage::Relay);
-    let opaque = matches!(established.relay, Relay::Opaque);
-    let Some(Carried { links, end, said }) = carry(route, established, drain, record).await else {
+    let Some(carried) = carry(route, established, drain, record).await else {
         return record.ends(Ok(()));
     };
-    if let End::Failed(failure) = &end
+    if let End::Failed(failure) = &carried.end
         && failure.side == Side::Upstream
     {
         // Others may have been lost with it, or the server has made way for another one.
         route.upstream.health.alarm();
     }
-    if let End::Clean(side) = &end {
+    if let End::Clean(side) = &carried.end {
         record.ended_by = *side;
     }
     // Whatever becomes of the last words, this is how it ended.
-    record.ends(match &end {
+    record.ends(match &carried.end {
         End::Clean(_) | End::Kept => Ok(()),
         End::Quiet(cause) => Err(Failure::new(Stage::Relay, Side::Attache, *cause)),
         End::Failed(failure) => Err(failure.clone()),
     });
-    Box::pin(part(route, links, &end, said, opaque, record)).await;
+    Box::pin(part(route, carried, record)).await;
 }
 
 /// What is left when the copying has ended.
@@ -65,7 +64,9 @@ struct Carried {
     links: (Link, Link),
     end: End,
     /// The number of the next frame to the client, if there may be one.
-    said: Option<u8>,
+    number: Option<u8>,
+    /// Whether nobody has looked at what was copied.
+    opaque: bool,
 }
 
 /// Copies to the end, and settles the accounts; nothing is left where the link serves another session. Apart from what
@@ -81,14 +82,15 @@ async fn carry<P: Protocol>(
         Relay::Opaque => None,
         Relay::Watched(watch) => Some(watch),
     };
+    let opaque = watch.is_none();
     let mut copier = Copier::new(client, server, watch, meters(&route.metrics));
     if lease.is_some() {
         copier.keep_server();
     }
     let mut ears = route.upstream.orders.follow(drain, books.facts());
-    let (end, said) = loop {
+    let (end, number) = loop {
         let asked = match copy(&mut copier, &mut ears, || route.upstream.doubt_role()).await {
-            Stop::End(end) => break (end, number(&copier)),
+            Stop::End(end) => break (end, next_number(&copier)),
             Stop::Asked => true,
             Stop::Renewal => false,
         };
@@ -102,7 +104,7 @@ async fn carry<P: Protocol>(
         } else {
             let done = Box::pin(renewal::run(route, &mut copier, &mut books, &mut ears, record)).await;
             if let Err(failure) = done {
-                break (End::Failed(failure), number(&copier));
+                break (End::Failed(failure), next_number(&copier));
             }
             lease.iter_mut().for_each(|lease| lease.renewed(books.facts().generation));
         }
@@ -114,24 +116,17 @@ async fn carry<P: Protocol>(
         lease.give_back(route, server, watch, books);
         return None;
     }
-    Some(Carried { links: copier.into_links(), end, said })
+    Some(Carried { links: copier.into_links(), end, number, opaque })
 }
 
 /// The number of the next frame to the client, if there may be one.
-fn number<W: Watch>(copier: &Copier<W>) -> Option<u8> {
+fn next_number<W: Watch>(copier: &Copier<W>) -> Option<u8> {
     copier.may_speak().then(|| copier.next_number())
 }
 
-/// Tells the client what it has to be told, and takes leave of both sides. `number` is that of the next frame to the
-/// client, if there may be one.
-async fn part<P: Protocol>(
-    route: &Route<P>,
-    (mut client, mut server): (Link, Link),
-    end: &End,
-    number: Option<u8>,
-    opaque: bool,
-    record: &Record,
-) {
+/// Tells the client what it has to be told, and takes leave of both sides.
+async fn part<P: Protocol>(route: &Route<P>, carried: Carried, record: &Record) {
+    let Carried { links: (mut client, mut server), end, number, opaque } = carried;
     match end {
         End::Clean(_) => {}
         // The server has not heard the client's goodbye.
@@ -141,7 +136,7 @@ async fn part<P: Protocol>(
             // frame: they could complete half a statement otherwise.
             route.protocol.farewell(&mut server.output);
             let moment = Moment::Session(number.unwrap_or_default());
-            tell(route, &mut client, *cause, moment, record).await;
+            tell(route, &mut client, cause, moment, record).await;
         }
         // The other side should see what we saw: a cut, and not an orderly end before it.
         End::Failed(_) if opaque => {

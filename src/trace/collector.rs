@@ -1,6 +1,5 @@
 //! The way to the collector: one connection, opened when it is needed and used again while it lasts.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use rustls_pki_types::ServerName;
 use tokio::time::timeout;
 
-use crate::config::domain::{Endpoint, Tls, TlsMode, Traces};
+use crate::config::domain::{Tls, TlsMode, Traces};
 use crate::net::dial;
 use crate::net::resolve::Resolver;
 use crate::net::stream::Stream;
@@ -78,8 +77,8 @@ impl Collector {
     fn request(&self, body: Bytes) -> Result<Request<Full<Bytes>>, String> {
         let given = self.settings.headers_file.as_deref().map(headers::read).transpose()?;
         let collector = &self.settings.collector;
-        let endpoint = Endpoint::Tcp { host: collector.host.clone(), port: collector.port };
-        let host = HeaderValue::try_from(endpoint.to_string()).map_err(|error| error.to_string())?;
+        let host =
+            HeaderValue::try_from(collector.endpoint().to_string()).map_err(|error| error.to_string())?;
         let mut request =
             Request::post(&collector.path).body(Full::new(body)).map_err(|error| error.to_string())?;
         let mut all = given.unwrap_or_else(HeaderMap::new);
@@ -92,8 +91,8 @@ impl Collector {
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, String> {
         let collector = &self.settings.collector;
-        let endpoint = Endpoint::Tcp { host: collector.host.clone(), port: collector.port };
-        let found = dial::find(&endpoint, &self.resolver).await.map_err(|failure| failure.to_string())?;
+        let found =
+            dial::find(&collector.endpoint(), &self.resolver).await.map_err(|failure| failure.to_string())?;
         let (stream, _) = dial::race(found).await.map_err(|failure| failure.to_string())?;
         let stream = if collector.tls { self.secure(stream).await? } else { stream };
         let connected = http1::handshake(TokioIo::new(stream)).await;
@@ -110,7 +109,7 @@ impl Collector {
         let trusted = Tls { mode: TlsMode::VerifyFull, ca, server_name, direct: true };
         let config = tls::configure(&trusted, None, Some("http/1.1"));
         let config = config.map_err(|trouble| trouble.to_string())?;
-        let client = TlsClient { config: Arc::clone(&config), name };
+        let client = TlsClient { config, name };
         let (stream, ..) = client.handshake(stream).await.map_err(|trouble| trouble.to_string())?;
         Ok(stream)
     }

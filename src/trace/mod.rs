@@ -1,8 +1,9 @@
 //! Traces: one span for a session, and one for each stage of it, told to a collector of OpenTelemetry.
 //!
 //! A [`Journey`] goes along with a session and writes down when what began and ended. At the end it is put into a
-//! queue, if it was drawn or its session is in trouble; whoever empties the queue is on the control thread. Nothing here ever makes a session wait: where the queue
-//! is full, a journey is dropped and counted. Nothing is decided from a journey, and no secret can get into one.
+//! queue, if it was drawn or its session is in trouble; whoever empties the queue is on the control thread. Nothing
+//! here ever makes a session wait: where the queue is full, a journey is dropped and counted. Nothing is decided from
+//! a journey, and no secret can get into one.
 
 mod collector;
 mod journey;

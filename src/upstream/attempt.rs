@@ -187,7 +187,7 @@ impl<P: Protocol> Upstream<P> {
             Stage::Dial => Cause::ConnectTimedOut,
             Stage::Accept | Stage::Tls | Stage::Login | Stage::Welcome | Stage::Relay => Cause::TimedOut,
         };
-        Trouble::new(cause, format!("not done within {:?}", self.settings.connect_timeout))
+        Trouble::overdue(cause, self.settings.connect_timeout)
     }
 
     /// The conditions of a login over this way.

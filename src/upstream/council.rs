@@ -3,12 +3,13 @@
 //! The newest one does. An older one is not believed as long as anybody may remember the newer: a Sentinel that has lost
 //! touch with the others, beside a primary that has, would lead sessions back to it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use attache_wire::Report;
 use tokio::time::Instant;
 
-use crate::failure::{Cause, Trouble};
+use crate::failure::{Cause, Nature, Trouble};
 
 /// For so long after the last time that anybody reported the newest state, an older one is not believed. The news of a
 /// failover reaches every Sentinel within some seconds.
@@ -66,7 +67,7 @@ impl Council {
     }
 
     /// Why there is no report, once all of them have failed.
-    pub(super) fn trouble(&self, names: &[std::sync::Arc<str>]) -> Option<Trouble> {
+    pub(super) fn trouble(&self, names: &[Arc<str>]) -> Option<Trouble> {
         let failures = self.seats.iter().map(|seat| match seat {
             Seat::Fails(trouble) => Some(trouble),
             Seat::Unheard | Seat::Reports(_) => None,
@@ -105,20 +106,10 @@ impl Council {
 
 /// What cannot be reached for one reason or another cannot be reached.
 fn common(cause: Cause) -> Cause {
-    let is_out_of_reach = matches!(
-        cause,
-        Cause::NameNotFound
-            | Cause::NameServerFailed
-            | Cause::NameServerSilent
-            | Cause::ConnectRefused
-            | Cause::ConnectTimedOut
-            | Cause::Unreachable
-            | Cause::Reset
-            | Cause::Closed
-            | Cause::TimedOut
-            | Cause::ServerNotReady
-    );
-    if is_out_of_reach { Cause::SentinelUnreachable } else { cause }
+    match cause.nature() {
+        Nature::OutOfReach | Nature::Passing => Cause::SentinelUnreachable,
+        Nature::Unsettled | Nature::Rejected | Nature::Lasting | Nature::Intended => cause,
+    }
 }
 
 /// Of several causes the one that says most of what is to be done.
@@ -201,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn the_cause_that_says_what_to_do_is_told_once_all_have_failed() {
         let now = Instant::now();
-        let names: Vec<std::sync::Arc<str>> = vec!["one:1".into(), "two:2".into()];
+        let names: Vec<Arc<str>> = vec!["one:1".into(), "two:2".into()];
         let cause = |one: Cause, two: Cause| {
             let mut council = Council::of(2);
             council.hear(0, Err(one.into()), now);

@@ -5,7 +5,7 @@
 //! another server takes it.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use attache_wire::Protocol;
@@ -199,7 +199,7 @@ impl Members {
         Arc::clone(&self.lock().list)
     }
 
-    pub(super) fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

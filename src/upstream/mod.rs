@@ -9,6 +9,7 @@ mod check;
 mod check_sentinels;
 mod council;
 mod health;
+mod hearing;
 mod members;
 mod named;
 mod pool;
@@ -29,13 +30,14 @@ use tokio::time::{Instant, sleep_until};
 
 pub use check::{Step, Verdict, approximately};
 pub use health::{Health, Seen};
+pub use hearing::{SentinelSeen, Sentinels};
 pub use pool::{Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
 use remedy::{Remedy, remedy, worse};
 pub use rotation::{Attempts, Said};
-pub use sentinels::{SentinelSeen, Sentinels, attend};
+pub use sentinels::attend;
 pub use trial::trial;
 
 use crate::chance;

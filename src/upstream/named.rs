@@ -22,7 +22,8 @@ impl<P: Protocol> Upstream<P> {
     /// The servers for the sessions of this route, at least one. Where nobody has reported any, waits for the first who
     /// does, but not for a Sentinel that does not answer.
     pub(super) async fn reported(&self, sentinels: &Sentinels) -> Result<Arc<[Member]>, Trouble> {
-        let deadline = Instant::now() + self.settings.connect_timeout;
+        let limit = self.settings.connect_timeout;
+        let deadline = Instant::now() + limit;
         let mut news = sentinels.news();
         loop {
             if sentinels.have_reported() {
@@ -33,8 +34,7 @@ impl<P: Protocol> Upstream<P> {
                 return Err(trouble);
             }
             if timeout_at(deadline, news.changed()).await.is_err() {
-                let detail = format!("not done within {:?}", self.settings.connect_timeout);
-                return Err(Trouble::new(Cause::SentinelUnreachable, detail));
+                return Err(Trouble::overdue(Cause::SentinelUnreachable, limit));
             }
         }
     }

@@ -77,10 +77,10 @@ impl<P: Protocol> Upstream<P> {
         let told = failure.map(|failure| (failure.stage, failure.cause(), failure.trouble.detail.clone()));
         let probe = Probe { at: SystemTime::now(), took: start.elapsed(), failure: told };
         let changed = self.health.probed(index, probe, version);
-        let endpoint = self.settings.endpoints[index].to_string();
-        self.metrics.upstream_up(&endpoint, failure.is_none());
+        let endpoint = &self.names[index];
+        self.metrics.upstream_up(endpoint, failure.is_none());
         if changed {
-            self.tell(&endpoint, failure);
+            self.tell(endpoint, failure);
         }
         result
     }

@@ -1,6 +1,6 @@
 //! What may make the next attempt of a session succeed.
 
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Failure, Nature};
 
 /// What may make the next attempt succeed where the last one did not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,50 +12,10 @@ pub(super) enum Remedy {
 }
 
 pub(super) fn remedy(cause: Cause) -> Remedy {
-    match cause {
-        Cause::NameNotFound
-        | Cause::NameServerFailed
-        | Cause::NameServerSilent
-        | Cause::ConnectRefused
-        | Cause::ConnectTimedOut
-        | Cause::Unreachable
-        | Cause::Reset
-        | Cause::Closed
-        | Cause::TimedOut
-        | Cause::ServerNotReady
-        | Cause::WrongRole
-        | Cause::SentinelUnreachable
-        | Cause::SentinelLoginRejected
-        | Cause::SentinelMasterUnknown
-        | Cause::SentinelOutdated => Remedy::Time,
-        Cause::CredentialRejected => Remedy::Credential,
-        Cause::TlsDeclined
-        | Cause::TlsFailed
-        | Cause::TlsAlert
-        | Cause::CertificateUnknownAuthority
-        | Cause::CertificateWrongName
-        | Cause::CertificateExpired
-        | Cause::CertificateNotYetValid
-        | Cause::CertificateInvalid
-        | Cause::TlsSetup
-        | Cause::EarlyData
-        | Cause::CleartextRefused
-        | Cause::ChannelBindingMissing
-        | Cause::ServerSignatureWrong
-        | Cause::CredentialMissing
-        | Cause::CredentialIncomplete
-        | Cause::ServerRefused
-        | Cause::Malformed
-        | Cause::TooLong
-        | Cause::Unsupported
-        | Cause::TooManySessions
-        | Cause::NotAllowed
-        | Cause::UnknownErrand
-        | Cause::ClientLeft
-        | Cause::ShuttingDown
-        | Cause::CredentialRotated
-        | Cause::RouteChanged
-        | Cause::ServerDemoted => Remedy::None,
+    match cause.nature() {
+        Nature::OutOfReach | Nature::Passing | Nature::Unsettled => Remedy::Time,
+        Nature::Rejected => Remedy::Credential,
+        Nature::Lasting | Nature::Intended => Remedy::None,
     }
 }
 

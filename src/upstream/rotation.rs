@@ -211,8 +211,11 @@ impl<P: Protocol> Upstream<P> {
     pub fn heard_at_leisure(&self, material: &Material, leave: Leave, outcome: Result<(), Cause>) {
         let Some(source) = &self.source else { return };
         match outcome {
-            Ok(()) => source.heard_at_leisure(material.generation(), leave, true),
-            Err(Cause::CredentialRejected) => source.heard_at_leisure(material.generation(), leave, false),
+            Ok(()) => {
+                source.worked(material.generation());
+                source.was_not_rejected(leave);
+            }
+            Err(Cause::CredentialRejected) => source.rejected_at_leisure(material.generation(), leave),
             Err(_) => {}
         }
     }

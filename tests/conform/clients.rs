@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use attache_kit::{SOON, eventually};
+use attache_wire::testing::contains;
 
-use crate::house::{connect, echo, has, is_refusal};
+use crate::house::{connect, echo, is_refusal};
 use crate::speech::each;
 
 /// Bytes that are different for every seed and the same in every run.
@@ -101,7 +102,7 @@ fn more_than_max_sessions_are_refused_and_the_others_served() {
             let since = house.attache.lines();
             let words = speech.greet(&house).ending();
             match speech.refused {
-                Some((_, too_many)) => assert!(has(&words, too_many), "{}: {words:?}", speech.protocol),
+                Some((_, too_many)) => assert!(contains(&words, too_many), "{}: {words:?}", speech.protocol),
                 None => assert_eq!(words, b"", "{}", speech.protocol),
             }
             assert_eq!(house.ended_since(since)["result"], "too_many_sessions");

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attache_kit::{House, Mounted, Route, SECRET, SOON, Script};
+use attache_wire::testing::contains;
 
 use crate::speech::Speech;
 
@@ -104,11 +105,7 @@ impl Client {
 /// Whether `bytes` end the session in words of the protocol, or hold none at all where it has no words.
 pub fn is_refusal(speech: &Speech, bytes: &[u8]) -> bool {
     match speech.refused {
-        Some((words, _)) => has(bytes, words),
+        Some((words, _)) => contains(bytes, words),
         None => bytes.is_empty(),
     }
-}
-
-pub fn has(bytes: &[u8], words: &[u8]) -> bool {
-    bytes.windows(words.len()).any(|window| window == words)
 }

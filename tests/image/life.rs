@@ -6,7 +6,7 @@ use attache_kit::kubelet::{Event, Namespace, Pod};
 use attache_kit::{eventually, http};
 
 use crate::house::{Database, SECOND, SECRET, SOON, psql};
-use crate::play::{at, started};
+use crate::play::{in_order, started};
 
 const FOLDER: &str = "/var/run/secrets";
 
@@ -57,13 +57,11 @@ fn rotated(space: &Namespace<'_>, pod: &Pod<'_>, database: &Database) {
 
 fn ended(pod: &Pod<'_>) {
     pod.delete();
-    let events = pod.events();
     let ends = [
         Event::Signalled("orders".to_owned()),
         Event::Ended("orders".to_owned(), 0),
         Event::Signalled("attache".to_owned()),
         Event::Ended("attache".to_owned(), 0),
     ];
-    let places: Vec<_> = ends.iter().map(|event| at(&events, event)).collect();
-    assert!(places.is_sorted(), "{events:?}");
+    in_order(pod, &ends);
 }

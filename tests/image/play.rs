@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use attache_kit::kubelet::{Event, Namespace, Node};
+use attache_kit::kubelet::{Event, Namespace, Node, Pod};
 use attache_kit::namespace::machine;
 use attache_kit::{StartError, available, tools};
 
@@ -51,6 +51,13 @@ pub fn played(test: &str, body: impl FnOnce(&Node) -> Result<(), StartError>) {
 
 pub fn at(events: &[Event], wanted: &Event) -> usize {
     events.iter().position(|event| event == wanted).unwrap_or_else(|| panic!("no {wanted:?} in {events:?}"))
+}
+
+/// That these came, in this order.
+pub fn in_order(pod: &Pod<'_>, wanted: &[Event]) {
+    let events = pod.events();
+    let places: Vec<_> = wanted.iter().map(|event| at(&events, event)).collect();
+    assert!(places.is_sorted(), "{events:?}");
 }
 
 pub fn started(name: &str) -> Event {

@@ -3,12 +3,12 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-use attache_kit::kubelet::{Event, Manifests};
+use attache_kit::kubelet::{Event, Manifests, Namespace};
 use attache_kit::{eventually, tools};
 use serde_json::{Value, json};
 
 use crate::house::{SOON, psql};
-use crate::play::{LONG, at, database_at, deploy, kustomize, namespace, played, rendered, started};
+use crate::play::{LONG, at, database_at, deploy, in_order, kustomize, namespace, played, rendered, started};
 
 #[test]
 fn two_namespaces_with_the_same_manifests_reach_each_its_own_database() {
@@ -46,7 +46,6 @@ fn a_native_sidecar_serves_migrations_and_outlives_the_application() {
         assert!(pod.probe("attache", "livenessProbe"));
 
         pod.delete();
-        let events = pod.events();
         let ends = [
             Event::PreStop("orders".to_owned()),
             Event::Signalled("orders".to_owned()),
@@ -54,8 +53,7 @@ fn a_native_sidecar_serves_migrations_and_outlives_the_application() {
             Event::Signalled("attache".to_owned()),
             Event::Ended("attache".to_owned(), 0),
         ];
-        let places: Vec<_> = ends.iter().map(|event| at(&events, event)).collect();
-        assert!(places.is_sorted(), "{events:?}");
+        in_order(&pod, &ends);
         assert_eq!(
             database.server.sql_in("orders", "select id from orders"),
             "7",
@@ -71,12 +69,17 @@ fn nothing_starts_behind_a_sidecar_without_a_credential() {
         let yaml = kustomize("green")?.replace("failureThreshold: 60", "failureThreshold: 2");
         let space = node.namespace("green", &yaml);
         space.secret("attache", &[("username", "orders")]);
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| drop(space.run("Job", "orders-reindex"))));
-        let told = outcome.expect_err("the pod has started").downcast::<String>().unwrap();
+        let told = is_kept_from_starting(&space, "Job", "orders-reindex");
         assert!(told.contains("attache did not pass its startup probe"), "{told}");
         assert!(told.contains("credential_missing"), "it says why: {told}");
         Ok(())
     });
+}
+
+/// Why the kubelet gives up.
+fn is_kept_from_starting(space: &Namespace<'_>, kind: &str, name: &str) -> String {
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| drop(space.run(kind, name))));
+    *outcome.expect_err("the pod has started").downcast().expect("a panic with its reason")
 }
 
 #[test]
@@ -93,8 +96,7 @@ fn a_pod_that_is_checked_first_starts_or_says_which_step_failed() {
         drop(pod);
 
         space.secret("attache", &[("username", "orders"), ("password", "wrong horse")]);
-        let outcome = panic::catch_unwind(AssertUnwindSafe(|| drop(space.run("Deployment", "orders"))));
-        let told = outcome.expect_err("the pod has started").downcast::<String>().unwrap();
+        let told = is_kept_from_starting(&space, "Deployment", "orders");
         assert!(told.contains("the init container failed") && told.contains("credential_rejected"), "{told}");
         assert!(!told.contains("horse"), "{told}");
         Ok(())

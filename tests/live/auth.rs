@@ -3,9 +3,10 @@
 use std::sync::mpsc;
 
 use attache_kit::*;
+use attache_wire::testing::contains;
 
 use crate::house::*;
-use crate::raw::{PROTOCOL_3_0, contains, message, startup};
+use crate::raw::{PROTOCOL_3_0, message, startup};
 use crate::servers::{self, Account, Db, Login};
 
 #[test]
@@ -29,7 +30,7 @@ fn trust_and_scram_need_no_encryption() {
             let relay = Relay::to(db.server.addr());
             let house = db.route(&account).over(relay.addr()).tls("off").start();
             assert_eq!(house.query(name, "select 1"), "1");
-            let sent = sent_over(&relay);
+            let sent = relay.sent_over();
             assert!(contains(&sent, name.as_bytes()), "the recording sees what is sent");
             assert!(!contains(&sent, SECRET.as_bytes()));
         }
@@ -44,7 +45,7 @@ fn a_password_is_not_sent_in_the_clear_nor_weakly_hashed() {
             let relay = Relay::to(db.server.addr());
             let house = db.route(&account).over(relay.addr()).tls("off").unprobed().start();
             house.refuses(name, "08004", "cleartext_refused");
-            let sent = sent_over(&relay);
+            let sent = relay.sent_over();
             let asked = startup(PROTOCOL_3_0, &[("user", name), ("database", name)]);
             assert_eq!(sent, asked, "{login:?}: the startup packet and nothing else");
         }
@@ -65,7 +66,7 @@ fn allow_cleartext_allows_it() {
                 Login::Md5 => md5_answer(db, name, &relay.sent(Direction::ToClient)),
                 _ => SECRET.to_owned(),
             };
-            assert!(contains(&sent_over(&relay), proof.as_bytes()), "{login:?}");
+            assert!(contains(&relay.sent_over(), proof.as_bytes()), "{login:?}");
         }
     }
 }

@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use attache_kit::*;
+use attache_wire::testing::contains;
 use rustix::process::{Pid, kill_process};
 
 use crate::house::*;
-use crate::raw::{self, Message, PROTOCOL_3_0, PROTOCOL_3_2, Raw, contains};
+use crate::raw::{self, Message, PROTOCOL_3_0, PROTOCOL_3_2, Raw};
 use crate::servers::{self, Db};
 
 const SLEEP: &str = "select pg_sleep(60)";
@@ -89,7 +90,7 @@ fn a_cancel_request_is_encrypted_as_its_session_is() {
         let sent = relay.sent(Direction::ToServer).split_off(before);
         assert_eq!(relay.connections(), 2);
         assert_eq!(sent[..9], [0, 0, 0, 8, 4, 210, 22, 47, 0x16], "SSLRequest, then TLS");
-        assert!(!contains(&sent, &session.key()));
+        assert!(!contains(&sent, session.key()));
     }
 }
 

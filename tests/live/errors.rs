@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::thread;
 
 use attache_kit::*;
+use attache_wire::testing::contains;
 
 use crate::house::*;
-use crate::raw::{self, Message, Raw, contains};
+use crate::raw::{self, Message, Raw};
 use crate::servers::{self, Account, Db};
 
 #[test]

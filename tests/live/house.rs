@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use attache_kit::tools::{self, Ran};
-use attache_kit::{Direction, House, LONG, Relay, Route, SOON, eventually};
+use attache_kit::{House, LONG, Route};
 use serde_json::Value;
 
 use crate::raw::{Raw, Report};
@@ -87,10 +87,4 @@ impl Clients for House {
         assert_eq!(line["result"], cause, "{line}");
         line
     }
-}
-
-/// Everything that was sent to the server, once all connections are over: a recording may lag behind an answer.
-pub fn sent_over(relay: &Relay) -> Vec<u8> {
-    eventually("the connections to end", SOON, || (relay.live() == 0).then_some(()));
-    relay.sent(Direction::ToServer)
 }

@@ -44,7 +44,7 @@ fn direct_tls_needs_no_question() {
         let tls = format!("{{ {mode}, negotiation: direct }}");
         let house = db.route(&account).over(relay.addr()).tls(&tls).unprobed().start();
         assert_eq!(house.query("tls_direct", ENCRYPTED), "t", "{mode}");
-        assert_eq!(sent_over(&relay)[0], HANDSHAKE, "the first byte is TLS already");
+        assert_eq!(relay.sent_over()[0], HANDSHAKE, "the first byte is TLS already");
     }
 }
 
@@ -170,7 +170,7 @@ const ENCRYPTED_ALERT_LEN: usize = 2 + 1 + 16;
 /// All that was sent is the question, a ClientHello and an alert: what is encrypted is no longer than that.
 fn assert_no_room_for_a_credential(relay: &Relay, negotiation: &str) {
     assert_eq!(relay.connections(), 1, "a bad certificate is no reason to try again");
-    let sent = sent_over(relay);
+    let sent = relay.sent_over();
     let mut rest = match negotiation {
         "postgres" => sent.strip_prefix(&SSL_REQUEST).expect("SSLRequest"),
         _ => sent.as_slice(),
@@ -201,7 +201,7 @@ fn a_server_without_tls_is_refused() {
             let route = Account::somebody().route_to(relay.addr()).unprobed();
             let house = route.tls(&mode_with_ca(mode, pki.ca())).start();
             house.refuses("postgres", "08004", "tls_declined");
-            assert_eq!(sent_over(&relay), SSL_REQUEST, "{mode}");
+            assert_eq!(relay.sent_over(), SSL_REQUEST, "{mode}");
         }
         let house = Account::somebody().route_to(server.addr()).tls("off").start();
         assert_eq!(house.query("postgres", "select current_user"), "app");

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use attache_kit::*;
+use attache_wire::testing::contains;
 
 use crate::house::*;
 use crate::servers::{self, Db};
@@ -106,7 +107,7 @@ fn a_password_is_not_sent_where_it_would_be_read() {
         let relay = Relay::to(db.server.addr());
         let house = db.route(&name).over(relay.addr()).tls("off").unprobed().start();
         house.refuses(&name, NOT_SECURE, "cleartext_refused");
-        let sent = sent_over(&relay);
+        let sent = relay.sent_over();
         assert!(!contains(&sent, SECRET.as_bytes()), "{plugin:?}");
         assert!(KEY_REQUESTS.iter().all(|request| !contains(&sent, request)), "{plugin:?}");
     }
@@ -169,7 +170,7 @@ fn in_the_clear(db: &Db, account: &str, key: &str) -> (Option<String>, Vec<u8>) 
     let relay = Relay::to(db.server.addr());
     let house = db.route(account).over(relay.addr()).tls("off").unprobed().key(key).start();
     let said = crate::raw::Raw::log_in(house.addr(), account).ok().map(|mut client| client.value(WHO));
-    (said, sent_over(&relay))
+    (said, relay.sent_over())
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use attache_kit::{Direction, House, Mounted, Relay, Route, SECRET, SOON, eventually};
+use attache_kit::{House, Mounted, Route, SECRET};
 use serde_json::Value;
 
 use crate::raw::{Raw, Report};
@@ -51,14 +51,4 @@ impl Clients for House {
         assert_eq!(line["result"], cause, "{line}");
         line
     }
-}
-
-/// Everything that was sent to the server, once all connections are over: a recording may lag behind an answer.
-pub fn sent_over(relay: &Relay) -> Vec<u8> {
-    eventually("the connections to end", SOON, || (relay.live() == 0).then_some(()));
-    relay.sent(Direction::ToServer)
-}
-
-pub fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
-    bytes.windows(wanted.len()).any(|window| window == wanted)
 }

@@ -1,6 +1,7 @@
 //! TLS to the server: what is verified, and that a server which fails the test learns nothing.
 
 use attache_kit::*;
+use attache_wire::testing::contains;
 
 use crate::house::*;
 use crate::servers::{self, Db};
@@ -43,7 +44,7 @@ fn a_certificate_that_will_not_do_ends_it_before_anything_is_said() {
             let house = db.route("tls_bad").over(relay.addr()).tls(&tls).unprobed().start();
             let line = house.refuses("tls_bad", NOT_SECURE, cause);
             assert_eq!(line["stage"], "tls", "{line}");
-            let sent = sent_over(&relay);
+            let sent = relay.sent_over();
             for secret in ["tls_bad", SECRET] {
                 assert!(!contains(&sent, secret.as_bytes()), "{cause}");
             }
@@ -60,7 +61,7 @@ fn a_server_without_tls_is_refused_where_tls_is_wanted() {
         let relay = Relay::to(db.server.addr());
         let house = db.route("tls_none").over(relay.addr()).unprobed().start();
         house.refuses("tls_none", NOT_SECURE, "tls_declined");
-        assert!(!contains(&sent_over(&relay), b"tls_none"));
+        assert!(!contains(&relay.sent_over(), b"tls_none"));
     }
 }
 

@@ -17,6 +17,8 @@ const MASTER: &str = "orders";
 /// The Sentinels' own account, and its password: another one than that of the servers.
 const WATCHER: &str = "watcher";
 const WORD: &str = "s3cret-of-the-sentinels";
+/// After each command: a few clients must not take the whole machine.
+const BREATH: Duration = Duration::from_millis(3);
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -112,7 +114,7 @@ fn loaded(route: &Route, act: impl FnOnce()) {
             let (said, took) = once(route.addr(), &format!("SET load:{number} {done}"));
             slowest = slowest.max(took);
             done += usize::from(said.as_deref() == Some("+OK\r\n"));
-            thread::sleep(Duration::from_millis(3));
+            thread::sleep(BREATH);
         }
         let (said, _) = once(route.addr(), "PING");
         assert_eq!(said.as_deref(), Some("+PONG\r\n"), "{number}: after {done}");

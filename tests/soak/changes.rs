@@ -19,6 +19,7 @@ const NOTICED: Duration = Duration::from_secs(2);
 const ACCEPTED: Duration = Duration::from_secs(30);
 /// Sessions of an old password end or take over the new one within seconds, where they do.
 const SETTLED: Duration = Duration::from_secs(8);
+/// When something had been forgotten, it would show by then.
 const STILL: Duration = Duration::from_millis(500);
 const BARS: Effect = Effect { cuts: None, bars: true };
 const NONE: Effect = Effect { cuts: None, bars: false };

@@ -73,11 +73,6 @@ impl Intent {
             .is_some_and(|value| !NO.contains(&value.to_ascii_lowercase().as_slice()))
     }
 
-    /// Protocol options that the client asked for.
-    pub fn protocol_options(&self) -> impl Iterator<Item = &[u8]> {
-        self.parameters().map(|(name, _)| name).filter(|name| name.starts_with(b"_pq_."))
-    }
-
     /// What a link must have been logged in with to serve this client: the packet for the server, without its user.
     /// `None` for replication, which leaves a link in a state of its own, and for what no server would take.
     pub(crate) fn key(&self, database: Option<&str>) -> Option<Vec<u8>> {

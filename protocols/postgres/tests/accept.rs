@@ -122,12 +122,10 @@ fn nothing_yet_means_more_is_read() {
 }
 
 #[test]
-fn replication_and_protocol_options_are_visible() {
+fn replication_is_visible() {
     let intent = |parameters: &[&str]| session(&startup(0, parameters)).0;
     assert!(intent(&["replication", "database"]).is_replication());
     assert!(intent(&["replication", "true"]).is_replication());
     assert!(!intent(&["replication", "Off"]).is_replication());
     assert!(!intent(&["user", "replication"]).is_replication());
-    let options = intent(&["_pq_.one", "1", "user", "_pq_.two"]);
-    assert_eq!(options.protocol_options().collect::<Vec<_>>(), [b"_pq_.one"]);
 }

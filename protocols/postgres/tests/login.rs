@@ -4,7 +4,7 @@
 mod support;
 
 use attache_postgres::{ChannelBinding, Greeting, MAX_GREETING_LEN, MAX_LOGIN_FRAME_LEN};
-use attache_wire::testing::{Run, run, run_every_split};
+use attache_wire::testing::{Run, contains, run, run_every_split};
 use attache_wire::{Fault, Insecure, Protocol, RejectionKind, Terms, TlsFacts, TlsStart};
 use support::*;
 
@@ -35,10 +35,6 @@ fn with_credential(secret: Option<&[u8]>, said: &[u8]) -> Run<Greeting> {
 fn assert_unsaid(run: &Run<Greeting>, fault: Fault) {
     assert_eq!(run.end, Err(fault));
     assert!(!contains(&run.output, PASSWORD.as_bytes()), "the secret stays here");
-}
-
-fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    hay.windows(needle.len()).any(|window| window == needle)
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod support;
 
 use attache_postgres::{ChannelBinding, Greeting};
-use attache_wire::testing::{Run, run_every_split};
+use attache_wire::testing::{Run, contains, run_every_split};
 use attache_wire::{Fault, Protocol, ServerRole, Terms, TlsStart};
 use bytes::BytesMut;
 use support::*;
@@ -127,8 +127,4 @@ fn an_answer_that_is_none_is_malformed() {
         let run = asked(&["user", "app"], &[welcome(&[]), answer.clone()].concat());
         assert!(matches!(run.end, Err(Fault::Malformed(_))), "{answer:?}: {:?}", run.end);
     }
-}
-
-fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    hay.windows(needle.len()).any(|window| window == needle)
 }

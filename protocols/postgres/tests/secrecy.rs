@@ -5,7 +5,7 @@ mod support;
 
 use attache_postgres::ChannelBinding;
 use attache_wire::scram::{Binding, server::Server};
-use attache_wire::testing::run;
+use attache_wire::testing::{contains, run};
 use attache_wire::{Fault, Protocol, Secret, Terms, TlsStart};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -50,10 +50,6 @@ fn bindings() -> impl Strategy<Value = ChannelBinding> {
 
 fn starts() -> impl Strategy<Value = TlsStart> {
     proptest::sample::select(&[TlsStart::Off, TlsStart::Direct, TlsStart::Negotiated][..])
-}
-
-fn contains(hay: &[u8], needle: &str) -> bool {
-    hay.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
 proptest! {

@@ -4,7 +4,7 @@
 mod support;
 
 use attache_redis::{Intent, MAX_REPLY_LEN};
-use attache_wire::testing::{run, run_every_split};
+use attache_wire::testing::{contains, run, run_every_split};
 use attache_wire::{Fault, Insecure, Protocol, RejectionKind, Terms, TlsFacts, TlsStart};
 use bytes::BytesMut;
 use proptest::collection::vec;
@@ -102,10 +102,6 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
         Just(format!("!25\r\nERR {SECRET}\r\n").into_bytes()),
         vec(any::<u8>(), 0..12),
     ]
-}
-
-fn contains(hay: &[u8], needle: &str) -> bool {
-    hay.windows(needle.len()).any(|window| window == needle.as_bytes())
 }
 
 proptest! {

@@ -53,6 +53,12 @@ pub fn run<M: Machine>(
     Run { end, output: output.to_vec(), unread, upgrades }
 }
 
+/// Whether this stands anywhere in the octets.
+pub fn contains(octets: &[u8], wanted: impl AsRef<[u8]>) -> bool {
+    let wanted = wanted.as_ref();
+    octets.windows(wanted.len()).any(|window| window == wanted)
+}
+
 /// Runs a machine on whole segments, on every split of one of them in two, and byte by byte, and
 /// asserts that it makes no difference. Returns what it came to.
 ///

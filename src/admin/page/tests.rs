@@ -294,7 +294,7 @@ fn the_latest_events_are_shown_with_what_tells_most_and_the_others_are_folded() 
         })
         .collect();
     let page = shown(&status);
-    let (open, folded) = page.split_once("<details id=\"older\"").unwrap();
+    let (open, folded) = page.split_once("<details id=\"older\"").expect("older lines are folded");
     assert!(open.contains("event 11<") && !open.contains("event 12<"), "{page}");
     assert!(folded.contains("18 before these") && folded.contains("event 29<"), "{page}");
     assert!(open.contains("11×") && !open.contains(">1×"), "{page}");

@@ -161,7 +161,7 @@ async fn the_slower_family_is_not_lost() {
     dns.address("db.example.com", "10.0.0.1");
     dns.trouble("db.example.com", Kind::Aaaa, Said::Silence);
     let resolver = in_pod(&dns);
-    let found = resolver.addresses("db.example.com.", 5).await.ok().unwrap();
+    let found = resolver.addresses("db.example.com.", 5).await.expect("an address");
     // The question is repeated, so that a lost packet does not cost a family.
     dns.set("db.example.com", TEN_MINUTES, &[Record::Address("fd00::1".parse().unwrap())]);
     dns.heal("db.example.com", Kind::Aaaa);
@@ -219,7 +219,7 @@ async fn silence_ends_the_search() {
 async fn the_hosts_file_goes_before_the_name_server() {
     let dns = Dns::start();
     dns.address("db.blue.svc.cluster.local", "10.0.0.1");
-    let Known { names, .. } = Arc::into_inner(in_pod(&dns).0).unwrap();
+    let Known { names, .. } = Arc::into_inner(in_pod(&dns).0).expect("nobody shares it");
     let mut hosts = Hosts::default();
     hosts.read_hosts_conf(&b"10.9.9.9 db\n"[..]).unwrap();
     let resolver = Resolver(Arc::new(Known { hosts, names }));
@@ -234,7 +234,7 @@ async fn without_resolv_conf_addresses_work_and_names_say_why_not() {
     let resolver = Resolver(Arc::new(known));
     assert_eq!(found(&resolver, "127.0.0.1").await, just("127.0.0.1"));
     assert_eq!(found(&resolver, "::1").await, just("::1"));
-    let trouble = resolver.addresses("db", 1).await.err().unwrap();
+    let trouble = resolver.addresses("db", 1).await.err().expect("no address");
     assert_eq!(trouble.cause, Cause::NameServerSilent);
     assert!(trouble.detail.contains("/etc/resolv.conf cannot be used"), "{}", trouble.detail);
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use attache_postgres::{ChannelBinding, MAX_GREETING_LEN, Options, Postgres, SessionWatch};
 use attache_tcp::Tcp;
 use attache_wire::scram::{Binding, ClientFirst, KeyCache};
-use attache_wire::testing::{Run, passed_on, run};
+use attache_wire::testing::{Run, contains, passed_on, run};
 use attache_wire::{Credential, Nonce, Opening, Protocol, Secret, Terms, TlsFacts, TlsStart, Watch};
 use bytes::BytesMut;
 
@@ -217,8 +217,4 @@ fn secret() -> Secret {
 
 fn facts() -> TlsFacts {
     TlsFacts { server_end_point: Some(vec![1; 32]), alpn: Some(b"postgresql".to_vec()) }
-}
-
-fn contains(hay: &[u8], needle: &str) -> bool {
-    hay.windows(needle.len()).any(|window| window == needle.as_bytes())
 }

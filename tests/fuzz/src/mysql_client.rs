@@ -1,12 +1,12 @@
 //! What clients of MySQL say, at the beginning and at a change of user, and both directions of their sessions.
 
 use attache_mysql::{Hello, Intent, MAX_RESPONSE_LEN, Mysql, Options, SessionWatch};
-use attache_wire::testing::{Run, passed_on, run};
+use attache_wire::testing::{Run, contains, passed_on, run};
 use attache_wire::{Fault, Opening, Passage, Protocol, Relay, TlsStart, Watch};
 use bytes::BytesMut;
 
 use crate::split::same_at_any_split;
-use crate::{NONCE, SECRET, contains, terms};
+use crate::{NONCE, SECRET, terms};
 
 /// Flags that every link has here: 4.1, a database at login, named methods with answers of any length.
 const BASICS: u64 = 0x0028_8208;

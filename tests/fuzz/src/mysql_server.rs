@@ -1,12 +1,12 @@
 //! What servers of MySQL say: first, at a login, and at a second one on the same link.
 
 use attache_mysql::{Greeting, Hello, Intent, MAX_LOGIN_PACKET_LEN, Mysql, Options};
-use attache_wire::testing::{Run, run};
+use attache_wire::testing::{Run, contains, run};
 use attache_wire::{Opening, Protocol, Relay, Terms, TlsFacts, TlsStart};
 use bytes::BytesMut;
 
 use crate::split::same_at_any_split;
-use crate::{NONCE, SECRET, contains, facts, terms, tls_start};
+use crate::{NONCE, SECRET, facts, terms, tls_start};
 
 /// The greeting of a server that can do everything, MariaDB's flags included.
 const GREETING: &[u8] =

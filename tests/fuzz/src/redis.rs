@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use attache_redis::{Cluster, Intent, Options, Redis, SessionWatch};
-use attache_wire::testing::run;
+use attache_wire::testing::{contains, run};
 use attache_wire::{Credential, Passage, Protocol, Relay, Terms, TlsStart, Watch};
 use bytes::BytesMut;
 
 use crate::split::same_at_any_split;
-use crate::{NONCE, SECRET, contains, facts, secret};
+use crate::{NONCE, SECRET, facts, secret};
 
 /// The longest text of ours that takes the place of a server's, in octets.
 const OWN_WORDS_LEN: usize = 200;

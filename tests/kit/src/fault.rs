@@ -13,6 +13,7 @@ use std::time::Duration;
 use connection::Connection;
 use socket2::{Domain, Socket, Type};
 
+use crate::house::SOON;
 use crate::ports::{self, Port};
 use crate::wait::eventually;
 
@@ -169,6 +170,12 @@ impl Relay {
     /// first MiB is kept.
     pub fn sent(&self, direction: Direction) -> Vec<u8> {
         self.connections_so_far().iter().flat_map(|connection| connection.record(direction)).collect()
+    }
+
+    /// Everything that was sent to the server, once all connections are over: a recording may lag behind an answer.
+    pub fn sent_over(&self) -> Vec<u8> {
+        eventually("the connections to end", SOON, || (self.live() == 0).then_some(()));
+        self.sent(Direction::ToServer)
     }
 
     fn connections_so_far(&self) -> Vec<Arc<Connection>> {

@@ -136,10 +136,7 @@ impl Redis {
 
     /// What the administrator is answered, as `redis-cli` prints it.
     pub fn command(&self, words: &[&str]) -> String {
-        let mut cli = tools::redis_cli().expect("the client comes with the server");
-        cli.args(["-e", "-p", &self.port().to_string(), "--user", ADMIN, "--no-auth-warning"]);
-        cli.env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
-        tools::run(&mut cli, b"", COMMAND_DEADLINE).ok()
+        ask(self.port(), None, words)
     }
 
     /// An account that may do everything, with this password alone. Who is logged in stays so.
@@ -236,6 +233,18 @@ fn answers(addr: SocketAddr) -> bool {
         && stream.write_all(b"PING\r\n").is_ok()
         && stream.read_exact(&mut start).is_ok()
         && start == TOLD
+}
+
+/// What the administrator of whatever listens there is answered, as `redis-cli` prints it; over TLS where there is an
+/// authority to trust.
+pub(crate) fn ask(port: u16, ca: Option<&Path>, words: &[&str]) -> String {
+    let mut cli = tools::redis_cli().expect("the client comes with the server");
+    if let Some(ca) = ca {
+        cli.args(["--tls", "--cacert"]).arg(ca);
+    }
+    cli.args(["-e", "-p", &port.to_string(), "--user", ADMIN, "--no-auth-warning"]);
+    cli.env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
+    tools::run(&mut cli, b"", COMMAND_DEADLINE).ok()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::ports::{self, Port};
-use crate::redis::{ADMIN, ADMIN_PASSWORD, Brand, Redis, certify};
+use crate::redis::{self, ADMIN, ADMIN_PASSWORD, Brand, Redis, certify};
 use crate::scratch;
 use crate::server::Server;
 use crate::skip::{Missing, StartError};
@@ -19,7 +19,6 @@ use crate::wait::eventually;
 
 const PROGRAM: &str = "/usr/bin/redis-sentinel";
 const MEETING_DEADLINE: Duration = Duration::from_secs(30);
-const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
 
 /// What a client of Sentinels needs ("High availability with Redis Sentinel", section "Sentinel Access Control List
 /// authentication"), and to listen.
@@ -98,13 +97,7 @@ impl Sentinel {
 
     /// What the administrator is answered, as `redis-cli` prints it.
     pub fn command(&self, words: &[&str]) -> String {
-        let mut cli = tools::redis_cli().expect("the client comes with the server");
-        if let Some(ca) = &self.ca {
-            cli.args(["--tls", "--cacert"]).arg(ca);
-        }
-        cli.args(["-e", "-p", &self.port().to_string(), "--user", ADMIN, "--no-auth-warning"]);
-        cli.env("REDISCLI_AUTH", ADMIN_PASSWORD).args(words);
-        tools::run(&mut cli, b"", COMMAND_DEADLINE).ok()
+        redis::ask(self.port(), self.ca.as_deref(), words)
     }
 
     /// The account for clients gets this password. Who is logged in stays so.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use attache_mysql::{Greeting, Hello, Intent, Mysql, Options, SessionWatch};
 use attache_transcripts::Transcript;
+pub(crate) use attache_wire::testing::contains;
 use attache_wire::testing::{Run, run, run_every_split};
 use attache_wire::{
     Credential, Fault, Machine, Nonce, Opening, Protocol, Relay, Secret, Step, Terms, TlsFacts, TlsStart,
@@ -217,10 +218,6 @@ pub(crate) fn packets(mut bytes: &[u8]) -> Vec<(u8, &[u8])> {
         bytes = &bytes[4 + len..];
     }
     found
-}
-
-pub(crate) fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    hay.windows(needle.len()).any(|window| window == needle)
 }
 
 #[track_caller]

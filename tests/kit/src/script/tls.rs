@@ -5,13 +5,11 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::pki::Pair;
-
-static ONLY_TLS12: &[&SupportedProtocolVersion] = &[&version::TLS12];
 
 /// A certificate, and what the server asks of its clients.
 #[derive(Debug, Clone)]
@@ -19,12 +17,11 @@ pub struct ServerTls {
     pair: Pair,
     alpn: Vec<Vec<u8>>,
     client_ca: Option<Vec<u8>>,
-    versions: &'static [&'static SupportedProtocolVersion],
 }
 
 impl ServerTls {
     pub fn new(pair: &Pair) -> ServerTls {
-        ServerTls { pair: pair.clone(), alpn: Vec::new(), client_ca: None, versions: rustls::ALL_VERSIONS }
+        ServerTls { pair: pair.clone(), alpn: Vec::new(), client_ca: None }
     }
 
     pub fn alpn(mut self, names: &[&str]) -> ServerTls {
@@ -38,15 +35,10 @@ impl ServerTls {
         self
     }
 
-    pub fn only_tls12(mut self) -> ServerTls {
-        self.versions = ONLY_TLS12;
-        self
-    }
-
     pub(super) fn config(&self) -> Arc<ServerConfig> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
-            .with_protocol_versions(self.versions)
+            .with_safe_default_protocol_versions()
             .expect("the provider speaks these versions");
         let builder = match &self.client_ca {
             None => builder.with_no_client_auth(),
