@@ -60,7 +60,7 @@ impl Logging {
 
 /// Starts to log.
 pub fn start(log: &Log) -> Logging {
-    let outlet = Outlet::new(StandardError, is_text(log));
+    let outlet = Outlet::new(StandardError::default(), is_text(log));
     let writer = outlet.clone();
     Logging { outlet: Some(LastLines(outlet)), ..start_to(log, move || writer.clone()) }
 }
