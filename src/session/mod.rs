@@ -30,6 +30,7 @@ pub use route::{Route, RouteParts};
 pub use seats::{Seat, Seats};
 
 use crate::chance;
+use crate::deadline::within;
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
@@ -184,7 +185,7 @@ async fn accept<P: Protocol>(
     let start = Instant::now();
     record.reach(Stage::Accept);
     let machine = route.protocol.accept(hello, chance::bytes());
-    let accepted = tokio::time::timeout(route.login_timeout, client.drive(machine, None)).await;
+    let accepted = within(route.login_timeout, client.drive(machine, None)).await;
     let accepted =
         accepted.unwrap_or_else(|_| Err(Trouble::new(Cause::TimedOut, "the client said nothing usable")));
     let opening =
@@ -236,7 +237,7 @@ async fn welcome<P: Protocol>(
 ) -> Result<(), Failure> {
     record.reach(Stage::Welcome);
     route.protocol.welcome(intent, greeting, &mut client.output);
-    let flushed = tokio::time::timeout(route.login_timeout, client.flush()).await;
+    let flushed = within(route.login_timeout, client.flush()).await;
     let flushed = flushed.map_err(|_| Trouble::from(Cause::TimedOut)).and_then(|sent| Ok(sent?));
     flushed.map_err(|trouble| Failure::new(Stage::Welcome, Side::Client, of_client(trouble)))
 }

@@ -24,6 +24,7 @@ use super::probe::FAREWELL;
 use super::{LinkCount, LinkState, Opened, Origin, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{self, Live};
+use crate::deadline::within;
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
 use crate::secret::{InForce, Source};
@@ -229,7 +230,7 @@ impl<P: Protocol> Upstream<P> {
             return self.part_from(link).await;
         };
         let _returning = Returning::new(pool, &key);
-        let reset = timeout(RESET_LIMIT, link.drive(machine, None)).await;
+        let reset = within(RESET_LIMIT, link.drive(machine, None)).await;
         let Ok(Ok(greeting)) = reset else {
             tracing::debug!(route = self.metrics.route(), "a link could not be reset");
             return;
