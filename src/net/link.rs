@@ -94,7 +94,16 @@ impl Link {
 
     /// Whether nothing waits on it: nothing to be sent, nothing to be understood, nothing to be read, and no end.
     pub fn is_idle(&mut self) -> bool {
-        self.input.is_empty() && self.output.is_empty() && self.stream.is_silent()
+        self.is_settled() && self.stream.is_silent()
+    }
+
+    /// The same as far as the runtime has heard, right after something was read from it.
+    pub fn seems_idle(&mut self) -> bool {
+        self.is_settled() && self.stream.seems_silent()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.input.is_empty() && self.output.is_empty()
     }
 
     async fn read(&mut self, limit: usize) -> Result<(), Trouble> {

@@ -124,7 +124,8 @@ impl<P: Protocol> Pool<P> {
             tokio::pin!(returned);
             returned.as_mut().enable();
             let fits = |warm: &mut Warm<P>| {
-                let fits = upstream.may_use(warm) && !upstream.is_retired(warm);
+                let fits =
+                    upstream.may_use(warm) && !upstream.is_retired(warm) && warm.opened.link.is_idle();
                 if !fits {
                     warm.count_as(LinkState::Active);
                 }
@@ -173,13 +174,12 @@ impl<P: Protocol> Upstream<P> {
         (first.index == index).then_some(hello)
     }
 
-    /// Whether a session that comes now may have this link.
-    fn may_use(&self, warm: &mut Warm<P>) -> bool {
+    /// Whether a session that comes now may have this link, if it is idle.
+    fn may_use(&self, warm: &Warm<P>) -> bool {
         let origin = &warm.opened.origin;
         *self.target(origin.index) == origin.target
             && self.is_first_choice(origin.index, &warm.opened.greeting)
             && !self.is_cut(origin)
-            && warm.opened.link.is_idle()
     }
 
     /// Whether its password has leaked: nothing that it logged in is used once the server accepts another.
@@ -207,7 +207,8 @@ impl<P: Protocol> Upstream<P> {
 
     /// What is to become of a link that waits.
     fn judge(&self, warm: &mut Warm<P>) -> Verdict {
-        match (self.may_use(warm), self.is_current(&warm.opened.origin)) {
+        let is_usable = self.may_use(warm) && warm.opened.link.is_idle();
+        match (is_usable, self.is_current(&warm.opened.origin)) {
             (false, _) => {
                 warm.count_as(LinkState::Active);
                 Verdict::Dead
@@ -236,7 +237,7 @@ impl<P: Protocol> Upstream<P> {
             return;
         };
         let mut warm = Warm::new(Opened { link, greeting, way, origin, count });
-        match self.may_use(&mut warm) {
+        match self.may_use(&warm) && warm.opened.link.seems_idle() {
             true => self.shelve(pool, &key, warm),
             false => pool.stock().discard(warm),
         }
