@@ -156,10 +156,12 @@ async fn established<P: Protocol>(
     let Come::Waiting(intent) = come else { unreachable!("it was just set") };
     place.take(route)?;
     let (met, told) = words.into_parts();
-    let opened = unless_gone::<P, _>(client, lease::open(route, intent, met, &mut record.trail)).await?;
+    let kind = route.upstream.kind(intent);
+    let opening = lease::open(route, intent, kind.as_ref(), met, &mut record.trail);
+    let opened = unless_gone::<P, _>(client, opening).await?;
     let Opened { link, greeting, way, origin, count } = opened;
     let at = Spot::of(&way.place);
-    let Held { greeting, ticket, lease } = lease::hold(route, intent, greeting, way, origin, told);
+    let Held { greeting, ticket, lease } = lease::hold(route, kind, greeting, way, origin, told);
     let mut relay = route.protocol.relay(intent, &greeting);
     let lease = Lease::prepare(lease, &mut relay);
     welcome(route, client, intent, greeting, record).await?;
