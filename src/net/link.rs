@@ -57,7 +57,8 @@ impl Link {
             match step {
                 Step::Done(value) => return Ok(value),
                 Step::Read => self.read(machine.limit()).await?,
-                Step::StartTls => self.start_tls(tls).await?,
+                // Boxed, for it takes more room than all the rest, and few machines come here.
+                Step::StartTls => Box::pin(self.start_tls(tls)).await?,
             }
         }
     }

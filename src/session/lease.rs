@@ -54,7 +54,8 @@ pub(super) async fn open<P: Protocol>(
     }
     // A link that may serve others is logged in for what they have in common.
     let intent = kind.filter(|_| reuses(route)).map_or(intent, |kind| &kind.intent);
-    route.upstream.open(intent, met, trail).await
+    // Boxed, for a login takes more room than all the rest of a session's beginning.
+    Box::pin(route.upstream.open(intent, met, trail)).await
 }
 
 fn reuses<P: Protocol>(route: &Route<P>) -> bool {

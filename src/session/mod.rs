@@ -119,7 +119,7 @@ async fn begin<P: Protocol>(
         }
         Err(failure) => {
             record.ends(Err(failure.clone()));
-            ending::turn_away(route, client, &failure, come.moment(), record).await;
+            Box::pin(ending::turn_away(route, client, &failure, come.moment(), record)).await;
             None
         }
     }
@@ -138,14 +138,14 @@ async fn established<P: Protocol>(
     let mut words = Words::default();
     if P::FEATURES.server_first {
         place.take(route)?;
-        words = unless_gone::<P, _>(client, Words::find(route, record)).await?;
+        words = unless_gone::<P, _>(client, Box::pin(Words::find(route, record))).await?;
         *come = Come::Opening;
     }
     let intent = match accept(route, client, words.hello(), record).await {
         Ok(Opening::Session(intent)) => intent,
         Ok(Opening::Errand(errand)) => {
             record.errand = true;
-            return route.errands.run(route, errand, record).await.map(|()| None);
+            return Box::pin(route.errands.run(route, errand, record)).await.map(|()| None);
         }
         Err(failure) => {
             dismiss(route, words.met, place);
