@@ -80,14 +80,23 @@ pub struct Present(Arc<watch::Sender<Count>>);
 
 impl Drop for Present {
     fn drop(&mut self) {
-        self.0.send_modify(|count| count.active -= 1);
+        change(&self.0, |count| count.active -= 1);
     }
+}
+
+/// Tells those who wait for the end, and costs little while there are none. Whoever comes to wait meanwhile finds what was
+/// changed: the count is locked until it is.
+fn change(sessions: &watch::Sender<Count>, act: impl FnOnce(&mut Count)) {
+    sessions.send_if_modified(|count| {
+        act(count);
+        sessions.receiver_count() > 0
+    });
 }
 
 impl Drain {
     /// Counts a session in.
     pub fn enter(&self) -> Present {
-        self.sessions.send_modify(|count| {
+        change(&self.sessions, |count| {
             count.active += 1;
             count.last_came = Instant::now();
         });

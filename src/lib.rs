@@ -7,7 +7,7 @@
 //! main -> cli -> app -> serving -> worker -> route -> session -> upstream -> net -> wire
 //! cli -> inject -> registry
 //! app -> admin -> house -> serving -> registry -> protocols/* -> wire
-//! config, secret, metrics, drain, failure, events, pulse: leaves that any layer above may use
+//! config, secret, metrics, deadline, drain, failure, events, pulse: leaves that any layer above may use
 //! ```
 
 pub mod admin;
@@ -16,6 +16,7 @@ pub mod bell;
 pub mod chance;
 pub mod cli;
 pub mod config;
+pub mod deadline;
 pub mod drain;
 pub mod events;
 pub mod failure;

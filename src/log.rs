@@ -1,5 +1,6 @@
 //! Log lines on standard error: JSON, or text on a terminal.
 
+mod json;
 mod outlet;
 
 use std::io::IsTerminal;
@@ -13,6 +14,7 @@ use tracing_subscriber::{Registry, reload};
 
 use crate::config::domain::{Level, Log, LogFormat};
 use crate::events::Events;
+use json::Json;
 use outlet::{Outlet, StandardError};
 
 /// How often lines that nobody has read are offered again, where no other line does.
@@ -60,7 +62,7 @@ impl Logging {
 
 /// Starts to log.
 pub fn start(log: &Log) -> Logging {
-    let outlet = Outlet::new(StandardError, is_text(log));
+    let outlet = Outlet::new(StandardError::default(), is_text(log));
     let writer = outlet.clone();
     Logging { outlet: Some(LastLines(outlet)), ..start_to(log, move || writer.clone()) }
 }
@@ -83,7 +85,7 @@ where
     let lines = if is_text(log) {
         lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
     } else {
-        lines.json().flatten_event(true).with_current_span(false).with_span_list(false).boxed()
+        lines.event_format(Json).boxed()
     };
     let events = Events::default();
     // In a test process another logger may be there already.

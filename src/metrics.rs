@@ -87,8 +87,8 @@ pub struct Metrics {
     links: Family<OfLinks, Gauge>,
     /// All of a route: what `links` cannot be asked for. Not shown.
     all_links: Family<OfRoute, Gauge>,
-    /// Held while a link is counted.
-    counting_links: Mutex<()>,
+    /// Held while a link is counted. How many label sets of links have been taken out.
+    counting_links: Mutex<u64>,
     pool_takes: Family<OfResult, Counter>,
     relay_bytes: Family<OfDirection, Counter>,
     certificate_expiry: Family<OfEndpoint, Gauge>,
@@ -260,6 +260,7 @@ impl Metrics {
             logins_withheld: self.logins_withheld.get_or_create_owned(&of_route),
             to_upstream: self.direction(route, "to_upstream"),
             to_client: self.direction(route, "to_client"),
+            known: Mutex::default(),
             route: route.to_owned(),
             all: Arc::clone(self),
         }

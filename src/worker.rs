@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::deadline;
 use crate::drain::Drain;
 use crate::net::listen::Listener;
 use crate::route::Serve;
@@ -32,7 +33,13 @@ impl Worker {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
-            runtime.block_on(obey(received, drain));
+            runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    () = obey(received, drain) => {}
+                    never = deadline::beat() => match never {},
+                }
+            });
             // Sessions that outlived the drain are cut here.
             runtime.shutdown_background();
         })?;

@@ -4,12 +4,14 @@
 //! would wait then, and with it every session of its thread. So what cannot be written now is kept for a while, and lost
 //! beyond that; when somebody reads again, a line says how much.
 
-use std::io::{self, Write as _};
+use std::io::{self, IoSlice, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 /// So much is kept for a reader that pauses, in octets: some hundred sessions.
 const BACKLOG: usize = 256 * 1024;
@@ -18,15 +20,23 @@ const AT_ONCE: usize = 4096;
 /// How long the last lines of the process may take to be read.
 const LAST_LINES: Duration = Duration::from_millis(500);
 
+/// Means with [`pwritev2`] that the file is written where it stands.
+const WHERE_IT_STANDS: u64 = u64::MAX;
+
 /// Where lines go.
 pub(super) trait Sink {
     /// Whether a write would not wait, within this time.
     fn is_ready(&self, patience: Duration) -> bool;
 
+    /// Writes what is taken at once; [`io::ErrorKind::WouldBlock`] where nothing is.
     fn write(&self, bytes: &[u8]) -> io::Result<usize>;
 }
 
-pub(super) struct StandardError;
+#[derive(Default)]
+pub(super) struct StandardError {
+    /// Whether it has to be asked first if a write would wait: a file or a terminal, or an old kernel.
+    asks: AtomicBool,
+}
 
 impl Sink for StandardError {
     fn is_ready(&self, patience: Duration) -> bool {
@@ -37,7 +47,22 @@ impl Sink for StandardError {
     }
 
     fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        io::stderr().write(bytes)
+        if !self.asks.load(Ordering::Relaxed) {
+            let whole = [IoSlice::new(bytes)];
+            match pwritev2(io::stderr(), &whole, WHERE_IT_STANDS, ReadWriteFlags::NOWAIT) {
+                // A file says so where it had to wait for its disk only.
+                Err(Errno::AGAIN) => {}
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::INVAL) => {
+                    self.asks.store(true, Ordering::Relaxed);
+                }
+                other => return other.map_err(io::Error::from),
+            }
+        }
+        if self.is_ready(Duration::ZERO) {
+            io::stderr().write(bytes)
+        } else {
+            Err(io::ErrorKind::WouldBlock.into())
+        }
     }
 }
 
@@ -93,13 +118,15 @@ impl<S: Sink> Outlet<S> {
     fn pass_on(&self, unread: &mut Unread, patience: Duration) {
         loop {
             while !unread.kept.is_empty() {
-                if !self.0.sink.is_ready(patience) {
-                    return;
-                }
                 let first = &unread.kept[..unread.kept.len().min(AT_ONCE)];
                 match self.0.sink.write(first) {
                     Ok(written) => drop(unread.kept.drain(..written)),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if patience.is_zero() || !self.0.sink.is_ready(patience) {
+                            return;
+                        }
+                    }
                     // Nobody reads any more.
                     Err(_) => *unread = Unread::default(),
                 }
@@ -161,6 +188,9 @@ mod tests {
 
         fn write(&self, bytes: &[u8]) -> io::Result<usize> {
             let written = bytes.len().min(self.room.load(Ordering::Relaxed));
+            if written == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             self.room.fetch_sub(written, Ordering::Relaxed);
             self.taken.lock().unwrap().extend_from_slice(&bytes[..written]);
             Ok(written)

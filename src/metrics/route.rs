@@ -1,11 +1,14 @@
 //! What one route counts, with its name in every label.
+//!
+//! What every session counts is looked up by its labels once, and kept at hand.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 
 use super::{Metrics, OfEndpoint, OfLinks, OfReason, OfResult, OfRoute, OfStage};
 use crate::failure::{Cause, Stage};
@@ -25,7 +28,29 @@ pub struct RouteMetrics {
     pub to_client: Counter,
     pub(super) route: String,
     pub(super) all: Arc<Metrics>,
+    pub(super) known: Mutex<Known>,
 }
+
+/// What has been looked up.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Sessions that have ended well.
+    well: Option<Counter>,
+    stages: [Option<Histogram>; Stage::ALL.len()],
+    links: KnownLinks,
+}
+
+/// The gauges of the generation whose links were counted last.
+#[derive(Default)]
+struct KnownLinks {
+    generation: u64,
+    /// How many label sets had been taken out by then: these gauges may be among the next.
+    taken_out: u64,
+    by_state: Vec<(&'static str, Gauge)>,
+}
+
+/// How sessions end that do not fail.
+const WELL: &str = "ok";
 
 impl RouteMetrics {
     /// The name of the route.
@@ -34,12 +59,16 @@ impl RouteMetrics {
     }
 
     pub fn session_ended(&self, result: &str) {
-        self.all.sessions.get_or_create_owned(&self.result(result)).inc();
+        let sessions = || self.all.sessions.get_or_create_owned(&self.result(result));
+        match result {
+            WELL => self.known().well.get_or_insert_with(sessions).inc(),
+            _ => sessions().inc(),
+        };
     }
 
     /// Sessions that have ended, by those results that there were.
     pub fn sessions_ended(&self) -> BTreeMap<&'static str, u64> {
-        let results = Cause::ALL.iter().map(|cause| cause.name()).chain(["ok"]);
+        let results = Cause::ALL.iter().map(|cause| cause.name()).chain([WELL]);
         let count = |result| Some((result, self.all.sessions.get(&self.result(result))?.get()));
         results.filter_map(count).collect()
     }
@@ -58,8 +87,12 @@ impl RouteMetrics {
     }
 
     pub fn stage(&self, stage: Stage, took: Duration) {
-        let labels = OfStage { route: self.route.clone(), stage: stage.name().to_owned() };
-        self.all.stage_seconds.get_or_create_owned(&labels).observe(took.as_secs_f64());
+        let mut known = self.known();
+        let seconds = known.stages[stage as usize].get_or_insert_with(|| {
+            let labels = OfStage { route: self.route.clone(), stage: stage.name().to_owned() };
+            self.all.stage_seconds.get_or_create_owned(&labels)
+        });
+        seconds.observe(took.as_secs_f64());
     }
 
     pub fn upstream_up(&self, endpoint: &str, up: bool) {
@@ -111,26 +144,45 @@ impl RouteMetrics {
     }
 
     /// Counts a link in.
-    pub fn link_came(&self, generation: u64, state: &str) {
-        let _alone = self.counting_links();
-        self.all.links.get_or_create_owned(&self.link_labels(generation, state)).inc();
+    pub fn link_came(&self, generation: u64, state: &'static str) {
+        let taken_out = self.counting_links();
+        self.links(*taken_out, generation, state).inc();
         self.all_links.inc();
     }
 
     /// Counts a link out. With the last one of a generation that nobody uses any more its labels go.
-    pub fn link_went(&self, generation: u64, state: &str, in_use: bool) {
-        let _alone = self.counting_links();
-        let labels = self.link_labels(generation, state);
-        let left = self.all.links.get_or_create_owned(&labels).dec() - 1;
+    pub fn link_went(&self, generation: u64, state: &'static str, in_use: bool) {
+        let mut taken_out = self.counting_links();
+        let left = self.links(*taken_out, generation, state).dec() - 1;
         self.all_links.dec();
         if left == 0 && !in_use {
-            self.all.links.remove(&labels);
+            self.all.links.remove(&self.link_labels(generation, state));
+            *taken_out += 1;
         }
     }
 
-    /// Labels go and come again with a generation: one that is being taken out must not be counted on meanwhile.
-    fn counting_links(&self) -> MutexGuard<'_, ()> {
+    /// Labels go and come again with a generation: one that is being taken out must not be counted on meanwhile, nor
+    /// afterwards where it is still known.
+    fn counting_links(&self) -> MutexGuard<'_, u64> {
         self.all.counting_links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn links(&self, taken_out: u64, generation: u64, state: &'static str) -> Gauge {
+        let mut known = self.known();
+        let known = &mut known.links;
+        if (known.generation, known.taken_out) != (generation, taken_out) {
+            *known = KnownLinks { generation, taken_out, by_state: Vec::new() };
+        }
+        if let Some((_, gauge)) = known.by_state.iter().find(|(of, _)| *of == state) {
+            return gauge.clone();
+        }
+        let gauge = self.all.links.get_or_create_owned(&self.link_labels(generation, state));
+        known.by_state.push((state, gauge.clone()));
+        gauge
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn link_labels(&self, generation: u64, state: &str) -> OfLinks {
@@ -149,4 +201,56 @@ impl RouteMetrics {
 
 fn seconds(since_1970: u64) -> i64 {
     i64::try_from(since_1970).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_counted_under_labels_that_went_and_came_again() {
+        let all = Metrics::new();
+        // A route before and after a reload: both know the labels.
+        let (before, after) = (all.route("r", &[]), all.route("r", &[]));
+        let counted = |route: &RouteMetrics| ["active", "warm"].map(|state| route.known_links(1, state));
+        for route in [&before, &after, &before] {
+            route.link_came(1, "active");
+            assert_eq!(counted(route), [Some(1), None]);
+            route.link_came(1, "warm");
+            route.link_went(1, "active", true);
+            assert_eq!(counted(route), [Some(0), Some(1)], "the generation is in use");
+            route.link_came(1, "active");
+            route.link_went(1, "warm", false);
+            assert_eq!(counted(route), [Some(1), None]);
+            assert!(route.has_links_of_this_alone(1, ["active", "warm"]));
+            route.link_went(1, "active", false);
+            assert_eq!(counted(route), [None, None]);
+        }
+        before.link_came(2, "active");
+        before.link_came(1, "active");
+        assert!(!after.has_links_of_this_alone(2, ["active", "warm"]));
+        before.link_went(1, "active", false);
+        assert!(after.has_links_of_this_alone(2, ["active", "warm"]));
+    }
+
+    #[test]
+    fn what_is_kept_at_hand_is_what_is_shown() {
+        let all = Metrics::new();
+        let route = all.route("r", &[]);
+        assert!(route.sessions_ended().is_empty(), "nothing is shown before it happens");
+        for result in [WELL, "timed_out", WELL] {
+            route.session_ended(result);
+        }
+        route.stage(Stage::Relay, Duration::from_secs(2));
+        route.stage(Stage::Relay, Duration::from_secs(2));
+        let shown = all.open_metrics();
+        for line in [
+            "attache_sessions_total{route=\"r\",result=\"ok\"} 2",
+            "attache_sessions_total{route=\"r\",result=\"timed_out\"} 1",
+            "attache_session_stage_seconds_count{route=\"r\",stage=\"relay\"} 2",
+        ] {
+            assert!(shown.contains(line), "{line}:\n{shown}");
+        }
+        assert!(!shown.contains("stage=\"accept\""));
+    }
 }

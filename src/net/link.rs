@@ -57,7 +57,8 @@ impl Link {
             match step {
                 Step::Done(value) => return Ok(value),
                 Step::Read => self.read(machine.limit()).await?,
-                Step::StartTls => self.start_tls(tls).await?,
+                // Boxed, for it takes more room than all the rest, and few machines come here.
+                Step::StartTls => Box::pin(self.start_tls(tls)).await?,
             }
         }
     }
@@ -94,7 +95,16 @@ impl Link {
 
     /// Whether nothing waits on it: nothing to be sent, nothing to be understood, nothing to be read, and no end.
     pub fn is_idle(&mut self) -> bool {
-        self.input.is_empty() && self.output.is_empty() && self.stream.is_silent()
+        self.is_settled() && self.stream.is_silent()
+    }
+
+    /// The same as far as the runtime has heard, right after something was read from it.
+    pub fn seems_idle(&mut self) -> bool {
+        self.is_settled() && self.stream.seems_silent()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.input.is_empty() && self.output.is_empty()
     }
 
     async fn read(&mut self, limit: usize) -> Result<(), Trouble> {

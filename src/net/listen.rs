@@ -75,6 +75,8 @@ impl Listener {
                 let socket = Socket::new(Domain::for_address(*address), Type::STREAM, Some(Protocol::TCP))?;
                 socket.set_reuse_address(true)?;
                 socket.set_nonblocking(true)?;
+                // What is accepted from it inherits this.
+                socket.set_tcp_nodelay(true)?;
                 if address.is_ipv6() {
                     socket.set_only_v6(true)?;
                 }
@@ -203,8 +205,6 @@ impl Accepting {
         match self {
             Self::Tcp(listener) => {
                 let (stream, _) = listener.accept().await?;
-                // A client that has gone again is no reason to stop taking others in.
-                let _ = stream.set_nodelay(true);
                 Ok(Arrival { stream: Stream::Tcp(stream), uid: None })
             }
             Self::Unix(listener, _) => {
@@ -232,6 +232,16 @@ mod tests {
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_is_accepted_does_not_wait_for_more_to_be_sent() {
+        let listener = Listener::bind(&ListenAddress::Tcp("127.0.0.1:0".parse().unwrap())).unwrap();
+        let ListenAddress::Tcp(address) = listener.address else { panic!("it is TCP") };
+        let mut acceptor = listener.share().unwrap().serve().unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let Stream::Tcp(stream) = acceptor.accept().await.stream else { panic!("it is TCP") };
+        assert!(stream.nodelay().unwrap());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::ClientConnection;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
@@ -118,6 +118,29 @@ impl Stream {
         }
     }
 
+    /// Whether there is nothing to be read as far as the runtime has heard: a read that did not fill its buffer has shown as
+    /// much, and nobody is asked again. What came since is for [`is_silent`](Self::is_silent) to find.
+    pub fn seems_silent(&mut self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match self {
+            Self::Tcp(stream) => peek_if_ready(stream, &mut byte),
+            Self::Tls(stream) => {
+                let (socket, session) = stream.get_mut();
+                if !is_read_up(session) {
+                    return false;
+                }
+                peek_if_ready(socket, &mut byte)
+            }
+            Self::Unix(stream) => {
+                stream.try_io(Interest::READABLE, || SockRef::from(&*stream).peek(&mut byte))
+            }
+            #[cfg(feature = "sim")]
+            Self::Played(_) | Self::PlayedTls(_) => return self.is_silent(),
+            Self::Gone => return false,
+        };
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
     /// Moves the stream to the runtime of this thread, which from now on hears of what happens to it.
     ///
     /// # Errors
@@ -157,6 +180,10 @@ impl Stream {
 fn is_read_up(session: &mut ClientConnection) -> bool {
     let state = session.process_new_packets();
     state.is_ok_and(|state| state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed())
+}
+
+fn peek_if_ready(stream: &TcpStream, byte: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    stream.try_io(Interest::READABLE, || SockRef::from(stream).peek(byte))
 }
 
 fn moved(stream: &TcpStream) -> io::Result<TcpStream> {
@@ -203,5 +230,45 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stream_seems_silent_after_a_read_that_took_everything_and_until_more_is_heard() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut theirs, _) = listener.accept().await.unwrap();
+        let mut ours = Stream::Tcp(ours);
+        for words in [&b"words"[..], b"more"] {
+            theirs.write_all(words).await.unwrap();
+            hear(&ours).await;
+            assert!(!ours.seems_silent() && !ours.is_silent());
+            let mut heard = [0; 4];
+            let read = ours.read(&mut heard).await.unwrap();
+            assert_eq!(heard[..read], words[..read]);
+            // A buffer that was filled shows nothing: the system is asked.
+            assert_eq!(ours.seems_silent(), words.len() == heard.len());
+            let rest = words.len() - read;
+            if rest > 0 {
+                assert_eq!(ours.read(&mut [0; 64]).await.unwrap(), rest);
+            }
+            assert!(ours.seems_silent() && ours.is_silent());
+        }
+        drop(theirs);
+        hear(&ours).await;
+        assert!(!ours.seems_silent() && !ours.is_silent(), "the end is something too");
+    }
+
+    async fn hear(stream: &Stream) {
+        let Stream::Tcp(stream) = stream else { panic!("it is TCP") };
+        stream.readable().await.unwrap();
     }
 }

@@ -6,18 +6,18 @@
 
 use std::sync::Arc;
 
-use attache_wire::{Protocol, Relay, Shared, Watch};
+use attache_wire::{Protocol, Relay, Watch};
 
 use super::errand::Ticket;
 use super::{Books, Route};
 use crate::chance;
 use crate::failure::Failure;
 use crate::net::link::Link;
-use crate::upstream::{Met, Opened, Origin, Returned, Trail, Way};
+use crate::upstream::{Key, Kind, Met, Opened, Origin, Returned, Trail, Way};
 
 /// What it takes to give a link back.
 pub(super) struct Lease<P: Protocol> {
-    key: Vec<u8>,
+    key: Key,
     /// What the server said, and no client has heard.
     greeting: P::Greeting,
     way: Way,
@@ -37,10 +37,15 @@ pub(super) struct Held<P: Protocol> {
 pub(super) async fn open<P: Protocol>(
     route: &Route<P>,
     intent: &P::Intent,
+    kind: Option<&Kind<P>>,
     met: Option<Met<P>>,
     trail: &mut Trail,
 ) -> Result<Opened<P>, Failure> {
-    if let Some(opened) = route.upstream.take_warm(intent, trail).await {
+    let warm = match kind {
+        Some(kind) => route.upstream.take_warm(kind, trail).await,
+        None => None,
+    };
+    if let Some(opened) = warm {
         if let Some(met) = met {
             let upstream = Arc::clone(&route.upstream);
             tokio::spawn(async move { upstream.dismiss(met).await });
@@ -48,30 +53,31 @@ pub(super) async fn open<P: Protocol>(
         return Ok(opened);
     }
     // A link that may serve others is logged in for what they have in common.
-    let shared = if reuses(route) { route.protocol.shared(intent) } else { None };
-    let intent = shared.as_ref().map_or(intent, |shared| &shared.intent);
-    route.upstream.open(intent, met, trail).await
+    let intent = kind.filter(|_| reuses(route)).map_or(intent, |kind| &kind.intent);
+    // Boxed, for a login takes more room than all the rest of a session's beginning.
+    Box::pin(route.upstream.open(intent, met, trail)).await
 }
 
 fn reuses<P: Protocol>(route: &Route<P>) -> bool {
     route.upstream.pool.as_ref().is_some_and(|pool| pool.reuses())
 }
 
-/// Issues the session's ticket, and keeps what is needed to give the link back. `told` is the ticket of ours that the
-/// client was greeted with, where servers speak first.
+/// Issues the session's ticket, and keeps what is needed to give a link of this kind back. `told` is the ticket of ours
+/// that the client was greeted with, where servers speak first.
 pub(super) fn hold<P: Protocol>(
     route: &Route<P>,
-    intent: &P::Intent,
+    kind: Option<Kind<P>>,
     greeting: P::Greeting,
     way: Way,
     origin: Origin,
     told: Option<Vec<u8>>,
 ) -> Held<P> {
+    let key = kind.filter(|_| reuses(route)).map(|kind| kind.key);
     if P::FEATURES.server_first {
-        return hold_told(route, intent, greeting, way, origin, told);
+        return hold_told(route, key, greeting, way, origin, told);
     }
-    match reusable(route, intent, &greeting, &way) {
-        Some((key, disguised, ticket)) => {
+    match key.and_then(|key| Some((key, reusable(route, &greeting, &way)?))) {
+        Some((key, (disguised, ticket))) => {
             let lease = Some(Box::new(Lease { key, greeting, way, origin }));
             Held { greeting: disguised, ticket, lease }
         }
@@ -85,7 +91,7 @@ pub(super) fn hold<P: Protocol>(
 /// The same where the client has been told its ticket before there was a link.
 fn hold_told<P: Protocol>(
     route: &Route<P>,
-    intent: &P::Intent,
+    key: Option<Key>,
     greeting: P::Greeting,
     way: Way,
     origin: Origin,
@@ -93,9 +99,8 @@ fn hold_told<P: Protocol>(
 ) -> Held<P> {
     let tickets = told.zip(route.protocol.ticket(&greeting));
     let ticket = tickets.and_then(|(ours, real)| route.errands.issue_for(ours, real, way.clone()));
-    let shared = if ticket.is_some() && reuses(route) { route.protocol.shared(intent) } else { None };
-    let disguised = shared
-        .and_then(|Shared { key, .. }| Some((key, route.protocol.disguise(&greeting, &chance::bytes())?)));
+    let key = key.filter(|_| ticket.is_some());
+    let disguised = key.and_then(|key| Some((key, route.protocol.disguise(&greeting, &chance::bytes())?)));
     match disguised {
         Some((key, disguised)) => {
             Held { greeting: disguised, ticket, lease: Some(Box::new(Lease { key, greeting, way, origin })) }
@@ -104,21 +109,19 @@ fn hold_told<P: Protocol>(
     }
 }
 
-/// The key, the greeting for the client and its ticket, where the link may serve another session.
+/// The greeting for the client and its ticket, where the link may serve another session.
 fn reusable<P: Protocol>(
     route: &Route<P>,
-    intent: &P::Intent,
     greeting: &P::Greeting,
     way: &Way,
-) -> Option<(Vec<u8>, P::Greeting, Option<Ticket>)> {
-    let key = if reuses(route) { route.protocol.shared(intent)?.key } else { return None };
+) -> Option<(P::Greeting, Option<Ticket>)> {
     loop {
         let disguised = route.protocol.disguise(greeting, &chance::bytes())?;
         let tickets = route.protocol.ticket(greeting).zip(route.protocol.ticket(&disguised));
-        let Some((real, ours)) = tickets else { return Some((key, disguised, None)) };
+        let Some((real, ours)) = tickets else { return Some((disguised, None)) };
         // Old keys are short: another session may have the same.
         if let Some(ticket) = route.errands.issue_for(ours, real, way.clone()) {
-            return Some((key, disguised, Some(ticket)));
+            return Some((disguised, Some(ticket)));
         }
     }
 }

@@ -30,6 +30,7 @@ pub use route::{Route, RouteParts};
 pub use seats::{Seat, Seats};
 
 use crate::chance;
+use crate::deadline::within;
 use crate::drain::Drain;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
@@ -118,7 +119,7 @@ async fn begin<P: Protocol>(
         }
         Err(failure) => {
             record.ends(Err(failure.clone()));
-            ending::turn_away(route, client, &failure, come.moment(), record).await;
+            Box::pin(ending::turn_away(route, client, &failure, come.moment(), record)).await;
             None
         }
     }
@@ -137,14 +138,14 @@ async fn established<P: Protocol>(
     let mut words = Words::default();
     if P::FEATURES.server_first {
         place.take(route)?;
-        words = unless_gone::<P, _>(client, Words::find(route, record)).await?;
+        words = unless_gone::<P, _>(client, Box::pin(Words::find(route, record))).await?;
         *come = Come::Opening;
     }
     let intent = match accept(route, client, words.hello(), record).await {
         Ok(Opening::Session(intent)) => intent,
         Ok(Opening::Errand(errand)) => {
             record.errand = true;
-            return route.errands.run(route, errand, record).await.map(|()| None);
+            return Box::pin(route.errands.run(route, errand, record)).await.map(|()| None);
         }
         Err(failure) => {
             dismiss(route, words.met, place);
@@ -155,10 +156,12 @@ async fn established<P: Protocol>(
     let Come::Waiting(intent) = come else { unreachable!("it was just set") };
     place.take(route)?;
     let (met, told) = words.into_parts();
-    let opened = unless_gone::<P, _>(client, lease::open(route, intent, met, &mut record.trail)).await?;
+    let kind = route.upstream.kind(intent);
+    let opening = lease::open(route, intent, kind.as_ref(), met, &mut record.trail);
+    let opened = unless_gone::<P, _>(client, opening).await?;
     let Opened { link, greeting, way, origin, count } = opened;
     let at = Spot::of(&way.place);
-    let Held { greeting, ticket, lease } = lease::hold(route, intent, greeting, way, origin, told);
+    let Held { greeting, ticket, lease } = lease::hold(route, kind, greeting, way, origin, told);
     let mut relay = route.protocol.relay(intent, &greeting);
     let lease = Lease::prepare(lease, &mut relay);
     welcome(route, client, intent, greeting, record).await?;
@@ -184,7 +187,7 @@ async fn accept<P: Protocol>(
     let start = Instant::now();
     record.reach(Stage::Accept);
     let machine = route.protocol.accept(hello, chance::bytes());
-    let accepted = tokio::time::timeout(route.login_timeout, client.drive(machine, None)).await;
+    let accepted = within(route.login_timeout, client.drive(machine, None)).await;
     let accepted =
         accepted.unwrap_or_else(|_| Err(Trouble::new(Cause::TimedOut, "the client said nothing usable")));
     let opening =
@@ -236,7 +239,7 @@ async fn welcome<P: Protocol>(
 ) -> Result<(), Failure> {
     record.reach(Stage::Welcome);
     route.protocol.welcome(intent, greeting, &mut client.output);
-    let flushed = tokio::time::timeout(route.login_timeout, client.flush()).await;
+    let flushed = within(route.login_timeout, client.flush()).await;
     let flushed = flushed.map_err(|_| Trouble::from(Cause::TimedOut)).and_then(|sent| Ok(sent?));
     flushed.map_err(|trouble| Failure::new(Stage::Welcome, Side::Client, of_client(trouble)))
 }

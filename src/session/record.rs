@@ -189,7 +189,13 @@ pub struct Id {
 
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{:08x}", self.process, self.session)
+        let mut told = *b"00000000-00000000";
+        for (places, number) in [(0..8, self.process), (9..17, self.session)] {
+            for (place, nibble) in told[places].iter_mut().zip((0..8).rev()) {
+                *place = b"0123456789abcdef"[(number >> (4 * nibble) & 0xf) as usize];
+            }
+        }
+        f.pad(str::from_utf8(&told).expect("digits are ASCII"))
     }
 }
 

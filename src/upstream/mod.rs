@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 pub use check::{Step, Verdict, approximately};
 pub use health::{Health, Seen};
 pub use hearing::{SentinelSeen, Sentinels};
-pub use pool::{Pool, Returned, keep};
+pub use pool::{Key, Kind, Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;

@@ -18,12 +18,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub use keeper::keep;
-use stock::{Found, Key, Stock, Verdict};
+pub use stock::Key;
+use stock::{Found, Stock, Verdict};
 
 use super::probe::FAREWELL;
 use super::{LinkCount, LinkState, Opened, Origin, Trail, Upstream, Way};
 use crate::chance;
 use crate::config::domain::{self, Live};
+use crate::deadline::within;
 use crate::metrics::RouteMetrics;
 use crate::net::link::Link;
 use crate::secret::{InForce, Source};
@@ -54,9 +56,16 @@ struct Warm<P: Protocol> {
     home: ThreadId,
 }
 
+/// What clients have in common whose links are alike.
+pub struct Kind<P: Protocol> {
+    pub key: Key,
+    /// What such links are logged in for.
+    pub intent: Arc<P::Intent>,
+}
+
 /// A link whose session is over, and what is known of it.
 pub struct Returned<P: Protocol> {
-    pub key: Vec<u8>,
+    pub key: Key,
     pub link: Link,
     /// What the server said before that session.
     pub greeting: P::Greeting,
@@ -114,37 +123,48 @@ impl<P: Protocol> Pool<P> {
     }
 
     /// A link that waits for a session of this kind, or will in a moment.
-    async fn find(&self, upstream: &Upstream<P>, shared: Shared<P::Intent>) -> Option<Opened<P>> {
-        let Shared { key, intent } = shared;
-        let deadline = Instant::now() + PATIENCE;
-        let mut intent = Some(intent);
-        loop {
+    async fn find(&self, upstream: &Upstream<P>, kind: &Kind<P>) -> Option<Opened<P>> {
+        let start = Instant::now();
+        let mut found = self.take(upstream, kind, start);
+        while let Found::Soon = found {
             let returned = self.returned.notified();
             tokio::pin!(returned);
             returned.as_mut().enable();
-            let fits = |warm: &mut Warm<P>| {
-                let fits = upstream.may_use(warm) && !upstream.is_retired(warm);
-                if !fits {
-                    warm.count_as(LinkState::Active);
-                }
-                fits
-            };
-            let found = self.stock().take(&key, || intent.take(), Instant::now(), fits);
-            match found {
-                Found::Link(warm) => return warm.moved_here(),
-                Found::Nothing => return None,
-                Found::Soon => timeout_at(deadline, returned).await.ok()?,
+            // It may have been returned before anybody listened.
+            found = self.take(upstream, kind, Instant::now());
+            if let Found::Soon = found {
+                timeout_at(start + PATIENCE, returned).await.ok()?;
             }
         }
+        match found {
+            Found::Link(warm) => warm.moved_here(),
+            Found::Nothing | Found::Soon => None,
+        }
+    }
+
+    fn take(&self, upstream: &Upstream<P>, kind: &Kind<P>, now: Instant) -> Found<Warm<P>> {
+        self.stock().take(&kind.key, &kind.intent, now, |warm| {
+            let fits = upstream.may_use(warm) && !upstream.is_retired(warm) && warm.opened.link.is_idle();
+            if !fits {
+                warm.count_as(LinkState::Active);
+            }
+            fits
+        })
     }
 }
 
 impl<P: Protocol> Upstream<P> {
-    /// A link for what a client intends that is logged in already, if there is one.
-    pub async fn take_warm(&self, intent: &P::Intent, trail: &mut Trail) -> Option<Opened<P>> {
+    /// What links for a client with this intent are kept as, where any are kept for it.
+    pub fn kind(&self, intent: &P::Intent) -> Option<Kind<P>> {
+        self.pool.as_ref()?;
+        let Shared { key, intent } = self.protocol.shared(intent)?;
+        Some(Kind { key: key.into(), intent: Arc::new(intent) })
+    }
+
+    /// A link for a client of this kind that is logged in already, if there is one.
+    pub async fn take_warm(&self, kind: &Kind<P>, trail: &mut Trail) -> Option<Opened<P>> {
         let (pool, start) = (self.pool.as_ref()?, Instant::now());
-        let shared = self.protocol.shared(intent)?;
-        let found = pool.find(self, shared).await;
+        let found = pool.find(self, kind).await;
         if found.is_none() || !pool.reuses() {
             // One less waits; where links come back, the keeper looks by itself.
             pool.asked.notify_one();
@@ -172,13 +192,12 @@ impl<P: Protocol> Upstream<P> {
         (first.index == index).then_some(hello)
     }
 
-    /// Whether a session that comes now may have this link.
-    fn may_use(&self, warm: &mut Warm<P>) -> bool {
+    /// Whether a session that comes now may have this link, if it is idle.
+    fn may_use(&self, warm: &Warm<P>) -> bool {
         let origin = &warm.opened.origin;
         *self.target(origin.index) == origin.target
             && self.is_first_choice(origin.index, &warm.opened.greeting)
             && !self.is_cut(origin)
-            && warm.opened.link.is_idle()
     }
 
     /// Whether its password has leaked: nothing that it logged in is used once the server accepts another.
@@ -206,7 +225,8 @@ impl<P: Protocol> Upstream<P> {
 
     /// What is to become of a link that waits.
     fn judge(&self, warm: &mut Warm<P>) -> Verdict {
-        match (self.may_use(warm), self.is_current(&warm.opened.origin)) {
+        let is_usable = self.may_use(warm) && warm.opened.link.is_idle();
+        match (is_usable, self.is_current(&warm.opened.origin)) {
             (false, _) => {
                 warm.count_as(LinkState::Active);
                 Verdict::Dead
@@ -229,13 +249,13 @@ impl<P: Protocol> Upstream<P> {
             return self.part_from(link).await;
         };
         let _returning = Returning::new(pool, &key);
-        let reset = timeout(RESET_LIMIT, link.drive(machine, None)).await;
+        let reset = within(RESET_LIMIT, link.drive(machine, None)).await;
         let Ok(Ok(greeting)) = reset else {
             tracing::debug!(route = self.metrics.route(), "a link could not be reset");
             return;
         };
         let mut warm = Warm::new(Opened { link, greeting, way, origin, count });
-        match self.may_use(&mut warm) {
+        match self.may_use(&warm) && warm.opened.link.seems_idle() {
             true => self.shelve(pool, &key, warm),
             false => pool.stock().discard(warm),
         }
@@ -292,9 +312,9 @@ struct Returning<'a, P: Protocol> {
 }
 
 impl<'a, P: Protocol> Returning<'a, P> {
-    fn new(pool: &'a Pool<P>, key: &[u8]) -> Self {
+    fn new(pool: &'a Pool<P>, key: &Key) -> Self {
         pool.stock().returning(key);
-        Self { pool, key: key.into() }
+        Self { pool, key: Arc::clone(key) }
     }
 }
 

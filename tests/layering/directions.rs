@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What tests play in the place of the world below; no release has it.
     ("sim", &[]),
     ("bell", &[]),
+    ("deadline", &[]),
     ("drain", &["bell", "config"]),
     ("events", &[]),
     ("pulse", &[]),
@@ -23,15 +24,21 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("net", &["config", "failure", "secret", "sim"]),
     ("trace", &["chance", "config", "failure", "metrics", "net", "secret"]),
     ("orders", &["bell", "chance", "config", "drain", "failure", "net", "secret"]),
-    ("upstream", &["bell", "chance", "config", "failure", "metrics", "net", "orders", "secret", "trace"]),
+    (
+        "upstream",
+        &["bell", "chance", "config", "deadline", "failure", "metrics", "net", "orders", "secret", "trace"],
+    ),
     (
         "session",
-        &["chance", "config", "drain", "failure", "metrics", "net", "orders", "secret", "trace", "upstream"],
+        &[
+            "chance", "config", "deadline", "drain", "failure", "metrics", "net", "orders", "secret",
+            "trace", "upstream",
+        ],
     ),
     ("http", &["net"]),
     ("status", &["events", "pulse", "secret", "upstream"]),
     ("route", &["config", "drain", "metrics", "net", "pulse", "secret", "session", "status", "upstream"]),
-    ("worker", &["drain", "net", "route"]),
+    ("worker", &["deadline", "drain", "net", "route"]),
     // What puts it together and what shows it.
     ("registry", &["config", "drain", "net", "route", "session"]),
     (

@@ -127,9 +127,15 @@ fn nothing_is_global() {
             }
         }
     }
-    // Each thread reads through one buffer; nothing outlives a read in it. And the world of a simulation belongs to its
-    // thread, as the paused clock of a runtime does.
-    let excused = [("src/net/pump.rs", "BUFFER: RefCell<Vec<u8>>"), ("src/sim.rs", "PLAYED: RefCell<")];
+    // Each thread reads through one buffer; nothing outlives a read in it. It draws random octets in stock, and each is given
+    // out once. Its beat is a timer's, and decides nothing. And the world of a simulation belongs to its thread, as the
+    // paused clock of a runtime does.
+    let excused = [
+        ("src/net/pump.rs", "BUFFER: RefCell<Vec<u8>>"),
+        ("src/chance.rs", "STOCK: RefCell<Stock>"),
+        ("src/deadline.rs", "HEART: Heart"),
+        ("src/sim.rs", "PLAYED: RefCell<"),
+    ];
     found.retain(|line| !excused.iter().any(|(path, item)| line.starts_with(path) && line.contains(item)));
     assert_eq!(found, [""; 0]);
     let hidden = ["OnceLock", "LazyLock", "OnceCell", "lazy_static", "unsafe"];

@@ -47,6 +47,16 @@ pub(crate) fn next(input: &mut BytesMut, most: usize) -> Result<Option<Frame>, F
     Ok((input.len() >= len).then(|| Frame(input.split_to(len).freeze())))
 }
 
+/// The whole frames in these octets, one after another.
+pub(crate) fn whole(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let [_, length @ ..] = *rest.first_chunk::<HEADER_LEN>()?;
+        let (frame, behind) = rest.split_at_checked(1 + u32::from_be_bytes(length) as usize)?;
+        rest = behind;
+        Some(frame)
+    })
+}
+
 /// Appends a frame whose body is these parts, without copying them anywhere else first.
 pub(crate) fn put(out: &mut BytesMut, tag: u8, parts: &[&[u8]]) {
     let body: usize = parts.iter().map(|part| part.len()).sum();
@@ -82,6 +92,12 @@ mod tests {
         assert_eq!((frame.tag(), frame.body()), (b'p', &b"onetwo"[..]));
         assert_eq!(frame.as_bytes(), b"p\0\0\0\x0aonetwo");
         assert_eq!(&bytes[..], b"Z", "the next frame stays");
+    }
+
+    #[test]
+    fn whole_frames_are_seen_one_after_another_up_to_one_that_is_not() {
+        let frames: Vec<&[u8]> = whole(b"a\0\0\0\x04b\0\0\0\x05xc\0\0\0\x05").collect();
+        assert_eq!(frames, [&b"a\0\0\0\x04"[..], b"b\0\0\0\x05x"]);
     }
 
     #[test]

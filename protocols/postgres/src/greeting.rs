@@ -6,7 +6,7 @@ use attache_wire::{Chance, Fault, ServerRole};
 use bytes::BytesMut;
 
 use crate::cancel::{PID_LEN, is_ticket};
-use crate::frame::{self, Frame, take_string};
+use crate::frame::{self, Frame, HEADER_LEN, take_string};
 use crate::startup::{Intent, NEWEST_MINOR, version};
 
 /// The most octets that a server may say before ReadyForQuery. PostgreSQL says some 500; notices of
@@ -72,11 +72,13 @@ impl Greeting {
         let Some(ticket) = &self.ticket else { return self.clone() };
         let (pid, key) = ticket.split_at(PID_LEN);
         let ours = [pid, &chance[..key.len().min(chance.len())]].concat();
-        let frames = self.replaced(|frame, out| match frame.tag() {
+        let frames = self.replaced(|frame, out| match frame[0] {
             b'K' => frame::put(out, b'K', &[&ours]),
-            _ => out.extend_from_slice(frame.as_bytes()),
+            _ => out.extend_from_slice(frame),
         });
-        Self { frames, ticket: Some(ours), ..self.clone() }
+        let Self { frames: _, ticket: _, server_version, role, negotiation } = self;
+        let (server_version, ticket) = (server_version.clone(), Some(ours));
+        Self { frames, ticket, server_version, role: *role, negotiation: *negotiation }
     }
 
     /// The value of a parameter is another than it was at the login. One that was not told then is told behind the
@@ -84,24 +86,22 @@ impl Greeting {
     pub(crate) fn report(&mut self, name: &[u8], value: &[u8]) {
         let mut told = false;
         self.frames = self.replaced(|frame, out| {
-            let is_it = frame.tag() == b'S' && take_string(&mut frame.body()) == Some(name);
-            if is_it || (frame.tag() == b'Z' && !told) {
+            let is_it = frame[0] == b'S' && take_string(&mut &frame[HEADER_LEN..]) == Some(name);
+            if is_it || (frame[0] == b'Z' && !told) {
                 frame::put(out, b'S', &[name, b"\0", value, b"\0"]);
                 told = true;
             }
             if !is_it {
-                out.extend_from_slice(frame.as_bytes());
+                out.extend_from_slice(frame);
             }
         });
         self.learn(name, value);
     }
 
     /// The frames, each as `put` has it.
-    fn replaced(&self, mut put: impl FnMut(&Frame, &mut BytesMut)) -> BytesMut {
-        let (mut rest, mut out) = (self.frames.clone(), BytesMut::with_capacity(self.frames.len()));
-        while let Ok(Some(frame)) = frame::next(&mut rest, MAX_GREETING_LEN) {
-            put(&frame, &mut out);
-        }
+    fn replaced(&self, mut put: impl FnMut(&[u8], &mut BytesMut)) -> BytesMut {
+        let mut out = BytesMut::with_capacity(self.frames.len());
+        frame::whole(&self.frames).for_each(|frame| put(frame, &mut out));
         out
     }
 

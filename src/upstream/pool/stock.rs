@@ -19,7 +19,7 @@ const FORGET_AFTER: Duration = Duration::from_secs(3600);
 const REFILL_AFTER: Duration = Duration::from_secs(1);
 
 /// What a link has to be logged in for, as the protocol has it.
-pub(super) type Key = Arc<[u8]>;
+pub type Key = Arc<[u8]>;
 
 /// The links of one route that wait, by key.
 pub(super) struct Stock<I, L> {
@@ -113,17 +113,18 @@ impl<I, L> Stock<I, L> {
     }
 
     /// A session of this kind has come. Of the links that `fits` admits it takes the one that came last, and those
-    /// that are to be replaced after all others. `intent` is asked where the kind is not known yet.
+    /// that are to be replaced after all others. `intent` is what others of the kind are logged in for.
     pub(super) fn take(
         &mut self,
-        key: &[u8],
-        intent: impl FnOnce() -> Option<I>,
+        key: &Key,
+        intent: &Arc<I>,
         now: Instant,
         mut fits: impl FnMut(&mut L) -> bool,
     ) -> Found<L> {
-        if self.is_closed() || self.use_shelf(key, intent, now).is_none() {
+        if self.is_closed() {
             return Found::Nothing;
         }
+        self.use_shelf(key, intent, now);
         let Self { shelves, gone, .. } = self;
         let shelf = &mut shelves[0];
         while let Some(mut link) = shelf.next(now) {
@@ -136,15 +137,14 @@ impl<I, L> Stock<I, L> {
     }
 
     /// Makes the shelf of this key the first, and forgets the one that was used least recently if there are too many.
-    fn use_shelf(&mut self, key: &[u8], intent: impl FnOnce() -> Option<I>, now: Instant) -> Option<()> {
-        match self.shelves.iter().position(|shelf| *shelf.key == *key) {
+    fn use_shelf(&mut self, key: &Key, intent: &Arc<I>, now: Instant) {
+        match self.shelves.iter().position(|shelf| shelf.key == *key) {
             Some(at) => self.shelves[..=at].rotate_right(1),
-            None => self.shelves.insert(0, Shelf::new(key, intent()?, now)),
+            None => self.shelves.insert(0, Shelf::new(key, intent, now)),
         }
         self.shelves[0].used_at = now;
         let forgotten = self.shelves.drain(MOST_KEYS.min(self.shelves.len())..);
         self.gone.extend(forgotten.flat_map(Shelf::into_links));
-        Some(())
     }
 
     /// Whether a link of this age, whose session is over, is worth being reset.
@@ -276,10 +276,10 @@ impl<I, L> Stock<I, L> {
 }
 
 impl<I, L> Shelf<I, L> {
-    fn new(key: &[u8], intent: I, now: Instant) -> Self {
+    fn new(key: &Key, intent: &Arc<I>, now: Instant) -> Self {
         Self {
-            key: key.into(),
-            intent: Arc::new(intent),
+            key: Arc::clone(key),
+            intent: Arc::clone(intent),
             used_at: now,
             waiting: Vec::new(),
             opening: 0,

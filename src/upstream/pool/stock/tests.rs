@@ -14,7 +14,7 @@ const REUSING: domain::Pool = domain::Pool { reuse: true, ..RULES };
 type Numbers = Stock<&'static str, u32>;
 
 fn take(stock: &mut Numbers, key: &str) -> Found<u32> {
-    stock.take(key.as_bytes(), || Some("intent"), Instant::now(), |_| true)
+    stock.take(&key.as_bytes().into(), &Arc::new("intent"), Instant::now(), |_| true)
 }
 
 fn put(stock: &mut Numbers, key: &str, link: u32) -> Result<(), u32> {
@@ -78,7 +78,7 @@ async fn there_are_links_while_one_waits_or_is_being_reset() {
 #[tokio::test(start_paused = true)]
 async fn a_link_that_does_not_fit_is_never_seen_again() {
     let mut stock = stocked(RULES, &[1, 2]);
-    let found = stock.take(b"a", || None, Instant::now(), |link| *link == 1);
+    let found = stock.take(&b"a".as_slice().into(), &Arc::new("intent"), Instant::now(), |link| *link == 1);
     assert_eq!(found, Found::Link(1));
     assert_eq!(stock.gone(), [2]);
     assert_eq!(take(&mut stock, "a"), Found::Nothing);
