@@ -26,8 +26,8 @@ thread_local! {
 pub(super) struct Pump {
     /// Read, and not yet taken by the other side.
     spill: BytesMut,
-    /// Read, and not yet to be passed on.
-    held: BytesMut,
+    /// Read, and not yet to be passed on. Hardly ever anything, so the smallest buffer there is.
+    held: Vec<u8>,
     pub(super) state: State,
     /// Over what the source says next.
     vigil: Vigil,
@@ -75,7 +75,7 @@ impl Pump {
     pub(super) fn new(meter: Counter, passes_end: bool) -> Self {
         Self {
             spill: BytesMut::new(),
-            held: BytesMut::new(),
+            held: Vec::new(),
             state: State::Open,
             vigil: Vigil::default(),
             unflushed: false,
@@ -103,9 +103,9 @@ impl Pump {
         Ok(())
     }
 
-    /// The source is another one, or others have read from it.
-    pub(super) fn meets_source(&mut self) {
-        self.vigil = Vigil::default();
+    /// The source is another one, or others have read from it, or another task polls from now on.
+    pub(super) fn renew_vigil(&mut self) {
+        self.vigil.renew();
     }
 
     /// Goes on after a pause, of which what was held is given back.
@@ -117,7 +117,7 @@ impl Pump {
 
     /// What was held, if anything, for whoever acts in the pause.
     pub(super) fn take_held(&mut self) -> BytesMut {
-        std::mem::take(&mut self.held)
+        std::mem::take(&mut self.held).as_slice().into()
     }
 
     /// Moves what can be moved. `Ok` means that nothing more can be done now.
@@ -178,7 +178,7 @@ impl Pump {
         BUFFER.with_borrow_mut(|scratch| {
             let read = ready!(source.poll_receive(cx, &mut self.vigil, scratch)).map_err(Broken::Source)?;
             if read == 0 {
-                self.held = BytesMut::new();
+                self.held = Vec::new();
                 self.state = State::Ending;
                 return Poll::Ready(Ok(()));
             }

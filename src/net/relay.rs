@@ -5,7 +5,7 @@
 //! stop what comes from the client.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use attache_wire::{Fault, Passage, TlsFacts, Watch};
 use prometheus_client::metrics::counter::Counter;
@@ -65,6 +65,8 @@ pub struct Copier<W> {
     /// From the server to the client.
     down: Pump,
     watch: Option<Box<W>>,
+    /// Whom the sockets wake, as far as the pumps rely on it.
+    task: Option<Waker>,
     client_end_told: bool,
     /// Whether it is to be found out, when the client ends, if the link to the server may be kept.
     may_keep: bool,
@@ -85,6 +87,7 @@ impl<W: Watch> Copier<W> {
             server: Stream::default(),
             client_end_told: watch.is_none(),
             watch,
+            task: None,
             may_keep: false,
             makes_room: false,
             begun_badly: None,
@@ -126,8 +129,7 @@ impl<W: Watch> Copier<W> {
 
     /// Goes on with these two links.
     pub fn resume(&mut self, client: Link, server: Link) {
-        self.up.meets_source();
-        self.down.meets_source();
+        self.task = None;
         self.up.resume();
         let watch = &mut self.watch;
         let up = self.up.admit(&client.input, |bytes| from_client(watch, bytes));
@@ -239,6 +241,11 @@ impl<W: Watch> Copier<W> {
 
     /// Both directions, as far as they go now.
     fn pump(&mut self, cx: &mut Context<'_>) -> Option<Event> {
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.task = Some(cx.waker().clone());
+            self.up.renew_vigil();
+            self.down.renew_vigil();
+        }
         let (client, server, watch) = (&mut self.client, &mut self.server, &mut self.watch);
         let up = self.up.poll(cx, client, server, |bytes| from_client(watch, bytes));
         let down = self.down.poll(cx, server, client, |bytes| from_server(watch, bytes));

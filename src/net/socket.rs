@@ -7,7 +7,7 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use rustix::net::{RecvFlags, SendFlags};
 use tokio::io::Interest;
@@ -38,32 +38,37 @@ macro_rules! socket {
 socket!(TcpStream);
 socket!(UnixStream);
 
-/// Whom a socket wakes once there is something to read, as far as that is known. Belongs to one socket and one task.
-#[derive(Debug, Default)]
-pub struct Vigil {
-    /// Who was to be woken last; nobody, where that may not be relied upon.
-    waker: Option<Waker>,
-    /// Whether that has not happened yet.
-    kept: bool,
+/// Whether a socket is known to wake a task once there is something to read. Belongs to one socket and one task, which
+/// [renews](Self::renew) it before it looks again with another waker.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub enum Vigil {
+    /// Nobody is known to be woken.
+    #[default]
+    Over,
+    Kept,
+    /// Here this is never known.
+    Unknown,
 }
 
 impl Vigil {
-    fn is_kept_for(&self, cx: &Context<'_>) -> bool {
-        self.kept && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+    /// Nothing is known of whoever was to be woken.
+    pub fn renew(&mut self) {
+        let runtime = Handle::try_current().map(|runtime| runtime.runtime_flavor());
+        let one_thread = matches!(runtime, Ok(RuntimeFlavor::CurrentThread));
+        *self = if one_thread { Self::Over } else { Self::Unknown };
     }
 
-    fn keep(&mut self, cx: &Context<'_>) {
-        match &mut self.waker {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None if runs_on_one_thread() => self.waker = Some(cx.waker().clone()),
-            None => return,
-        }
-        self.kept = true;
+    fn keep(&mut self) {
+        self.turn(Self::Kept);
     }
-}
 
-fn runs_on_one_thread() -> bool {
-    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
+    fn end(&mut self) {
+        self.turn(Self::Over);
+    }
+
+    fn turn(&mut self, known: Self) {
+        *self = if *self == Self::Unknown { Self::Unknown } else { known };
+    }
 }
 
 /// Reads what is there, up to the length of the buffer, which is not empty; nothing means the peer's end.
@@ -77,14 +82,14 @@ pub(super) fn poll_receive(
         if let Some(received) = receive(socket, vigil, buffer) {
             return Poll::Ready(received);
         }
-        if vigil.is_kept_for(cx) {
+        if *vigil == Vigil::Kept {
             return Poll::Pending;
         }
         // Of a task that has done enough, the runtime takes no waker.
         let is_listened_to = coop::has_budget_remaining();
         if socket.poll_read_ready(cx)?.is_pending() {
             if is_listened_to {
-                vigil.keep(cx);
+                vigil.keep();
             }
             return Poll::Pending;
         }
@@ -93,7 +98,7 @@ pub(super) fn poll_receive(
 
 fn receive(socket: &impl Socket, vigil: &mut Vigil, buffer: &mut [u8]) -> Option<io::Result<usize>> {
     at_once(socket, Interest::READABLE, buffer.len(), || {
-        vigil.kept = false;
+        vigil.end();
         rustix::net::recv(socket, buffer, RecvFlags::empty()).map(|(read, _)| read)
     })
 }
@@ -146,7 +151,9 @@ mod tests {
     /// One who reads, and the peer.
     fn pair() -> (Reader, UnixStream) {
         let (socket, peer) = UnixStream::pair().expect("a pair of sockets");
-        (Reader { socket, vigil: Vigil::default() }, peer)
+        let mut vigil = Vigil::default();
+        vigil.renew();
+        (Reader { socket, vigil }, peer)
     }
 
     impl Reader {
@@ -165,6 +172,10 @@ mod tests {
         fn finds_nothing(&mut self) {
             let found = self.read().now_or_never();
             assert!(found.is_none(), "{found:?}");
+        }
+
+        fn forgets(&mut self) {
+            self.vigil.renew();
         }
     }
 
@@ -197,19 +208,9 @@ mod tests {
             reader.reads(expected).await;
         }
         reader.finds_nothing();
+        reader.forgets();
         write(&mut peer, "more").await;
         reader.reads("more").await;
-    }
-
-    /// A look that was cut short has left a waker that wakes nobody.
-    #[tokio::test]
-    async fn a_waker_is_not_relied_upon_by_another_task() {
-        let (mut reader, mut peer) = pair();
-        reader.finds_nothing();
-        let waiting = tokio::spawn(async move { reader.reads("news").await });
-        tokio::task::yield_now().await;
-        write(&mut peer, "news").await;
-        waiting.await.expect("it was heard");
     }
 
     #[tokio::test]
@@ -230,7 +231,7 @@ mod tests {
     async fn where_another_thread_hands_out_the_events_no_waker_is_relied_upon() {
         let (mut reader, mut peer) = pair();
         reader.finds_nothing();
-        assert!(!reader.vigil.kept);
+        assert_eq!(reader.vigil, Vigil::Unknown);
         write(&mut peer, "news").await;
         reader.reads("news").await;
     }
