@@ -8,7 +8,7 @@ use attache_wire::{Protocol, TlsStart};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Progress;
-use super::remedy::worse;
+use super::remedy::Failures;
 use super::role::{Candidate, Wanted};
 use super::{Trail, Upstream, Way, nobody};
 use crate::config::domain::Endpoint;
@@ -44,18 +44,18 @@ impl<P: Protocol> Upstream<P> {
 
     /// Every endpoint once, in order.
     async fn meet_any(&self, trail: &mut Trail) -> Result<Met<P>, Failure> {
-        let mut last = None;
+        let mut failures = Failures::default();
         let order = self.order(trail).await?;
         for candidate in self.candidates(&order) {
             match self.meet_one(candidate, trail).await {
                 Ok(met) => return Ok(met),
                 Err(failure) => {
                     self.health.alarm();
-                    last = Some(worse(last, failure));
+                    failures.add(failure, self.may_serve(candidate), trail);
                 }
             }
         }
-        Err(last.unwrap_or_else(nobody))
+        Err(failures.told(trail).unwrap_or_else(nobody))
     }
 
     async fn meet_one(
