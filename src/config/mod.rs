@@ -135,6 +135,20 @@ fn read(layers: Layers, protocols: &[ProtocolFacts]) -> Result<Config, Complaint
     if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
 }
 
+/// Where a configuration has the listeners for operators, whatever is wrong with the rest of it: the process that is to
+/// be asked may go on with an earlier state of the files.
+///
+/// # Errors
+/// What keeps these two from being known.
+pub fn listeners(sources: &Sources) -> Result<Listeners, Complaints> {
+    let Layers { layers, mut merged, mut unreadable } = Layers::of(sources);
+    merged.retain(|key, _| ["health", "control"].contains(&key.as_str()));
+    let reader = Reader::new(&layers, !unreadable.is_empty());
+    let listeners = reader.read(merged, keys::listeners);
+    unreadable.extend(reader.into_complaints());
+    if unreadable.is_empty() { Ok(listeners) } else { Err(Complaints(unreadable)) }
+}
+
 /// Reads and checks a project file.
 ///
 /// # Errors
