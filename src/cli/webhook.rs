@@ -97,7 +97,7 @@ impl Webhook {
             }
             None => {
                 let own = webhook::self_signed(&self.self_signed).map_err(Failed::Arguments)?;
-                print(&format!("caBundle: {}\n", own.ca_bundle));
+                print(&format!("caBundle: {}\n", own.ca_bundle))?;
                 Ok(Identity::SelfSigned(own))
             }
         }
