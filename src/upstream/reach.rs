@@ -12,10 +12,10 @@ use super::remedy::Failures;
 use super::role::{Candidate, Wanted};
 use super::{Trail, Upstream, Way, nobody};
 use crate::config::domain::Endpoint;
-use crate::failure::{Cause, Failure, Side, Stage};
+use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::dial;
 use crate::net::link::Link;
-use crate::secret::{Material, Picked};
+use crate::secret::{Material, Picked, Source};
 
 /// A link on which nobody has logged in yet.
 pub struct Met<P: Protocol> {
@@ -84,8 +84,7 @@ impl<P: Protocol> Upstream<P> {
     pub fn likely_material(&self) -> Result<Option<Picked>, Failure> {
         let Some(source) = &self.source else { return Ok(None) };
         let material = source.pick(&[]);
-        let missing = || Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing);
-        material.map(Some).ok_or_else(missing)
+        material.map(Some).ok_or_else(|| no_credential(source))
     }
 
     /// Up to the moment when a login can begin.
@@ -154,4 +153,10 @@ impl<P: Protocol> Upstream<P> {
 pub(super) struct Patience {
     pub(super) deadline: Instant,
     pub(super) pause: Duration,
+}
+
+/// There is nothing to log in with, for a reason that the folder tells.
+pub(super) fn no_credential(source: &Source) -> Failure {
+    let problem = source.standing().problem.map(|problem| problem.to_string()).unwrap_or_default();
+    Failure::new(Stage::Login, Side::Attache, Trouble::new(Cause::CredentialMissing, problem))
 }
