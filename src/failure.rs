@@ -218,7 +218,7 @@ causes! {
     Unreachable "unreachable" "there is no way to that address: check routes, VPN and the address family",
     Reset "reset" "the connection was cut: look into the server's log for the same time",
     Closed "closed" "the other side closed the connection in the middle: look into its log for the same time",
-    TimedOut "timed_out" "the other side took too long: it may be overloaded or speak another protocol, or something on the path swallows the bytes",
+    TimedOut "timed_out" "the other side took too long: it may be overloaded, speak another protocol, or have no TLS on this port, or something on the path swallows the bytes",
     TlsDeclined "tls_declined" "the server has no TLS on this port: switch TLS on there, or set tls.mode: off where the network is trusted",
     TlsFailed "tls_failed" "the TLS handshake failed: check TLS versions, and whether this port expects TLS at once (tls.negotiation: direct)",
     TlsAlert "tls_alert" "the server refused the TLS handshake: it may ask for a client certificate, or for another one",
