@@ -240,10 +240,15 @@ fn addresses_and_durations_are_written_as_in_the_configuration() {
         &["wait", "--timeout", "PT1S"],
         &["wait", "--timeout", "5"],
         &["wait", "--set", "health=nowhere"],
+        &["webhook", "--self-signed", "a", "--listen", "nowhere"],
+        &["webhook", "--self-signed", "a", "--health", "off"],
     ] {
         let ran = attache(arguments);
         assert_eq!(code(&ran), Some(2), "{arguments:?}: {}", ran.stderr);
     }
+    // What is missing then is the certificate.
+    let understood = attache(&["webhook", "--listen", "localhost:8443", "--health", "localhost:9900"]);
+    assert!(understood.stderr.contains("--tls <FOLDER>"), "{}", understood.stderr);
 }
 
 #[test]

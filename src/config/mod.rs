@@ -186,6 +186,14 @@ pub fn health_address(text: &str) -> Result<Option<SocketAddr>, String> {
     one(&address::tcp().or_off(), text)
 }
 
+/// Reads an address with a port, written as that of the key `health`.
+///
+/// # Errors
+/// Why it is none, and what to write.
+pub fn tcp_address(text: &str) -> Result<SocketAddr, String> {
+    one(&address::tcp(), text)
+}
+
 /// Reads a duration as those of a configuration are read.
 ///
 /// # Errors
