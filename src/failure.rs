@@ -232,7 +232,7 @@ causes! {
     Unreachable OutOfReach "unreachable" "there is no way to that address: check routes, VPN and the address family",
     Reset Passing "reset" "the connection was cut: look into the server's log for the same time",
     Closed Passing "closed" "the other side closed the connection in the middle: look into its log for the same time",
-    TimedOut Passing "timed_out" "the other side took too long: it may be overloaded or speak another protocol, or something on the path swallows the bytes",
+    TimedOut Passing "timed_out" "the other side took too long: it may be overloaded, speak another protocol, or have no TLS on this port, or something on the path swallows the bytes",
     TlsDeclined Lasting "tls_declined" "the server has no TLS on this port: switch TLS on there, or set tls.mode: off where the network is trusted",
     TlsFailed Lasting "tls_failed" "the TLS handshake failed: check TLS versions, and whether this port expects TLS at once (tls.negotiation: direct)",
     TlsAlert Lasting "tls_alert" "the server refused the TLS handshake: it may ask for a client certificate, or for another one",

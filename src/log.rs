@@ -75,6 +75,14 @@ fn is_text(log: &Log) -> bool {
     }
 }
 
+/// Terminals have colours, but for those that say they have none, and people who want none (`NO_COLOR`, which counts
+/// unless it is empty: no-color.org).
+fn may_have_colours() -> bool {
+    let wants_none = std::env::var_os("NO_COLOR").is_some_and(|wish| !wish.is_empty());
+    let has_none = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !wants_none && !has_none
+}
+
 /// Starts to log to whatever stands before standard error.
 pub fn start_to<W>(log: &Log, writer: W) -> Logging
 where
@@ -83,7 +91,7 @@ where
     let (filter, handle) = reload::Layer::new(filter(log));
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines = if is_text(log) {
-        lines.with_target(false).with_ansi(std::io::stderr().is_terminal()).boxed()
+        lines.with_target(false).with_ansi(may_have_colours()).boxed()
     } else {
         lines.event_format(Json).boxed()
     };

@@ -46,6 +46,21 @@ fn help_is_what_it_was() {
     snapshots::compare("tests/snapshots/help.txt", &text);
 }
 
+/// A manifest that was cut off must not be applied; who reads only the beginning has what they want.
+#[test]
+fn output_that_cannot_be_written_is_1_unless_nobody_reads_it() {
+    let schema = |to: Stdio| {
+        let ran = Command::new(env!("CARGO_BIN_EXE_attache")).arg("schema").stdout(to).output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, told) = schema(full.into());
+    assert!(code == Some(1) && told.starts_with("cannot write to standard output: "), "{code:?}: {told}");
+    let (reader, unread) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(schema(unread.into()), (Some(0), String::new()));
+}
+
 #[test]
 fn wrong_arguments_are_2_and_asking_for_help_is_0() {
     assert_eq!(code(&attache(&["--version"])), Some(0));
@@ -132,6 +147,12 @@ fn addresses_come_from_the_configuration_that_is_named() {
     let by_environment = launch().env("ATTACHE_CONFIG", &file).command(&["health"]);
     assert_eq!(by_environment.ok(), "ok\n");
     assert!(attache(&["status", "-c", &file]).ok().contains("echo"));
+
+    // A mistake in it must not keep a probe or a preStop hook from the process, which goes on with what was there before.
+    std::fs::write(&file, format!("{config}  more: {{ protocol: nonsense }}\n")).unwrap();
+    assert_eq!(attache(&["health", "-c", &file]).ok(), "ok\n");
+    let reload = attache(&["reload", "-c", &file]);
+    assert!(code(&reload) == Some(1) && reload.stderr.contains("nonsense"), "{}", reload.stderr);
     attache(&["quit", "--wait", "-c", &file]).ok();
     assert_eq!(process.wait_exit(SOON).code(), Some(0));
 }
@@ -219,10 +240,15 @@ fn addresses_and_durations_are_written_as_in_the_configuration() {
         &["wait", "--timeout", "PT1S"],
         &["wait", "--timeout", "5"],
         &["wait", "--set", "health=nowhere"],
+        &["webhook", "--self-signed", "a", "--listen", "nowhere"],
+        &["webhook", "--self-signed", "a", "--health", "off"],
     ] {
         let ran = attache(arguments);
         assert_eq!(code(&ran), Some(2), "{arguments:?}: {}", ran.stderr);
     }
+    // What is missing then is the certificate.
+    let understood = attache(&["webhook", "--listen", "localhost:8443", "--health", "localhost:9900"]);
+    assert!(understood.stderr.contains("--tls <FOLDER>"), "{}", understood.stderr);
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl HealthAddress {
         let address = match self.address {
             Some(Said::At(address)) => address,
             Some(Said::Off) => return Err(off("health")),
-            None if self.files.any() => self.files.load()?.health.ok_or_else(|| off("health"))?,
+            None if self.files.any() => self.files.listeners()?.health.ok_or_else(|| off("health"))?,
             None => USUAL_HEALTH,
         };
         Ok(ListenAddress::Tcp(reachable(address)))
@@ -57,7 +57,7 @@ impl ControlAddress {
         match &self.address {
             Some(Said::At(address)) => Ok(address.clone()),
             Some(Said::Off) => Err(off("control")),
-            None if self.files.any() => self.files.load()?.control.ok_or_else(|| off("control")),
+            None if self.files.any() => self.files.listeners()?.control.ok_or_else(|| off("control")),
             None => Ok(ListenAddress::Tcp(USUAL_CONTROL)),
         }
     }

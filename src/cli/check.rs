@@ -43,13 +43,13 @@ impl Check {
     pub(super) fn run(self) -> Outcome {
         let config = match self.files.load() {
             Err(Failed::Configuration(complaints)) if self.json => {
-                print(&format!("{:#}\n", serde_json::json!({ "complaints": complaints })));
+                print(&format!("{:#}\n", serde_json::json!({ "complaints": complaints })))?;
                 return Err(Failed::Configuration(complaints));
             }
             loaded => loaded?,
         };
         let report = block_on(walk(&config, self.offline))?;
-        print(&if self.json { report.json() } else { report.text() });
+        print(&if self.json { report.json() } else { report.text() })?;
         if report.failed() { Err(Failed::AsTold) } else { Ok(()) }
     }
 }

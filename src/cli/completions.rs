@@ -16,7 +16,6 @@ impl Completions {
     pub(super) fn run(self, command: &mut clap::Command) -> Outcome {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, command, "attache", &mut script);
-        print(&String::from_utf8_lossy(&script));
-        Ok(())
+        print(&String::from_utf8_lossy(&script))
     }
 }

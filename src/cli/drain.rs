@@ -23,7 +23,6 @@ impl Drain {
         if !answer.status.is_success() {
             return Err(Failed::Because(format!("{address}: {}", answer.status)));
         }
-        print(&answer.body);
-        Ok(())
+        print(&answer.body)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Failed;
-use crate::config::domain::Config;
+use crate::config::domain::{Config, Listeners};
 use crate::config::{self, Complaints, Sources};
 use crate::registry;
 
@@ -26,15 +26,22 @@ impl Files {
         !self.files.is_empty() || !self.overrides.is_empty()
     }
 
+    /// Where the process of this configuration answers.
+    pub(super) fn listeners(&self) -> Result<Listeners, Failed> {
+        config::listeners(&self.sources()).map_err(Failed::Configuration)
+    }
+
     pub(super) fn load(&self) -> Result<Config, Failed> {
         self.read().map_err(Failed::Configuration)
     }
 
     /// Reads the configuration, for the first time or again.
     pub(super) fn read(&self) -> Result<Config, Complaints> {
-        let sources =
-            Sources { files: self.files.clone(), env: environment(), overrides: self.overrides.clone() };
-        config::load(&sources, &registry::facts())
+        config::load(&self.sources(), &registry::facts())
+    }
+
+    fn sources(&self) -> Sources {
+        Sources { files: self.files.clone(), env: environment(), overrides: self.overrides.clone() }
     }
 }
 

@@ -49,7 +49,7 @@ impl Health {
     pub(super) fn run(self) -> Outcome {
         let address = self.address.find()?;
         let answer = block_on(ask(Method::GET, &address, self.question.path()))?.map_err(Failed::Because)?;
-        print(&answer.body);
+        print(&answer.body)?;
         if answer.is_ok() { Ok(()) } else { Err(Failed::AsTold) }
     }
 }

@@ -109,8 +109,7 @@ impl Inject {
         };
         let Changed { text, notes, .. } = changed.map_err(|trouble| Failed::Because(trouble.to_string()))?;
         notes.iter().for_each(|note| complain(note));
-        print(&text);
-        Ok(())
+        print(&text)
     }
 
     fn order(self) -> Result<Order, Failed> {

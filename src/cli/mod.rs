@@ -127,10 +127,17 @@ fn complain(text: &str) {
     eprintln!("{text}");
 }
 
-/// Writes to standard output. A reader that has gone, such as `head`, has read enough.
-fn print(text: &str) {
-    use std::io::Write as _;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+/// Writes to standard output. A reader that has gone, such as `head`, has read enough; what a full disk has cut off
+/// must not pass for the whole.
+fn print(text: &str) -> Outcome {
+    use std::io::{ErrorKind, Write as _};
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failed::Because(format!("cannot write to standard output: {error}")))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Runs a command that waits for something on a runtime of its own, on this thread.

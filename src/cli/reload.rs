@@ -24,7 +24,6 @@ impl Reload {
         if !answer.status.is_success() {
             return Err(Failed::Because(answer.reason()));
         }
-        print(&format!("{}\n", answer.body));
-        Ok(())
+        print(&format!("{}\n", answer.body))
     }
 }

@@ -38,7 +38,7 @@ impl Report {
             endpoint: step.endpoint,
             step: step.name,
             ok,
-            ms: step.took.map(|took| took.as_secs_f64() * 1e3),
+            ms: step.took.map(|took| (took.as_secs_f64() * 1e6).round() / 1e3),
             cause,
             detail: step.detail,
             advice,

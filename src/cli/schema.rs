@@ -16,7 +16,6 @@ pub(super) struct Schema {
 impl Schema {
     pub(super) fn run(self) -> Outcome {
         let schema = if self.dev { config::project_schema() } else { config::schema(&registry::facts()) };
-        print(&format!("{schema:#}\n"));
-        Ok(())
+        print(&format!("{schema:#}\n"))
     }
 }

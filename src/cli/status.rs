@@ -51,8 +51,7 @@ impl Status {
             return Err(strange());
         }
         let status: Value = serde_json::from_str(&answer.body).map_err(|_| strange())?;
-        print(&if self.json { format!("{status:#}\n") } else { summary(&status) });
-        Ok(())
+        print(&if self.json { format!("{status:#}\n") } else { summary(&status) })
     }
 }
 

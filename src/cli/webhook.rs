@@ -26,11 +26,11 @@ const POLL: Duration = Duration::from_secs(30);
 #[derive(Debug, Args)]
 pub(super) struct Webhook {
     /// Where the API server asks, over TLS.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8443", value_parser = config::tcp_address)]
     listen: SocketAddr,
 
     /// Where the kubelet and Prometheus ask.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9900")]
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:9900", value_parser = config::tcp_address)]
     health: SocketAddr,
 
     /// The folder with tls.crt and tls.key, followed when they change.
@@ -99,7 +99,7 @@ impl Webhook {
             }
             None => {
                 let own = webhook::self_signed(&self.self_signed).map_err(Failed::Arguments)?;
-                print(&format!("caBundle: {}\n", own.ca_bundle));
+                print(&format!("caBundle: {}\n", own.ca_bundle))?;
                 Ok(Identity::SelfSigned(own))
             }
         }

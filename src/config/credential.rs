@@ -58,8 +58,10 @@ fn file_name() -> Kind<String> {
     let schema = serde_json::json!({"type": "string", "pattern": "^[-._a-zA-Z0-9]{1,253}$"});
     Kind::of_text("file name", schema, |name| {
         let is_letter = |letter: char| letter.is_ascii_alphanumeric() || "-._".contains(letter);
-        let is_name =
-            (1..=253).contains(&name.len()) && name.chars().all(is_letter) && !name.starts_with("..");
+        let is_name = (1..=253).contains(&name.len())
+            && name.chars().all(is_letter)
+            && name != "."
+            && !name.starts_with("..");
         let hint =
             "it has letters, digits, -, _ and . as the keys of a Secret do; the content stays in the file";
         is_name

@@ -27,6 +27,13 @@ pub struct Config {
     pub routes: Vec<Route>,
 }
 
+/// Where operators ask; `None` switches a listener off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listeners {
+    pub health: Option<SocketAddr>,
+    pub control: Option<ListenAddress>,
+}
+
 /// How the process ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Drain {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ProtocolFacts;
 use super::address::{self, is_local, overlap};
-use super::domain::{Config, Drain, Level, ListenAddress, Log, LogFormat, Route};
+use super::domain::{Config, Drain, Level, ListenAddress, Listeners, Log, LogFormat, Route};
 use super::kind::{Kind, choice, count, duration};
 use super::reader::Section;
 use super::route;
@@ -38,6 +38,11 @@ pub(super) fn read(top: &Section<'_, '_>, protocols: &[ProtocolFacts]) -> Config
     check_routes(top, &config.routes);
     check_addresses(top, &config);
     config
+}
+
+/// Where operators ask, for whoever asks a process that may run on an earlier state of the configuration.
+pub(super) fn listeners(top: &Section<'_, '_>) -> Listeners {
+    Listeners { health: health(top), control: control(top) }
 }
 
 fn health(top: &Section<'_, '_>) -> Option<SocketAddr> {

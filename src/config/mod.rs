@@ -138,6 +138,20 @@ fn read(layers: Layers, protocols: &[ProtocolFacts]) -> Result<Config, Complaint
     if unreadable.is_empty() { Ok(config) } else { Err(Complaints(unreadable)) }
 }
 
+/// Where a configuration has the listeners for operators, whatever is wrong with the rest of it: the process that is to
+/// be asked may go on with an earlier state of the files.
+///
+/// # Errors
+/// What keeps these two from being known.
+pub fn listeners(sources: &Sources) -> Result<Listeners, Complaints> {
+    let Layers { layers, mut merged, mut unreadable } = Layers::of(sources);
+    merged.retain(|key, _| ["health", "control"].contains(&key.as_str()));
+    let reader = Reader::new(&layers, !unreadable.is_empty());
+    let listeners = reader.read(merged, keys::listeners);
+    unreadable.extend(reader.into_complaints());
+    if unreadable.is_empty() { Ok(listeners) } else { Err(Complaints(unreadable)) }
+}
+
 /// Reads and checks a project file.
 ///
 /// # Errors
@@ -173,6 +187,14 @@ pub fn control_address(text: &str) -> Result<Option<ListenAddress>, String> {
 /// Why it is none, and what to write.
 pub fn health_address(text: &str) -> Result<Option<SocketAddr>, String> {
     one(&address::tcp().or_off(), text)
+}
+
+/// Reads an address with a port, written as that of the key `health`.
+///
+/// # Errors
+/// Why it is none, and what to write.
+pub fn tcp_address(text: &str) -> Result<SocketAddr, String> {
+    one(&address::tcp(), text)
 }
 
 /// Reads a duration as those of a configuration are read.

@@ -123,6 +123,10 @@ impl<'r, 'a> Section<'r, 'a> {
     ) -> Option<T> {
         self.note(name, means, Presence::OptionalSection);
         let there = self.reader.describing || self.values.contains_key(name);
+        if !there {
+            // A slip of the pen is told which key was meant, above all where that one is missing.
+            self.seen.borrow_mut().push(name.to_owned());
+        }
         there.then(|| self.enter(name, None, read))
     }
 

@@ -35,7 +35,7 @@ pub use pool::{Key, Kind, Pool, Returned, keep};
 pub use probe::probe;
 pub use reach::Met;
 use reach::Patience;
-use remedy::{Remedy, remedy, worse};
+use remedy::{Failures, Remedy, remedy};
 pub use rotation::{Attempts, Said};
 pub use sentinels::attend;
 pub use trial::trial;
@@ -254,7 +254,7 @@ impl<P: Protocol> Upstream<P> {
         met: &mut Option<Met<P>>,
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
-        let mut last = None;
+        let mut failures = Failures::default();
         let mut failed = Vec::new();
         let order = self.order(trail).await?;
         let mut candidates = self.candidates(&order);
@@ -273,11 +273,11 @@ impl<P: Protocol> Upstream<P> {
                     if failure.cause() != Cause::WrongRole {
                         failed.push(candidate.index);
                     }
-                    last = Some(worse(last, failure));
+                    failures.add(failure, self.may_serve(candidate), trail);
                 }
             }
         }
-        Err(last.unwrap_or_else(nobody))
+        Err(failures.told(trail).unwrap_or_else(nobody))
     }
 }
 

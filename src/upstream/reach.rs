@@ -8,14 +8,14 @@ use attache_wire::{Protocol, TlsStart};
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::Progress;
-use super::remedy::worse;
+use super::remedy::Failures;
 use super::role::{Candidate, Wanted};
 use super::{Trail, Upstream, Way, nobody};
 use crate::config::domain::Endpoint;
-use crate::failure::{Cause, Failure, Side, Stage};
+use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::dial;
 use crate::net::link::Link;
-use crate::secret::{Material, Picked};
+use crate::secret::{Material, Picked, Source};
 
 /// A link on which nobody has logged in yet.
 pub struct Met<P: Protocol> {
@@ -44,18 +44,18 @@ impl<P: Protocol> Upstream<P> {
 
     /// Every endpoint once, in order.
     async fn meet_any(&self, trail: &mut Trail) -> Result<Met<P>, Failure> {
-        let mut last = None;
+        let mut failures = Failures::default();
         let order = self.order(trail).await?;
         for candidate in self.candidates(&order) {
             match self.meet_one(candidate, trail).await {
                 Ok(met) => return Ok(met),
                 Err(failure) => {
                     self.health.alarm();
-                    last = Some(worse(last, failure));
+                    failures.add(failure, self.may_serve(candidate), trail);
                 }
             }
         }
-        Err(last.unwrap_or_else(nobody))
+        Err(failures.told(trail).unwrap_or_else(nobody))
     }
 
     async fn meet_one(
@@ -84,8 +84,7 @@ impl<P: Protocol> Upstream<P> {
     pub fn likely_material(&self) -> Result<Option<Picked>, Failure> {
         let Some(source) = &self.source else { return Ok(None) };
         let material = source.pick(&[]);
-        let missing = || Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing);
-        material.map(Some).ok_or_else(missing)
+        material.map(Some).ok_or_else(|| no_credential(source))
     }
 
     /// Up to the moment when a login can begin.
@@ -154,4 +153,10 @@ impl<P: Protocol> Upstream<P> {
 pub(super) struct Patience {
     pub(super) deadline: Instant,
     pub(super) pause: Duration,
+}
+
+/// There is nothing to log in with, for a reason that the folder tells.
+pub(super) fn no_credential(source: &Source) -> Failure {
+    let problem = source.standing().problem.map(|problem| problem.to_string()).unwrap_or_default();
+    Failure::new(Stage::Login, Side::Attache, Trouble::new(Cause::CredentialMissing, problem))
 }

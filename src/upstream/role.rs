@@ -122,6 +122,11 @@ impl<P: Protocol> Upstream<P> {
         Err(if has_moved { self.not_named_any_more(index) } else { self.wrong_role(index, role) })
     }
 
+    /// Whether a session may use the server, for all that is known of its role.
+    pub(super) fn may_serve(&self, Candidate { index, wanted }: Candidate) -> bool {
+        wanted.admits(self.health.counts_as(index))
+    }
+
     fn not_named_any_more(&self, index: usize) -> Failure {
         let detail = format!("{}: the Sentinels have named another server meanwhile", self.names[index]);
         Failure::new(Stage::Login, Side::Upstream, Trouble::new(Cause::WrongRole, detail))

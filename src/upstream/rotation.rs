@@ -9,6 +9,7 @@ use std::time::Duration;
 use attache_wire::Protocol;
 use tokio::time::{Instant, sleep_until};
 
+use super::reach::no_credential;
 use super::{Met, Opened, Trail, Upstream};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::secret::{Leave, Material, Picked, REJECTED_A_MINUTE, Source};
@@ -127,7 +128,7 @@ impl<P: Protocol> Upstream<P> {
                 other => return other,
             }
         }
-        Err(rejection.unwrap_or_else(|| Failure::new(Stage::Login, Side::Attache, Cause::CredentialMissing)))
+        Err(rejection.unwrap_or_else(|| no_credential(source)))
     }
 
     /// A folder that nobody could use so far is read once more before anybody is turned away for it: it may have been

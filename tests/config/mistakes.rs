@@ -51,6 +51,14 @@ fn every_mistake_in_the_options_of_a_protocol_is_told_by_its_own_line_and_key() 
 }
 
 #[test]
+fn a_section_that_is_missing_is_known_to_whoever_misspells_it() {
+    let told = complaints(&SMALL.replace("credential:", "credentials:"));
+    assert!(told.contains("credentials: there is no such key; did you mean credential?"), "{told}");
+    let told = complaints(&format!("telemetry: {{ trace: {{}} }}\n{SMALL}"));
+    assert!(told.contains("telemetry.trace: there is no such key; did you mean traces?"), "{told}");
+}
+
+#[test]
 fn the_file_of_an_option_is_relative_to_the_file_that_names_it() {
     let text = SMALL.replace("protocol: postgres", "protocol: mysql")
         + "    options: { server_public_key: { file: keys/key.pem } }\n";

@@ -126,3 +126,27 @@ fn sessions_that_are_left_end_at_a_quiet_moment_and_a_second_ctrl_c_cuts_them() 
         assert_eq!(terminal.wait_exit(), Some(0));
     }
 }
+
+#[test]
+fn the_log_has_colours_where_there_are_any_and_they_are_wanted() {
+    let settings = [
+        "health=off",
+        "control=off",
+        "routes.r.protocol=tcp",
+        "routes.r.listen=127.0.0.1:0",
+        "routes.r.upstream.endpoints=127.0.0.1:1",
+        "routes.r.upstream.tls=off",
+    ];
+    let settings = settings.map(|setting| format!("--set {setting}")).join(" ");
+    let coloured = |variable: &str| {
+        let command = format!("env {variable} {} run {settings}", env!("CARGO_BIN_EXE_attache"));
+        let terminal = Terminal::run(&command, Path::new("/"));
+        let shown = eventually("the start", SOON, || {
+            Some(terminal.shown()).filter(|shown| shown.contains("started"))
+        });
+        shown.contains('\x1b')
+    };
+    assert!(coloured("NO_COLOR="));
+    assert!(!coloured("NO_COLOR=1"));
+    assert!(!coloured("TERM=dumb"));
+}

@@ -79,6 +79,30 @@ fn the_second_is_used_when_the_first_is_starting_up() {
     assert_eq!(served_by(&house), second.addr().to_string());
 }
 
+/// What a server says of the database that a client asks for is the client's to hear, whatever else is down.
+#[test]
+fn what_one_refuses_is_told_at_once_although_another_is_down() {
+    let refusing = Script::serve(|mut peer| {
+        peer.read_startup()?;
+        server::error(&mut peer, "3D000", "database \"order\" does not exist")
+    });
+    let (_port, down) = nobody();
+    let secret = credential();
+    for endpoints in [[down, refusing.addr()], [refusing.addr(), down]] {
+        let house = postgres(&endpoints).folder(secret.path()).upstream("wait: 1m").start();
+        let mut client = house.connect();
+        client.send(&startup());
+        assert_eq!(client.refusal(), "3D000");
+        let line = house.ended_since(0);
+        let told = (&line["result"], &line["endpoint"], &line["retries"]);
+        assert_eq!(
+            told,
+            (&"server_refused".into(), &refusing.addr().to_string().into(), &0.into()),
+            "{line}"
+        );
+    }
+}
+
 #[test]
 fn one_that_fails_goes_to_the_end_until_a_probe_finds_it_again() {
     let (first, second) = (healthy(), healthy());

@@ -108,6 +108,7 @@ fn without_a_folder_it_starts_refuses_with_the_reason_and_serves_once_there_is_o
     let mut client = house.connect();
     client.send(&startup());
     assert_eq!(client.refusal(), "28000");
+    assert_eq!(house.ended_since(0)["detail"], "the folder does not exist");
     assert_eq!(house.status()["ready"], false);
     secret.heal();
     eventually("the credential", SOON, || (generation(&house) == 1).then_some(()));

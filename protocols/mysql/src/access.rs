@@ -1,7 +1,8 @@
 //! What a `mysql://` URL says, and how a client's environment leads it to us.
 //!
 //! No two drivers call their parameters alike: names are compared without case and hyphens (MySQL Shell and
-//! libmysqlclient: `ssl-mode`; Connector/J: `sslMode`; Go: `tls`). The environment is that of MySQL's and MariaDB's own
+//! libmysqlclient: `ssl-mode`; Connector/J: `sslMode` and, of old, `useSSL`; Go: `tls`; Prisma:
+//! `sslaccept`). The environment is that of MySQL's and MariaDB's own
 //! clients (manual, "Environment Variables"). The URL itself is read by the house.
 
 use attache_wire::access::{authority, encoded};
@@ -37,6 +38,8 @@ pub(crate) fn parameter(name: &str, value: &str) -> UrlParameter {
     match plain(name).as_str() {
         "sslmode" => ssl_mode(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
         "tls" => tls(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
+        "usessl" => use_ssl(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
+        "sslaccept" => ssl_accept(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
         "sslca" => UrlParameter::Authorities(Some(value.to_owned())),
         "password" | "passwd" | "pwd" | "password1" | "sslpassword" => UrlParameter::Secret,
         "user" | "username" => UrlParameter::Unknown,
@@ -69,6 +72,24 @@ fn tls(mode: &str) -> Option<TlsWish> {
         "false" => TlsWish::Off,
         "preferred" | "skip-verify" => TlsWish::Unverified,
         "true" => TlsWish::VerifyFull,
+        _ => return None,
+    })
+}
+
+/// Connector/J, before it had `sslMode`.
+fn use_ssl(value: &str) -> Option<TlsWish> {
+    Some(match value {
+        "false" => TlsWish::Off,
+        "true" => TlsWish::Unverified,
+        _ => return None,
+    })
+}
+
+/// Prisma.
+fn ssl_accept(value: &str) -> Option<TlsWish> {
+    Some(match value {
+        "strict" => TlsWish::VerifyFull,
+        "accept_invalid_certs" => TlsWish::Unverified,
         _ => return None,
     })
 }
@@ -138,6 +159,10 @@ mod tests {
             ("tls", "true", TlsWish::VerifyFull),
             ("tls", "skip-verify", TlsWish::Unverified),
             ("tls", "false", TlsWish::Off),
+            ("useSSL", "false", TlsWish::Off),
+            ("useSSL", "true", TlsWish::Unverified),
+            ("sslaccept", "strict", TlsWish::VerifyFull),
+            ("sslaccept", "accept_invalid_certs", TlsWish::Unverified),
         ] {
             assert_eq!(parameter(name, value), UrlParameter::Tls(wish), "{name}={value}");
         }

@@ -11,7 +11,7 @@ const SOCKET: &str = ".s.PGSQL.";
 
 /// Parameters that decide who is connected to, or how a login is protected: that is ours to do, and a URL of
 /// ours cannot say it.
-const OURS: [&str; 12] = [
+const OURS: [&str; 11] = [
     "host",
     "hostaddr",
     "port",
@@ -20,7 +20,6 @@ const OURS: [&str; 12] = [
     "service",
     "servicefile",
     "passfile",
-    "channel_binding",
     "require_auth",
     "gssencmode",
     "krbsrvname",
@@ -54,6 +53,9 @@ pub(crate) fn parameter(name: &str, value: &str) -> UrlParameter {
         "sslmode" => tls(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
         "sslrootcert" if value == "system" => UrlParameter::Authorities(None),
         "sslrootcert" => UrlParameter::Authorities(Some(value.to_owned())),
+        "channel_binding" => UrlParameter::Option("channel_binding"),
+        // What goes without saying here: clients need not ask for it first.
+        "gssencmode" if value == "disable" => UrlParameter::Client,
         "password" | "sslpassword" => UrlParameter::Secret,
         name if OURS.contains(&name) || name.starts_with("ssl") => UrlParameter::Unknown,
         _ => UrlParameter::Client,
@@ -146,6 +148,9 @@ mod tests {
         assert_eq!(parameter("hostaddr", "10.0.0.1"), UrlParameter::Unknown);
         assert_eq!(parameter("password", "x"), UrlParameter::Secret);
         assert_eq!(parameter("application_name", "x"), UrlParameter::Client);
+        assert_eq!(parameter("channel_binding", "require"), UrlParameter::Option("channel_binding"));
+        assert_eq!(parameter("gssencmode", "disable"), UrlParameter::Client);
+        assert_eq!(parameter("gssencmode", "require"), UrlParameter::Unknown);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub enum UrlParameter {
     Tls(TlsWish),
     /// A file of the authorities to trust; `None` means those of the system.
     Authorities(Option<String>),
+    /// One of the protocol's options, by its name: it has the values that the parameter has.
+    Option(&'static str),
     /// A matter between the client and the server: the client is to hear of it.
     Client,
     /// A secret: a URL is no place for it.

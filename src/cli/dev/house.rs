@@ -224,6 +224,7 @@ pub(super) fn configure(wanted: &Wanted, is_watched: bool) -> Result<domain::Rou
         format!("upstream.{}", if is_watched { PROBES } else { NO_PROBES }),
         format!("allow_cleartext={}", wanted.allow_cleartext),
     ];
+    overrides.extend(target.options.iter().map(|(name, value)| format!("options.{name}={value}")));
     if wanted.read_only {
         overrides.push("options.read_only=true".to_owned());
     }

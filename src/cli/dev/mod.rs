@@ -93,8 +93,10 @@ impl Dev {
             Some((program, arguments)) => command::run(program, arguments, &surroundings).await,
             None => {
                 let ways: Vec<_> = house.databases.iter().filter_map(|database| way(database).ok()).collect();
-                print(&how_to_connect(&house, &ways, &surroundings));
-                interactive::serve(&house, line.as_ref()).await
+                match print(&how_to_connect(&house, &ways, &surroundings)) {
+                    Ok(()) => interactive::serve(&house, line.as_ref()).await,
+                    untold => untold,
+                }
             }
         };
         house.end().await;

@@ -22,6 +22,8 @@ pub(super) struct Target {
     /// What the URL says of TLS, by its scheme or by a parameter.
     pub(super) tls: Option<TlsWish>,
     pub(super) authorities: Option<PathBuf>,
+    /// Options of the protocol that the URL sets, by name.
+    pub(super) options: Vec<(&'static str, String)>,
     /// What the client is to hear of.
     pub(super) parameters: Vec<(String, String)>,
 }
@@ -54,6 +56,7 @@ impl Target {
             database: (!database.is_empty()).then_some(database),
             tls: scheme.tls,
             authorities: None,
+            options: Vec::new(),
             parameters: Vec::new(),
         };
         target.check_login(scheme.name)?;
@@ -86,6 +89,7 @@ impl Target {
         match (self.kind.url_parameter)(&name, &value) {
             UrlParameter::Tls(wish) => self.tls = Some(wish),
             UrlParameter::Authorities(file) => self.authorities = file.map(PathBuf::from),
+            UrlParameter::Option(option) => self.options.push((option, value)),
             UrlParameter::Client => self.parameters.push((name, value)),
             UrlParameter::Secret => return Err(NO_PASSWORD.to_owned()),
             UrlParameter::Unknown => {
@@ -112,7 +116,11 @@ fn kind(url: &str) -> Result<(Kind, Scheme, &str), String> {
 }
 
 fn decoded(text: &str) -> Result<String, String> {
-    let wrong = || "the URL holds a %-sequence that is no text".to_owned();
+    let wrong = || "the URL holds a %-sequence that is no text; a % by itself is written %25".to_owned();
+    let is_sequence = |part: &str| part.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
+    if !text.split('%').skip(1).all(is_sequence) {
+        return Err(wrong());
+    }
     let decoded = percent_decode_str(text).decode_utf8().map_err(|_| wrong())?;
     if decoded.chars().any(char::is_control) { Err(wrong()) } else { Ok(decoded.into_owned()) }
 }
@@ -137,6 +145,8 @@ mod tests {
         assert_eq!(target.tls, Some(TlsWish::Unverified));
         assert_eq!(target.authorities, Some(PathBuf::from("/ca.pem")));
         assert_eq!(target.parameters, [("options".to_owned(), "-cx=1".to_owned())]);
+        let target = Target::parse("postgres://o@db/o?channel_binding=require").unwrap();
+        assert_eq!(target.options, [("channel_binding", "require".to_owned())]);
     }
 
     #[test]
@@ -188,6 +198,8 @@ mod tests {
         assert!(complaint("tcp://db:1/x").contains("logs nobody in"));
         assert!(complaint("tcp://db:1?a=b").contains("not understood"));
         assert!(complaint("postgres://o@db/o?sslcert=x").contains("sslcert"));
-        assert!(complaint("postgres://o@db/%00").contains("%-sequence"));
+        for wrong in ["%00", "%zz", "%", "a%2", "%+2"] {
+            assert!(complaint(&format!("postgres://o@db/{wrong}")).contains("%-sequence"), "{wrong}");
+        }
     }
 }

@@ -202,6 +202,10 @@ impl Wanted {
         if self.read_only && (self.target.kind.facts.check_options)(&read_only).is_err() {
             return Err("--read-only has no effect: nothing is known of what this protocol writes".to_owned());
         }
+        if self.password_file.as_ref().is_some_and(|file| file.as_os_str().is_empty()) {
+            return Err("--password-file is empty: name a file, or leave it out (ATTACHE_PASSWORD_FILE too)"
+                .to_owned());
+        }
         if self.password_file.is_some() && !self.target.kind.has_login {
             return Err("--password-file has no effect: this protocol logs nobody in".to_owned());
         }
@@ -217,7 +221,7 @@ fn told_of(wanted: &[Wanted], one: &Wanted, reason: String) -> String {
 fn of_urls(urls: &[&String]) -> Result<Vec<Wanted>, String> {
     let mut wanted: Vec<Wanted> = Vec::new();
     for argument in urls {
-        let (name, url) = named(argument);
+        let (name, url) = named(argument)?;
         let target = Target::parse(url)?;
         let (is_named, name) = (name.is_some(), name.unwrap_or(target.kind.facts.name).to_owned());
         if wanted.iter().any(|other| other.name == name) {
@@ -231,11 +235,14 @@ fn of_urls(urls: &[&String]) -> Result<Vec<Wanted>, String> {
     Ok(wanted)
 }
 
-/// Splits NAME=URL. An equals sign further on is part of the URL.
-fn named(argument: &str) -> (Option<&str>, &str) {
+/// Splits NAME=URL. An equals sign further on is part of the URL. What is no name is not repeated: it may be anything.
+fn named(argument: &str) -> Result<(Option<&str>, &str), String> {
     match argument.split_once('=') {
-        Some((name, url)) if is_name(name) => (Some(name), url),
-        Some(_) | None => (None, argument),
+        Some((name, url)) if is_name(name) => Ok((Some(name), url)),
+        Some((name, _)) if !name.contains("://") => {
+            Err("the name in front of a URL has 1 to 63 small letters, digits, - and _".to_owned())
+        }
+        Some(_) | None => Ok((None, argument)),
     }
 }
 
@@ -293,6 +300,9 @@ mod tests {
         assert_eq!(names, [("redis", false), ("orders", true), ("tcp", false)]);
         assert!(complaint(&databases(&["postgres://a@b", "postgres://a@c"])).contains("orders=postgres://"));
         assert!(complaint(&databases(&["postgres://a@b", "orders"])).contains("not mixed"));
+        for wrong in ["Orders=postgres://a@b", "=postgres://a@b", "my orders=postgres://a@b"] {
+            assert!(complaint(&databases(&[wrong])).contains("small letters"), "{wrong}");
+        }
     }
 
     #[test]
@@ -323,5 +333,7 @@ mod tests {
         );
         given.options.password_file.push("/q".to_owned());
         assert!(complaint(&given).contains("twice"));
+        given.options.password_file = vec![String::new()];
+        assert!(complaint(&given).contains("is empty"));
     }
 }
