@@ -4,6 +4,7 @@
 //! done changes nothing. What stays the same stays as it is: a socket keeps its queue, a credential its
 //! generations, a session never notices.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::registry::{self, Kind};
 use crate::route::Serve;
-use crate::secret::{Keys, Mount, Source, Watcher};
+use crate::secret::{Keys, Ledger, Mount, Source, Watcher};
 use crate::session::{Errands, Ids, RouteParts, Seats};
 use crate::trace::Traces;
 use crate::worker::Worker;
@@ -35,6 +36,9 @@ pub struct Common {
 pub struct Serving {
     common: Common,
     running: Vec<Running>,
+    /// The numbers of the credentials that there are and were, by the name of the route: sessions of one that was taken
+    /// out are still told apart from those of one that has its name now.
+    ledgers: HashMap<String, Ledger>,
 }
 
 /// One route that is served. Dropping it closes its sockets and ends its background work, but no session: those
@@ -44,7 +48,7 @@ struct Running {
     route: Arc<dyn Serve>,
     company: Company,
     credential: Option<Followed>,
-    _of_sentinels: Option<Followed>,
+    of_sentinels: Option<Followed>,
     sockets: Vec<Socket>,
     /// Ended with the set.
     _background: JoinSet<()>,
@@ -92,7 +96,7 @@ pub struct Changes {
 
 impl Serving {
     pub fn new(common: Common) -> Self {
-        Self { common, running: Vec::new() }
+        Self { common, running: Vec::new(), ledgers: HashMap::new() }
     }
 
     /// The routes, in the order of the configuration.
@@ -125,7 +129,8 @@ impl Serving {
             let list = if old.is_some() { &mut changes.changed } else { &mut changes.added };
             list.push(route.name.clone());
             let old = old.map(|old| old.taken_over_by(route, config.drain));
-            let running = self.common.start(route, old, &mut sockets, workers);
+            let ledger = self.ledgers.entry(route.name.clone()).or_default();
+            let running = self.common.start(route, old, ledger, &mut sockets, workers);
             self.running.push(running);
         }
         for gone in retired {
@@ -158,7 +163,7 @@ fn take(running: &mut Vec<Running>, name: &str) -> Option<Running> {
 impl Common {
     /// Builds a route that is not served by anyone yet. The watchers have to run for its credentials to be followed.
     pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Vec<Watcher>) {
-        let (source, watcher) = open_credential(config).unzip();
+        let (source, watcher) = open_credential(config, &Ledger::default()).unzip();
         let (of_sentinels, other_watcher) = open_that_of_sentinels(config).unzip();
         let route = self.assemble(config, [source, of_sentinels], Company::default());
         (route, watcher.into_iter().chain(other_watcher).collect())
@@ -193,16 +198,18 @@ impl Common {
         &self,
         config: &domain::Route,
         old: Option<Running>,
+        ledger: &Ledger,
         sockets: &mut Vec<Socket>,
         workers: &[Worker],
     ) -> Running {
         if let Some(old) = &old {
             self.forget(&old.config);
         }
-        let (company, credential) = old.map(|old| (old.company, old.credential)).unwrap_or_default();
+        let old = old.map(|old| (old.company, old.credential, old.of_sentinels));
+        let (company, credential, of_sentinels) = old.unwrap_or_default();
         let follow = |(source, watcher)| Followed::new(source, watcher);
-        let credential = credential.or_else(|| open_credential(config).map(follow));
-        let of_sentinels = open_that_of_sentinels(config).map(follow);
+        let credential = credential.or_else(|| open_credential(config, ledger).map(follow));
+        let of_sentinels = of_sentinels.or_else(|| open_that_of_sentinels(config).map(follow));
         let source = |followed: &Option<Followed>| followed.as_ref().map(|it| it.source.clone());
         let sources = [source(&credential), source(&of_sentinels)];
         let route = self.assemble(config, sources, company.clone());
@@ -220,7 +227,7 @@ impl Common {
             route,
             company,
             credential,
-            _of_sentinels: of_sentinels,
+            of_sentinels,
             sockets,
             _background: background,
         }
@@ -230,15 +237,25 @@ impl Common {
 impl Running {
     /// Without what the new configuration cannot use. Sessions that it concerns are told to end.
     fn taken_over_by(mut self, new: &domain::Route, policy: domain::Drain) -> Self {
-        if concerns_sessions(&self.config, new) {
+        let concerns_sessions = concerns_sessions(&self.config, new);
+        if concerns_sessions {
             tokio::spawn(std::mem::take(&mut self.company.orders).retire(policy));
         }
-        self.credential = self.credential.filter(|_| new.credential == self.config.credential);
+        let (is_same, leads_there) = (new.credential == self.config.credential, !concerns_sessions);
+        let has_same_needs = new.protocol == self.config.protocol;
+        self.credential = match (self.credential, mount(new)) {
+            (Some(credential), Some(_)) if is_same && has_same_needs => Some(credential),
+            // Where it lies now is a rotation. Servers that are others too must not hear of the old one.
+            (Some(credential), Some(mount)) if leads_there => Some(credential.moved(mount)),
+            (_, _) => None,
+        };
+        self.of_sentinels = self.of_sentinels.filter(|_| of_sentinels(new) == of_sentinels(&self.config));
         self
     }
 }
 
-/// Whether sessions that live would have come about differently, or not at all, under the new configuration.
+/// Whether sessions that live would have come about differently, or not at all, under the new configuration. Another
+/// credential is a rotation, which has its own policy.
 fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
     let domain::Route {
         name: _,
@@ -268,8 +285,8 @@ fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
     } = old;
     let upstream = (role, tls) != (&new.upstream.role, &new.upstream.tls)
         || !endpoints.iter().all(|endpoint| new.upstream.endpoints.contains(endpoint));
-    let login = (protocol, credential, database, allow_cleartext, options)
-        != (&new.protocol, &new.credential, &new.database, &new.allow_cleartext, &new.options);
+    let login = (protocol, credential.is_some(), database, allow_cleartext, options)
+        != (&new.protocol, new.credential.is_some(), &new.database, &new.allow_cleartext, &new.options);
     upstream || login
 }
 
@@ -301,29 +318,42 @@ impl Followed {
     fn new(source: Source, watcher: Watcher) -> Self {
         Self { source, _watcher: Aborting(tokio::spawn(watcher.run()).abort_handle()) }
     }
+
+    /// The same, from another folder.
+    fn moved(self, mount: Mount) -> Self {
+        let watcher = self.source.moved(mount);
+        Self::new(self.source, watcher)
+    }
 }
 
 /// Reads the credential of a route for the first time, if it has one.
-fn open_credential(config: &domain::Route) -> Option<(Source, Watcher)> {
+fn open_credential(config: &domain::Route, ledger: &Ledger) -> Option<(Source, Watcher)> {
+    Some(Source::open_in(ledger, &config.name, mount(config)?))
+}
+
+fn mount(config: &domain::Route) -> Option<Mount> {
     let needs_user = protocol(&config.protocol).facts.needs_user;
-    Some(open(&config.name, config.credential.as_ref()?, needs_user))
+    Some(mount_of(config.credential.as_ref()?, needs_user))
 }
 
 /// The same for the one that its Sentinels ask for. Log lines name it apart.
 fn open_that_of_sentinels(config: &domain::Route) -> Option<(Source, Watcher)> {
-    let source = config.upstream.sentinel.as_ref()?.credential.as_ref()?;
-    Some(open(&format!("{}/sentinel", config.name), source, false))
+    let mount = mount_of(of_sentinels(config)?, false);
+    Some(Source::open(&format!("{}/sentinel", config.name), mount))
 }
 
-fn open(name: &str, source: &CredentialSource, needs_user: bool) -> (Source, Watcher) {
+fn of_sentinels(config: &domain::Route) -> Option<&CredentialSource> {
+    config.upstream.sentinel.as_ref()?.credential.as_ref()
+}
+
+fn mount_of(source: &CredentialSource, needs_user: bool) -> Mount {
     let keys = Keys {
         username: source.keys.username.clone(),
         password: source.keys.password.clone(),
         certificate: source.keys.certificate.clone(),
         private_key: source.keys.private_key.clone(),
     };
-    let mount = Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user };
-    Source::open(name, mount)
+    Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user }
 }
 
 fn endpoints(config: &domain::Route) -> Vec<String> {
