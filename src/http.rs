@@ -54,8 +54,10 @@ pub async fn serve(mut acceptor: Acceptor, service: Service, stopped: watch::Rec
     let mut stop = stopped.clone();
     loop {
         tokio::select! {
-            arrival = acceptor.accept() => connections.add(arrival, &service, &stopped),
+            // First: another server may be served by the same socket already.
+            biased;
             _ = stop.wait_for(|stopped| *stopped) => break,
+            arrival = acceptor.accept() => connections.add(arrival, &service, &stopped),
         }
     }
     drop(acceptor);

@@ -1,7 +1,6 @@
 //! The routes that are served, and how they change while they are.
 //!
-//! A change is planned and every new socket bound before anything is touched, so that a reload that cannot be
-//! done changes nothing. What stays the same stays as it is: a socket keeps its queue, a credential its
+//! Every new socket is bound before anything is touched, so that a reload that cannot be done changes nothing. What stays the same stays as it is: a socket keeps its queue, a credential its
 //! generations, a session never notices.
 
 use std::collections::HashMap;
@@ -11,15 +10,14 @@ use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::domain::{self, CredentialSource, ListenAddress, Upstream};
-use crate::failure::StartError;
 use crate::metrics::Metrics;
-use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::registry::{self, Kind};
 use crate::route::Serve;
 use crate::secret::{Keys, Ledger, Mount, Source, Watcher};
 use crate::session::{Errands, Ids, RouteParts, Seats};
+use crate::sockets::{Socket, Spare};
 use crate::trace::Traces;
 use crate::worker::Worker;
 
@@ -49,7 +47,7 @@ struct Running {
     company: Company,
     credential: Option<Followed>,
     of_sentinels: Option<Followed>,
-    sockets: Vec<Socket>,
+    doors: Vec<Door>,
     /// Ended with the set.
     _background: JoinSet<()>,
 }
@@ -63,10 +61,8 @@ struct Company {
 }
 
 /// A socket, and the hold on those who accept from it: they stop when it is dropped.
-struct Socket {
-    listener: Listener,
-    /// As the configuration names it: port 0 stands for one that was found.
-    wanted: ListenAddress,
+struct Door {
+    socket: Socket,
     _accepting: watch::Sender<()>,
 }
 
@@ -104,20 +100,22 @@ impl Serving {
         self.running.iter().map(|running| Arc::clone(&running.route)).collect()
     }
 
-    /// Makes `wanted` what is served.
-    ///
-    /// # Errors
-    /// A socket that cannot be had; then nothing has changed.
-    pub fn apply(&mut self, config: &domain::Config, workers: &[Worker]) -> Result<Changes, StartError> {
+    /// The addresses that routes listen on.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
+        self.running.iter().flat_map(|running| &running.doors).map(|door| &door.socket.wanted)
+    }
+
+    /// Makes these routes what is served. The sockets that they need and do not have are among the spare ones, and so are
+    /// those then that they do not need any more.
+    pub fn apply(&mut self, config: &domain::Config, sockets: &mut Spare, workers: &[Worker]) -> Changes {
         let wanted = config.routes.as_slice();
-        let mut sockets = self.bind_what_is_new(wanted)?;
         // The name servers may have changed too.
         self.common.resolver = Resolver::from_system();
         let (mut kept, mut retired): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
             .into_iter()
             .partition(|running| wanted.contains(&running.config));
         for running in &mut retired {
-            sockets.append(&mut running.sockets);
+            running.doors.drain(..).for_each(|door| sockets.put(door.socket));
         }
         let mut changes = Changes { unchanged: kept.len(), ..Changes::default() };
         for route in wanted {
@@ -130,7 +128,7 @@ impl Serving {
             list.push(route.name.clone());
             let old = old.map(|old| old.taken_over_by(route, config.drain));
             let ledger = self.ledgers.entry(route.name.clone()).or_default();
-            let running = self.common.start(route, old, ledger, &mut sockets, workers);
+            let running = self.common.start(route, old, ledger, sockets, workers);
             self.running.push(running);
         }
         for gone in retired {
@@ -138,20 +136,7 @@ impl Serving {
             self.common.forget(&gone.config);
             changes.removed.push(gone.config.name);
         }
-        Ok(changes)
-    }
-
-    /// Sockets for the addresses that nobody listens on yet.
-    fn bind_what_is_new(&self, wanted: &[domain::Route]) -> Result<Vec<Socket>, StartError> {
-        let bound = |address: &ListenAddress| {
-            self.running.iter().flat_map(|running| &running.sockets).any(|socket| socket.wanted == *address)
-        };
-        let addresses =
-            wanted.iter().flat_map(|route| route.listen.iter().map(move |address| (route, address)));
-        addresses
-            .filter(|(_, address)| !bound(address))
-            .map(|(route, address)| Socket::bind(route, address))
-            .collect()
+        changes
     }
 }
 
@@ -199,7 +184,7 @@ impl Common {
         config: &domain::Route,
         old: Option<Running>,
         ledger: &Ledger,
-        sockets: &mut Vec<Socket>,
+        sockets: &mut Spare,
         workers: &[Worker],
     ) -> Running {
         if let Some(old) = &old {
@@ -217,18 +202,15 @@ impl Common {
         for task in route.background() {
             background.spawn(task);
         }
-        let sockets = config.listen.iter().filter_map(|address| {
-            let at = sockets.iter().position(|socket| socket.wanted == *address)?;
-            Some(sockets.swap_remove(at).serve(&route, workers))
-        });
-        let sockets = sockets.collect();
+        let sockets = config.listen.iter().filter_map(|address| sockets.take(address));
+        let doors = sockets.map(|socket| Door::open(socket, &route, workers)).collect();
         Running {
             config: config.clone(),
             route,
             company,
             credential,
             of_sentinels,
-            sockets,
+            doors,
             _background: background,
         }
     }
@@ -290,27 +272,20 @@ fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
     upstream || login
 }
 
-impl Socket {
-    fn bind(route: &domain::Route, address: &ListenAddress) -> Result<Self, StartError> {
-        let bound = Listener::bind(address);
-        let listener = bound
-            .map_err(|error| StartError::new(format!("{}: cannot listen on {address}", route.name), error))?;
-        Ok(Self { listener, wanted: address.clone(), _accepting: watch::Sender::default() })
-    }
-
-    /// Has every worker accept for this route, and whoever accepted before stop.
-    fn serve(self, route: &Arc<dyn Serve>, workers: &[Worker]) -> Self {
+impl Door {
+    /// Has every worker accept for this route.
+    fn open(socket: Socket, route: &Arc<dyn Serve>, workers: &[Worker]) -> Self {
         let (accepting, stop) = watch::channel(());
         for worker in workers {
-            match self.listener.share() {
+            match socket.listener.share() {
                 Ok(shared) => worker.serve(shared, Arc::clone(route), stop.clone()),
                 Err(error) => {
                     tracing::error!(route = route.name(), %error, "cannot share a socket with a worker");
                 }
             }
         }
-        tracing::info!(route = route.name(), address = %self.listener.address, "listening");
-        Self { _accepting: accepting, ..self }
+        tracing::info!(route = route.name(), address = %socket.listener.address, "listening");
+        Self { socket, _accepting: accepting }
     }
 }
 
