@@ -16,6 +16,7 @@ use crate::metrics::Metrics;
 use crate::net::resolve::Resolver;
 use crate::serving::{Common, Serving};
 use crate::session::Ids;
+use crate::sockets::Spare;
 use crate::trace::{Sending, Traces};
 use crate::worker::Worker;
 
@@ -36,13 +37,13 @@ pub async fn run(
     let workers = start_workers(config.workers, &drain)?;
     let (traces, sending) = start_traces(&config, &metrics);
     let mut serving = Serving::new(Common { traces, ..common(&metrics) });
-    serving.apply(&config, &workers)?;
+    let mut sockets = Spare::beyond([], &config)?;
+    serving.apply(&config, &mut sockets, &workers);
 
     let (house, mut asked) = House::new(metrics, drain, workers, logging.events());
     house.show(serving.routes());
     let mut admin = Admin::new(Arc::clone(&house));
-    let listeners = admin.prepare(&config)?;
-    admin.serve(listeners, &config);
+    admin.serve(&config, &mut sockets);
     let pulse = tokio::spawn(Arc::clone(&house).keep_pulse());
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -101,9 +102,11 @@ fn change(
     logging: &Logging,
 ) -> Outcome {
     let new = reread()?;
-    let listeners = admin.prepare(&new)?;
-    let changes = serving.apply(&new, admin.workers())?;
-    admin.serve(listeners, &new);
+    let mut sockets = Spare::beyond(serving.addresses().chain(admin.addresses()), &new)?;
+    admin.give_up(&new, &mut sockets);
+    let changes = serving.apply(&new, &mut sockets, admin.workers());
+    admin.serve(&new, &mut sockets);
+    sockets.close();
     logging.change(&new.log);
     let fixed = |config: &Config| (config.workers, config.log.format, config.telemetry.clone());
     if fixed(&new) != fixed(config) {

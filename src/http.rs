@@ -54,8 +54,10 @@ pub async fn serve(mut acceptor: Acceptor, service: Service, stopped: watch::Rec
     let mut stop = stopped.clone();
     loop {
         tokio::select! {
-            arrival = acceptor.accept() => connections.add(arrival, &service, &stopped),
+            // First: another server may be served by the same socket already.
+            biased;
             _ = stop.wait_for(|stopped| *stopped) => break,
+            arrival = acceptor.accept() => connections.add(arrival, &service, &stopped),
         }
     }
     drop(acceptor);
@@ -114,7 +116,11 @@ where
         _ = stopped.wait_for(|stopped| *stopped) => {}
         () = sleep(connection_time) => {}
     }
-    served.as_mut().graceful_shutdown();
+    // One that brings a single request ends behind it by itself. Told to, it would end before it: whoever has connected
+    // and not been heard yet would be lost.
+    if keep_alive {
+        served.as_mut().graceful_shutdown();
+    }
     let _ = timeout(last_answers, served).await;
 }
 
@@ -225,6 +231,23 @@ mod tests {
             stream
         });
         assert_eq!(took.await, Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_has_connected_when_the_server_ends_is_still_answered() {
+        let (ours, mut theirs) = duplex(1024);
+        let (stop, stopped) = watch::channel(false);
+        let service = service(false);
+        stop.send(true).unwrap();
+        let client = async {
+            sleep(Duration::from_millis(100)).await;
+            theirs.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            let mut text = String::new();
+            theirs.read_to_string(&mut text).await.unwrap();
+            text
+        };
+        let ((), text) = tokio::join!(talk(ours, &service, stopped), client);
+        assert!(text.starts_with("HTTP/1.1 200 "), "{text:?}");
     }
 
     /// What a client hears that asks once, of a server that takes so long to answer.

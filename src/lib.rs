@@ -35,6 +35,7 @@ pub mod serving;
 pub mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod sockets;
 pub mod status;
 pub mod trace;
 pub mod upstream;

@@ -1,24 +1,23 @@
 //! The routes that are served, and how they change while they are.
 //!
-//! A change is planned and every new socket bound before anything is touched, so that a reload that cannot be
-//! done changes nothing. What stays the same stays as it is: a socket keeps its queue, a credential its
+//! Every new socket is bound before anything is touched, so that a reload that cannot be done changes nothing. What stays the same stays as it is: a socket keeps its queue, a credential its
 //! generations, a session never notices.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::domain::{self, CredentialSource, ListenAddress, Upstream};
-use crate::failure::StartError;
 use crate::metrics::Metrics;
-use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::registry::{self, Kind};
 use crate::route::Serve;
-use crate::secret::{Keys, Mount, Source, Watcher};
+use crate::secret::{Keys, Ledger, Mount, Source, Watcher};
 use crate::session::{Errands, Ids, RouteParts, Seats};
+use crate::sockets::{Socket, Spare};
 use crate::trace::Traces;
 use crate::worker::Worker;
 
@@ -35,6 +34,9 @@ pub struct Common {
 pub struct Serving {
     common: Common,
     running: Vec<Running>,
+    /// The numbers of the credentials that there are and were, by the name of the route: sessions of one that was taken
+    /// out are still told apart from those of one that has its name now.
+    ledgers: HashMap<String, Ledger>,
 }
 
 /// One route that is served. Dropping it closes its sockets and ends its background work, but no session: those
@@ -44,8 +46,8 @@ struct Running {
     route: Arc<dyn Serve>,
     company: Company,
     credential: Option<Followed>,
-    _of_sentinels: Option<Followed>,
-    sockets: Vec<Socket>,
+    of_sentinels: Option<Followed>,
+    doors: Vec<Door>,
     /// Ended with the set.
     _background: JoinSet<()>,
 }
@@ -59,10 +61,8 @@ struct Company {
 }
 
 /// A socket, and the hold on those who accept from it: they stop when it is dropped.
-struct Socket {
-    listener: Listener,
-    /// As the configuration names it: port 0 stands for one that was found.
-    wanted: ListenAddress,
+struct Door {
+    socket: Socket,
     _accepting: watch::Sender<()>,
 }
 
@@ -92,7 +92,7 @@ pub struct Changes {
 
 impl Serving {
     pub fn new(common: Common) -> Self {
-        Self { common, running: Vec::new() }
+        Self { common, running: Vec::new(), ledgers: HashMap::new() }
     }
 
     /// The routes, in the order of the configuration.
@@ -100,20 +100,22 @@ impl Serving {
         self.running.iter().map(|running| Arc::clone(&running.route)).collect()
     }
 
-    /// Makes `wanted` what is served.
-    ///
-    /// # Errors
-    /// A socket that cannot be had; then nothing has changed.
-    pub fn apply(&mut self, config: &domain::Config, workers: &[Worker]) -> Result<Changes, StartError> {
+    /// The addresses that routes listen on.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
+        self.running.iter().flat_map(|running| &running.doors).map(|door| &door.socket.wanted)
+    }
+
+    /// Makes these routes what is served. The sockets that they need and do not have are among the spare ones, and so are
+    /// those then that they do not need any more.
+    pub fn apply(&mut self, config: &domain::Config, sockets: &mut Spare, workers: &[Worker]) -> Changes {
         let wanted = config.routes.as_slice();
-        let mut sockets = self.bind_what_is_new(wanted)?;
         // The name servers may have changed too.
         self.common.resolver = Resolver::from_system();
         let (mut kept, mut retired): (Vec<_>, Vec<_>) = std::mem::take(&mut self.running)
             .into_iter()
             .partition(|running| wanted.contains(&running.config));
         for running in &mut retired {
-            sockets.append(&mut running.sockets);
+            running.doors.drain(..).for_each(|door| sockets.put(door.socket));
         }
         let mut changes = Changes { unchanged: kept.len(), ..Changes::default() };
         for route in wanted {
@@ -125,7 +127,8 @@ impl Serving {
             let list = if old.is_some() { &mut changes.changed } else { &mut changes.added };
             list.push(route.name.clone());
             let old = old.map(|old| old.taken_over_by(route, config.drain));
-            let running = self.common.start(route, old, &mut sockets, workers);
+            let ledger = self.ledgers.entry(route.name.clone()).or_default();
+            let running = self.common.start(route, old, ledger, sockets, workers);
             self.running.push(running);
         }
         for gone in retired {
@@ -133,20 +136,7 @@ impl Serving {
             self.common.forget(&gone.config);
             changes.removed.push(gone.config.name);
         }
-        Ok(changes)
-    }
-
-    /// Sockets for the addresses that nobody listens on yet.
-    fn bind_what_is_new(&self, wanted: &[domain::Route]) -> Result<Vec<Socket>, StartError> {
-        let bound = |address: &ListenAddress| {
-            self.running.iter().flat_map(|running| &running.sockets).any(|socket| socket.wanted == *address)
-        };
-        let addresses =
-            wanted.iter().flat_map(|route| route.listen.iter().map(move |address| (route, address)));
-        addresses
-            .filter(|(_, address)| !bound(address))
-            .map(|(route, address)| Socket::bind(route, address))
-            .collect()
+        changes
     }
 }
 
@@ -158,7 +148,7 @@ fn take(running: &mut Vec<Running>, name: &str) -> Option<Running> {
 impl Common {
     /// Builds a route that is not served by anyone yet. The watchers have to run for its credentials to be followed.
     pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Vec<Watcher>) {
-        let (source, watcher) = open_credential(config).unzip();
+        let (source, watcher) = open_credential(config, &Ledger::default()).unzip();
         let (of_sentinels, other_watcher) = open_that_of_sentinels(config).unzip();
         let route = self.assemble(config, [source, of_sentinels], Company::default());
         (route, watcher.into_iter().chain(other_watcher).collect())
@@ -193,16 +183,18 @@ impl Common {
         &self,
         config: &domain::Route,
         old: Option<Running>,
-        sockets: &mut Vec<Socket>,
+        ledger: &Ledger,
+        sockets: &mut Spare,
         workers: &[Worker],
     ) -> Running {
         if let Some(old) = &old {
             self.forget(&old.config);
         }
-        let (company, credential) = old.map(|old| (old.company, old.credential)).unwrap_or_default();
+        let old = old.map(|old| (old.company, old.credential, old.of_sentinels));
+        let (company, credential, of_sentinels) = old.unwrap_or_default();
         let follow = |(source, watcher)| Followed::new(source, watcher);
-        let credential = credential.or_else(|| open_credential(config).map(follow));
-        let of_sentinels = open_that_of_sentinels(config).map(follow);
+        let credential = credential.or_else(|| open_credential(config, ledger).map(follow));
+        let of_sentinels = of_sentinels.or_else(|| open_that_of_sentinels(config).map(follow));
         let source = |followed: &Option<Followed>| followed.as_ref().map(|it| it.source.clone());
         let sources = [source(&credential), source(&of_sentinels)];
         let route = self.assemble(config, sources, company.clone());
@@ -210,18 +202,15 @@ impl Common {
         for task in route.background() {
             background.spawn(task);
         }
-        let sockets = config.listen.iter().filter_map(|address| {
-            let at = sockets.iter().position(|socket| socket.wanted == *address)?;
-            Some(sockets.swap_remove(at).serve(&route, workers))
-        });
-        let sockets = sockets.collect();
+        let sockets = config.listen.iter().filter_map(|address| sockets.take(address));
+        let doors = sockets.map(|socket| Door::open(socket, &route, workers)).collect();
         Running {
             config: config.clone(),
             route,
             company,
             credential,
-            _of_sentinels: of_sentinels,
-            sockets,
+            of_sentinels,
+            doors,
             _background: background,
         }
     }
@@ -230,15 +219,25 @@ impl Common {
 impl Running {
     /// Without what the new configuration cannot use. Sessions that it concerns are told to end.
     fn taken_over_by(mut self, new: &domain::Route, policy: domain::Drain) -> Self {
-        if concerns_sessions(&self.config, new) {
+        let concerns_sessions = concerns_sessions(&self.config, new);
+        if concerns_sessions {
             tokio::spawn(std::mem::take(&mut self.company.orders).retire(policy));
         }
-        self.credential = self.credential.filter(|_| new.credential == self.config.credential);
+        let (is_same, leads_there) = (new.credential == self.config.credential, !concerns_sessions);
+        let has_same_needs = new.protocol == self.config.protocol;
+        self.credential = match (self.credential, mount(new)) {
+            (Some(credential), Some(_)) if is_same && has_same_needs => Some(credential),
+            // Where it lies now is a rotation. Servers that are others too must not hear of the old one.
+            (Some(credential), Some(mount)) if leads_there => Some(credential.moved(mount)),
+            (_, _) => None,
+        };
+        self.of_sentinels = self.of_sentinels.filter(|_| of_sentinels(new) == of_sentinels(&self.config));
         self
     }
 }
 
-/// Whether sessions that live would have come about differently, or not at all, under the new configuration.
+/// Whether sessions that live would have come about differently, or not at all, under the new configuration. Another
+/// credential is a rotation, which has its own policy.
 fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
     let domain::Route {
         name: _,
@@ -268,32 +267,25 @@ fn concerns_sessions(old: &domain::Route, new: &domain::Route) -> bool {
     } = old;
     let upstream = (role, tls) != (&new.upstream.role, &new.upstream.tls)
         || !endpoints.iter().all(|endpoint| new.upstream.endpoints.contains(endpoint));
-    let login = (protocol, credential, database, allow_cleartext, options)
-        != (&new.protocol, &new.credential, &new.database, &new.allow_cleartext, &new.options);
+    let login = (protocol, credential.is_some(), database, allow_cleartext, options)
+        != (&new.protocol, new.credential.is_some(), &new.database, &new.allow_cleartext, &new.options);
     upstream || login
 }
 
-impl Socket {
-    fn bind(route: &domain::Route, address: &ListenAddress) -> Result<Self, StartError> {
-        let bound = Listener::bind(address);
-        let listener = bound
-            .map_err(|error| StartError::new(format!("{}: cannot listen on {address}", route.name), error))?;
-        Ok(Self { listener, wanted: address.clone(), _accepting: watch::Sender::default() })
-    }
-
-    /// Has every worker accept for this route, and whoever accepted before stop.
-    fn serve(self, route: &Arc<dyn Serve>, workers: &[Worker]) -> Self {
+impl Door {
+    /// Has every worker accept for this route.
+    fn open(socket: Socket, route: &Arc<dyn Serve>, workers: &[Worker]) -> Self {
         let (accepting, stop) = watch::channel(());
         for worker in workers {
-            match self.listener.share() {
+            match socket.listener.share() {
                 Ok(shared) => worker.serve(shared, Arc::clone(route), stop.clone()),
                 Err(error) => {
                     tracing::error!(route = route.name(), %error, "cannot share a socket with a worker");
                 }
             }
         }
-        tracing::info!(route = route.name(), address = %self.listener.address, "listening");
-        Self { _accepting: accepting, ..self }
+        tracing::info!(route = route.name(), address = %socket.listener.address, "listening");
+        Self { socket, _accepting: accepting }
     }
 }
 
@@ -301,29 +293,42 @@ impl Followed {
     fn new(source: Source, watcher: Watcher) -> Self {
         Self { source, _watcher: Aborting(tokio::spawn(watcher.run()).abort_handle()) }
     }
+
+    /// The same, from another folder.
+    fn moved(self, mount: Mount) -> Self {
+        let watcher = self.source.moved(mount);
+        Self::new(self.source, watcher)
+    }
 }
 
 /// Reads the credential of a route for the first time, if it has one.
-fn open_credential(config: &domain::Route) -> Option<(Source, Watcher)> {
+fn open_credential(config: &domain::Route, ledger: &Ledger) -> Option<(Source, Watcher)> {
+    Some(Source::open_in(ledger, &config.name, mount(config)?))
+}
+
+fn mount(config: &domain::Route) -> Option<Mount> {
     let needs_user = protocol(&config.protocol).facts.needs_user;
-    Some(open(&config.name, config.credential.as_ref()?, needs_user))
+    Some(mount_of(config.credential.as_ref()?, needs_user))
 }
 
 /// The same for the one that its Sentinels ask for. Log lines name it apart.
 fn open_that_of_sentinels(config: &domain::Route) -> Option<(Source, Watcher)> {
-    let source = config.upstream.sentinel.as_ref()?.credential.as_ref()?;
-    Some(open(&format!("{}/sentinel", config.name), source, false))
+    let mount = mount_of(of_sentinels(config)?, false);
+    Some(Source::open(&format!("{}/sentinel", config.name), mount))
 }
 
-fn open(name: &str, source: &CredentialSource, needs_user: bool) -> (Source, Watcher) {
+fn of_sentinels(config: &domain::Route) -> Option<&CredentialSource> {
+    config.upstream.sentinel.as_ref()?.credential.as_ref()
+}
+
+fn mount_of(source: &CredentialSource, needs_user: bool) -> Mount {
     let keys = Keys {
         username: source.keys.username.clone(),
         password: source.keys.password.clone(),
         certificate: source.keys.certificate.clone(),
         private_key: source.keys.private_key.clone(),
     };
-    let mount = Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user };
-    Source::open(name, mount)
+    Mount { path: source.path.clone(), keys, user: None, poll: source.poll, needs_user }
 }
 
 fn endpoints(config: &domain::Route) -> Vec<String> {

@@ -100,10 +100,12 @@ async fn accept(listener: Listener, route: Arc<dyn Serve>, mut stop: watch::Rece
     };
     loop {
         tokio::select! {
+            // First: another route may be served by the same socket already.
+            biased;
+            _ = stop.changed() => return,
             arrival = acceptor.accept() => {
                 tokio::spawn(Arc::clone(&route).serve(arrival, drain.clone()));
             }
-            _ = stop.changed() => return,
         }
     }
 }

@@ -62,6 +62,15 @@ fn output_that_cannot_be_written_is_1_unless_nobody_reads_it() {
 }
 
 #[test]
+fn help_is_also_a_command() {
+    assert_eq!(attache(&["help"]).ok(), attache(&["--help"]).ok());
+    for command in COMMANDS {
+        assert_eq!(attache(&["help", command]).ok(), attache(&[command, "--help"]).ok(), "{command}");
+    }
+    assert_eq!(code(&attache(&["help", "nonsense"])), Some(2));
+}
+
+#[test]
 fn wrong_arguments_are_2_and_asking_for_help_is_0() {
     assert_eq!(code(&attache(&["--version"])), Some(0));
     assert!(attache(&["--version"]).ok().starts_with(concat!("attache ", env!("CARGO_PKG_VERSION"))));

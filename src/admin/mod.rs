@@ -18,10 +18,10 @@ use tokio::task::JoinHandle;
 use guard::Token;
 
 use crate::config::domain::{Config, ListenAddress};
-use crate::failure::StartError;
 use crate::house::House;
 use crate::http::{self, Limits, Service};
-use crate::net::listen::{Acceptor, Listener};
+use crate::net::listen::Listener;
+use crate::sockets::{self, Socket, Spare};
 use crate::worker::Worker;
 
 /// One request, one answer: nobody who asks now and then needs to keep a connection. Far more of them than kubelets,
@@ -46,15 +46,9 @@ pub struct Admin {
 
 /// One server that runs.
 struct Server {
-    address: ListenAddress,
+    socket: Socket,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
-}
-
-/// Sockets for the servers whose address is new.
-pub struct Prepared {
-    health: Option<Acceptor>,
-    control: Option<Acceptor>,
 }
 
 impl Admin {
@@ -66,22 +60,37 @@ impl Admin {
         &self.house.workers
     }
 
-    /// Binds what a configuration asks for and is not there yet. Nothing else changes.
-    ///
-    /// # Errors
-    /// An address that cannot be listened on.
-    pub fn prepare(&self, config: &Config) -> Result<Prepared, StartError> {
-        let health = prepare("health", self.health.as_ref(), health_address(config).as_ref())?;
-        let control = prepare("control", self.control.as_ref(), config.control.as_ref())?;
-        Ok(Prepared { health, control })
+    /// The addresses that the servers listen on.
+    pub fn addresses(&self) -> impl Iterator<Item = &ListenAddress> {
+        self.health.iter().chain(&self.control).map(|server| &server.socket.wanted)
     }
 
-    /// Serves what was prepared, and ends what the configuration does not ask for any more.
-    pub fn serve(&mut self, prepared: Prepared, config: &Config) {
-        let router = health::router(Arc::clone(&self.house));
-        replace(&mut self.health, prepared.health, health_address(config), router);
-        let router = control::router(Arc::clone(&self.house), &self.token);
-        replace(&mut self.control, prepared.control, config.control.clone(), router);
+    /// Ends the servers that are to listen elsewhere or not at all. Their sockets are spare then.
+    pub fn give_up(&mut self, config: &Config, sockets: &mut Spare) {
+        let (health, control) = (sockets::of_health(config), &config.control);
+        let gone = [(&mut self.health, health.as_ref()), (&mut self.control, control.as_ref())];
+        for (server, wanted) in gone {
+            if let Some(Server { socket, stop, .. }) =
+                server.take_if(|running| Some(&running.socket.wanted) != wanted)
+            {
+                let _ = stop.send(true);
+                sockets.put(socket);
+            }
+        }
+    }
+
+    /// Starts the servers that do not run yet. Their sockets are among the spare ones.
+    pub fn serve(&mut self, config: &Config, sockets: &mut Spare) {
+        if self.health.is_none() {
+            let socket = sockets::of_health(config).and_then(|address| sockets.take(&address));
+            let router = health::router(Arc::clone(&self.house));
+            self.health = socket.and_then(|socket| start("health", socket, router));
+        }
+        if self.control.is_none() {
+            let socket = config.control.as_ref().and_then(|address| sockets.take(address));
+            let router = control::router(Arc::clone(&self.house), &self.token);
+            self.control = socket.and_then(|socket| start("control", socket, router));
+        }
     }
 
     /// Ends both servers; answers under way are finished.
@@ -93,38 +102,17 @@ impl Admin {
     }
 }
 
-fn health_address(config: &Config) -> Option<ListenAddress> {
-    config.health.map(ListenAddress::Tcp)
-}
-
-fn prepare(
-    name: &'static str,
-    running: Option<&Server>,
-    wanted: Option<&ListenAddress>,
-) -> Result<Option<Acceptor>, StartError> {
-    let Some(address) = wanted.filter(|wanted| running.is_none_or(|running| running.address != **wanted))
-    else {
-        return Ok(None);
+fn start(name: &'static str, socket: Socket, router: Router) -> Option<Server> {
+    let acceptor = match socket.listener.share().and_then(Listener::serve) {
+        Ok(acceptor) => acceptor,
+        Err(error) => {
+            tracing::error!(address = %socket.listener.address, %error, "{name} cannot take clients in");
+            return None;
+        }
     };
-    let failed = |error| StartError::new(format!("{name}: cannot listen on {address}"), error);
-    let listener = Listener::bind(address).map_err(failed)?;
-    tracing::info!(address = %listener.address, "{name} listening");
-    listener.serve().map(Some).map_err(failed)
-}
-
-fn replace(
-    server: &mut Option<Server>,
-    acceptor: Option<Acceptor>,
-    wanted: Option<ListenAddress>,
-    router: Router,
-) {
-    if let Some(running) = server.take_if(|running| Some(&running.address) != wanted.as_ref()) {
-        let _ = running.stop.send(true);
-    }
-    if let Some((acceptor, address)) = acceptor.zip(wanted) {
-        let (stop, stopped) = watch::channel(false);
-        let service = Service { router, tls: None, limits: LIMITS };
-        let task = tokio::spawn(http::serve(acceptor, service, stopped));
-        *server = Some(Server { address, stop, task });
-    }
+    tracing::info!(address = %socket.listener.address, "{name} listening");
+    let (stop, stopped) = watch::channel(false);
+    let service = Service { router, tls: None, limits: LIMITS };
+    let task = tokio::spawn(http::serve(acceptor, service, stopped));
+    Some(Server { socket, stop, task })
 }

@@ -34,7 +34,7 @@ const WRONG: u8 = 2;
 
 /// An ambassador sidecar proxy: it logs in to the database so that the application need not.
 #[derive(Debug, Parser)]
-#[command(name = "attache", version, disable_help_subcommand = true, arg_required_else_help = true)]
+#[command(name = "attache", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -1,6 +1,7 @@
 //! Taking clients in: TCP and Unix sockets, shared by all workers.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::stream::Stream;
@@ -114,6 +115,16 @@ impl Listener {
             Bound::Unix(listener, _) => Bound::Unix(listener.try_clone()?, None),
         };
         Ok(Self { socket, address: self.address.clone(), exhaustion: self.exhaustion.clone() })
+    }
+
+    /// Closes it together with all its other handles, of which some may not have been dropped yet: nobody can connect any
+    /// more, and the address is free.
+    pub fn close(self) {
+        // Its handles can do nothing else with it than to be dropped.
+        let _ = match &self.socket {
+            Bound::Tcp(listener) => SockRef::from(listener).shutdown(Shutdown::Both),
+            Bound::Unix(listener, _) => SockRef::from(listener).shutdown(Shutdown::Both),
+        };
     }
 
     /// Starts to accept on the runtime of the caller.
@@ -242,6 +253,26 @@ mod tests {
         let _client = std::net::TcpStream::connect(address).unwrap();
         let Stream::Tcp(stream) = acceptor.accept().await.stream else { panic!("it is TCP") };
         assert!(stream.nodelay().unwrap());
+    }
+
+    #[test]
+    fn an_address_is_free_once_its_listener_is_closed_although_others_hold_a_share() {
+        let folder = tempfile::tempdir().unwrap();
+        let somewhere = Listener::bind(&ListenAddress::Tcp(([127, 0, 0, 1], 0).into())).unwrap();
+        for address in [somewhere.address.clone(), ListenAddress::Unix(folder.path().join("s"))] {
+            let listener = match &address {
+                ListenAddress::Tcp(_) => somewhere.share().unwrap(),
+                ListenAddress::Unix(_) => Listener::bind(&address).unwrap(),
+            };
+            let _share = listener.share().unwrap();
+            listener.close();
+            let again = Listener::bind(&address).unwrap();
+            match &address {
+                ListenAddress::Tcp(address) => drop(std::net::TcpStream::connect(address).unwrap()),
+                ListenAddress::Unix(path) => drop(StdUnixStream::connect(path).unwrap()),
+            }
+            again.close();
+        }
     }
 
     #[test]

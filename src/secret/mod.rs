@@ -9,6 +9,7 @@
 //! | `material` | holds one accepted version: a generation |
 //! | `source` | hands generations out, and hears how the server took them |
 //! | `numbers` | which contents are the same generation |
+//! | `ledger` | what one credential of a route has in common with the next |
 //! | `picked` | the generations that logins are being made with |
 //! | `versions` | which generation a login should use, by what the server said to each |
 //! | `lockout` | how many rejected logins a server may see |
@@ -23,6 +24,7 @@ use std::time::Duration;
 
 pub mod given;
 pub mod headers;
+mod ledger;
 mod lockout;
 mod material;
 mod mount;
@@ -37,6 +39,7 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub use ledger::Ledger;
 pub use lockout::REJECTED_A_MINUTE;
 pub use material::{Asked, Identity, Material};
 pub use picked::Picked;

@@ -5,6 +5,7 @@
 
 use attache_wire::{Mark, Marker};
 
+use super::ledger::Ledger;
 use super::material::{Asked, Contents};
 use crate::chance;
 
@@ -16,7 +17,7 @@ pub(super) struct Numbers {
     marker: Marker,
     /// The one that came last is the last.
     known: Vec<Known>,
-    last: u64,
+    ledger: Ledger,
 }
 
 struct Known {
@@ -50,13 +51,11 @@ pub(super) enum Likeness {
     New,
 }
 
-impl Default for Numbers {
-    fn default() -> Self {
-        Self { marker: Marker::new(chance::bytes()), known: Vec::new(), last: 0 }
-    }
-}
-
 impl Numbers {
+    pub(super) fn of_ledger(ledger: Ledger) -> Self {
+        Self { marker: Marker::new(chance::bytes()), known: Vec::new(), ledger }
+    }
+
     /// The number of this content, which is the last one that came from now on.
     pub(super) fn of(&mut self, contents: &Contents) -> Number {
         let marks = self.marks(contents);
@@ -68,10 +67,7 @@ impl Numbers {
                 let Known { generation, asked, .. } = self.known.remove(at);
                 (generation, asked, likeness)
             }
-            None => {
-                self.last += 1;
-                (self.last, Asked::default(), Likeness::New)
-            }
+            None => (self.ledger.next(), Asked::default(), Likeness::New),
         };
         self.known.push(Known { generation, marks, asked: asked.clone() });
         Number { generation, likeness, asked }
@@ -80,11 +76,6 @@ impl Numbers {
     /// The server has accepted this generation: older contents but the `current` one have new numbers if they come again.
     pub(super) fn accepted(&mut self, generation: u64, current: Option<u64>) {
         self.known.retain(|known| known.generation >= generation || Some(known.generation) == current);
-    }
-
-    /// The highest number so far; 0 stands for none.
-    pub(super) fn last(&self) -> u64 {
-        self.last
     }
 
     /// Remembers no more than there is room for, but always those that are `kept`.
@@ -124,7 +115,7 @@ mod tests {
 
     #[test]
     fn the_latest_are_remembered_and_those_that_are_kept() {
-        let mut numbers = Numbers::default();
+        let mut numbers = Numbers::of_ledger(Ledger::default());
         let mut of = |number| {
             let found = numbers.of(&contents(number)).generation;
             numbers.forget(|generation| generation == 1);

@@ -11,9 +11,10 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Mount;
+use super::ledger::Ledger;
 use super::lockout::Lockout;
 use super::material::{Contents, Material};
-use super::picked::{Picked, UnderWay};
+use super::picked::Picked;
 use super::problem::{Problem, Warning};
 use super::versions::{InForce, State, Versions};
 use super::watch::Watcher;
@@ -25,6 +26,7 @@ pub struct Source(Arc<Shared>);
 
 struct Shared {
     route: String,
+    ledger: Ledger,
     known: Mutex<Known>,
     /// Counts the changes of the current generation.
     changes: Bell,
@@ -32,19 +34,22 @@ struct Shared {
     verdicts: Bell,
     /// Counts those among them that were a yes.
     accepted: Bell,
-    requests: mpsc::UnboundedSender<oneshot::Sender<()>>,
 }
 
-#[derive(Default)]
 struct Known {
     versions: Versions,
     lockout: Lockout,
-    under_way: UnderWay,
+    /// Where those are heard who ask for a reading.
+    requests: Requests,
     /// The last generation that was rejected at leisure.
     refused: Option<u64>,
     problem: Option<Problem>,
     warnings: Vec<Warning>,
 }
+
+/// Whoever waits for a reading.
+pub(super) type Asker = oneshot::Sender<()>;
+type Requests = mpsc::UnboundedSender<Asker>;
 
 /// Leave to send one login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +75,10 @@ pub struct Standing {
     pub certificate_not_after: Option<SystemTime>,
     /// The one that new sessions use.
     pub in_use: Option<u64>,
-    /// The highest number that any generation has had; 0 stands for none.
+    /// The highest number that any generation of the route has had; 0 stands for none.
     pub last: u64,
-    /// Whether anybody is logging in with another generation than the current one.
+    /// Whether anybody is logging in with another generation than the current one, also one of a credential that the route
+    /// has had before.
     pub others_under_way: bool,
     pub state: State,
     /// Whether the server's last word on the current generation was no.
@@ -86,31 +92,62 @@ impl Source {
     /// Reads the folder once, at once; what went wrong is in [`standing`](Self::standing), and does
     /// not keep the watcher from trying again. Nothing changes unless the watcher runs.
     pub fn open(route: &str, mount: Mount) -> (Self, Watcher) {
-        let (source, inbox) = Self::empty(route);
-        let watcher = Watcher::new(source.clone(), mount, inbox);
+        Self::open_in(&Ledger::default(), route, mount)
+    }
+
+    /// The same for a route that may have had other credentials, whose numbers are in its ledger.
+    pub fn open_in(ledger: &Ledger, route: &str, mount: Mount) -> (Self, Watcher) {
+        ledger.turn(None);
+        let (source, inbox) = Self::empty(route, ledger.clone());
+        let watcher = source.read_by(mount, inbox);
+        (source, watcher)
+    }
+
+    /// The credential lies elsewhere from now on: what is read there is a rotation, or the same again. The watcher that there
+    /// was is not heard any more, and is to end.
+    pub fn moved(&self, mount: Mount) -> Watcher {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let mut known = self.known();
+        known.requests = requests;
+        // What is wrong with the new folder is news, even if it is the same.
+        (known.problem, known.warnings) = (None, Vec::new());
+        drop(known);
+        self.read_by(mount, inbox)
+    }
+
+    fn read_by(&self, mount: Mount, inbox: mpsc::UnboundedReceiver<Asker>) -> Watcher {
+        let watcher = Watcher::new(self.clone(), mount, inbox);
         // A folder that is being written to this very moment is the watcher's first task.
         let _ = watcher.read();
-        (source, watcher)
+        watcher
     }
 
     /// A credential that was given once and never changes.
     pub(super) fn fixed(route: &str, user: Option<String>, secret: Option<Secret>) -> Self {
         // Without a watcher at the other end, nobody who asks for a reading waits for one.
-        let (source, _) = Self::empty(route);
+        let (source, _) = Self::empty(route, Ledger::default());
         let contents = Contents { user, secret, identity: None, file_time: None };
         source.found(Ok(contents), Vec::new());
         source
     }
 
-    fn empty(route: &str) -> (Self, mpsc::UnboundedReceiver<oneshot::Sender<()>>) {
+    fn empty(route: &str, ledger: Ledger) -> (Self, mpsc::UnboundedReceiver<Asker>) {
         let (requests, inbox) = mpsc::unbounded_channel();
+        let known = Known {
+            versions: Versions::of_ledger(ledger.clone()),
+            lockout: Lockout::default(),
+            requests,
+            refused: None,
+            problem: None,
+            warnings: Vec::new(),
+        };
         let source = Self(Arc::new(Shared {
             route: route.to_owned(),
-            known: Mutex::default(),
+            ledger,
+            known: Mutex::new(known),
             changes: Bell::default(),
             verdicts: Bell::default(),
             accepted: Bell::default(),
-            requests,
         }));
         (source, inbox)
     }
@@ -138,16 +175,15 @@ impl Source {
 
     /// The most promising version for a login, apart from those that were tried.
     pub fn pick(&self, tried: &[u64]) -> Option<Picked> {
-        let mut known = self.known();
+        let known = self.known();
         let untried = |material: &Arc<Material>| !tried.contains(&material.generation());
         let material = known.versions.candidates().into_iter().find(untried)?;
-        known.under_way.begin(material.generation());
-        Some(Picked::new(material, self.clone()))
+        Some(Picked::new(material, self.0.ledger.clone()))
     }
 
-    /// A login with this generation has come to its end.
-    pub(super) fn put_down(&self, generation: u64) {
-        self.known().under_way.end(generation);
+    /// Whether this is what the route's folder holds, now that another credential may have taken this one's place.
+    pub fn is_current(&self, generation: u64) -> bool {
+        self.0.ledger.is_current(generation)
     }
 
     /// The generations whose sessions and links are good.
@@ -164,7 +200,8 @@ impl Source {
     /// nobody watches any more. All who wait share one reading.
     pub async fn reread(&self) {
         let (done, answer) = oneshot::channel();
-        if self.0.requests.send(done).is_ok() {
+        let asked = self.known().requests.send(done);
+        if asked.is_ok() {
             // An error means that the watcher has ended: nothing more to wait for.
             let _ = answer.await;
         }
@@ -269,7 +306,7 @@ impl Source {
     /// How things stand.
     pub fn standing(&self) -> Standing {
         let known = self.known();
-        let Known { versions, under_way, problem, warnings, .. } = &*known;
+        let Known { versions, problem, warnings, .. } = &*known;
         let material = versions.current();
         let generation = material.map(|material| material.generation());
         Standing {
@@ -279,8 +316,8 @@ impl Source {
             file_time: material.and_then(|material| material.file_time),
             certificate_not_after: material.and_then(|material| material.identity.as_ref()?.not_after),
             in_use: versions.used().map(|material| material.generation()),
-            last: versions.last(),
-            others_under_way: under_way.of_others(generation),
+            last: self.0.ledger.last(),
+            others_under_way: self.0.ledger.others_under_way(generation),
             state: versions.state(),
             rejected: generation.is_some_and(|generation| versions.is_rejected(generation)),
             problem: problem.clone(),
@@ -302,6 +339,7 @@ impl Source {
                     tracing::info!(route, "credential folder is in order again");
                 }
                 let accepted = known.versions.accept(contents);
+                accepted.into_iter().for_each(|generation| self.0.ledger.turn(Some(generation)));
                 let state = known.versions.state().name();
                 drop(known);
                 if let Some(generation) = accepted {

@@ -431,3 +431,68 @@ fn a_login_that_was_not_rejected_leaves_the_account_as_it_was() {
         source.was_not_rejected(leave);
     }
 }
+
+#[tokio::test]
+async fn a_folder_that_moves_is_a_rotation_and_the_old_one_is_not_heard_of_any_more() {
+    let [here, there] =
+        ["one", "two"].map(|password| Mounted::new(&[("username", "orders"), ("password", password)]));
+    let (source, watcher) = Source::open("orders", mount(here.path()));
+    let old = tokio::spawn(watcher.run());
+    source.worked(1);
+    let new = tokio::spawn(source.moved(mount(there.path())).run());
+    old.abort();
+    assert!(holds(&source, "orders", "two"), "it is read at once");
+    let standing = source.standing();
+    assert_eq!((standing.generation, standing.in_use, standing.state), (Some(2), Some(1), State::Untried));
+    assert_eq!(source.on_trial().map(|material| material.generation()), Some(2));
+
+    here.credential("orders", "three");
+    source.reread().await;
+    assert!(holds(&source, "orders", "two"), "who asks for a reading is heard where the credential lies now");
+    there.credential("orders", "four");
+    until("the watch on the new folder", &source, |source| holds(source, "orders", "four")).await;
+    assert_eq!(source.standing().generation, Some(3));
+    new.abort();
+}
+
+#[test]
+fn the_same_content_elsewhere_is_no_rotation_and_a_folder_that_cannot_be_read_leaves_what_there_is() {
+    let volume = || Mounted::new(&[("username", "orders"), ("password", "one")]);
+    let (here, there) = (volume(), volume());
+    let (source, _watcher) = Source::open("orders", mount(here.path()));
+    source.worked(1);
+    let mut news = source.subscribe();
+    let heard = news.catch_up();
+    let _watcher = source.moved(mount(there.path()));
+    let standing = source.standing();
+    assert_eq!((standing.generation, standing.state), (Some(1), State::Ok));
+    assert_eq!(news.catch_up(), heard);
+
+    let _watcher = source.moved(mount(&here.path().join("mistyped")));
+    let standing = source.standing();
+    assert_eq!((standing.problem, standing.state), (Some(Problem::FolderMissing), State::Ok));
+    assert!(holds(&source, "orders", "one"));
+    let _watcher = source.moved(mount(here.path()));
+    assert_eq!(source.standing().problem, None);
+}
+
+/// Sessions of both live side by side, and are told apart by these numbers.
+#[test]
+fn another_credential_of_the_same_route_goes_on_counting_and_knows_of_the_others_logins() {
+    let ledger = Ledger::default();
+    let [one, two] =
+        ["one", "two"].map(|password| Mounted::new(&[("username", "orders"), ("password", password)]));
+    let (old, _watcher) = Source::open_in(&ledger, "orders", mount(one.path()));
+    old.worked(1);
+    let picked = old.pick(&[]).expect("a version");
+    assert!(old.is_current(1));
+
+    let (new, _watcher) = Source::open_in(&ledger, "orders", mount(two.path()));
+    assert_eq!(new.candidates().iter().map(|material| material.generation()).collect::<Vec<_>>(), [2]);
+    new.worked(2);
+    let standing = new.standing();
+    assert_eq!((standing.state, standing.last, standing.others_under_way), (State::Ok, 2, true));
+    assert!(old.is_current(2) && !old.is_current(1) && !new.is_current(1));
+    drop(picked);
+    assert!(!new.standing().others_under_way);
+}

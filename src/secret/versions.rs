@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
+use super::ledger::Ledger;
 use super::material::{Contents, Material};
 use super::numbers::{Likeness, Number, Numbers};
 
 /// What is known of the versions. Kept are the current one, the one before it, and the last one that worked.
-#[derive(Default)]
 pub(super) struct Versions {
     numbers: Numbers,
     /// The one that was read last is the first.
@@ -69,6 +69,11 @@ impl InForce {
 }
 
 impl Versions {
+    /// None yet.
+    pub(super) fn of_ledger(ledger: Ledger) -> Self {
+        Self { numbers: Numbers::of_ledger(ledger), kept: Vec::new(), verdicts: 0, ever_worked: false }
+    }
+
     /// The number of the generation that is current now, if what was read is not what was current already. It may be one
     /// that was there before.
     pub(super) fn accept(&mut self, contents: Contents) -> Option<u64> {
@@ -102,11 +107,6 @@ impl Versions {
         });
         let Self { numbers, kept, .. } = self;
         numbers.forget(|generation| kept.iter().any(|version| version.generation() == generation));
-    }
-
-    /// The highest number that any generation has had; 0 stands for none.
-    pub(super) fn last(&self) -> u64 {
-        self.numbers.last()
     }
 
     pub(super) fn current(&self) -> Option<&Arc<Material>> {

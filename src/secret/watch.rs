@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::problem::Problem;
 use super::snapshot::SETTLE;
-use super::source::Source;
+use super::source::{Asker, Source};
 use super::{Mount, mount, snapshot};
 
 /// At most ten readings a second, however many logins ask for one.
@@ -31,18 +31,14 @@ const SETTLE_ATTEMPTS: usize = 20;
 pub struct Watcher {
     source: Source,
     mount: Mount,
-    requests: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+    requests: mpsc::UnboundedReceiver<Asker>,
     /// Those who wait for the next reading.
-    waiting: Vec<oneshot::Sender<()>>,
+    waiting: Vec<Asker>,
     folder: FolderWatch,
 }
 
 impl Watcher {
-    pub(super) fn new(
-        source: Source,
-        mount: Mount,
-        requests: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
-    ) -> Self {
+    pub(super) fn new(source: Source, mount: Mount, requests: mpsc::UnboundedReceiver<Asker>) -> Self {
         Self { source, mount, requests, waiting: Vec::new(), folder: FolderWatch::default() }
     }
 

@@ -336,7 +336,7 @@ impl LinkCount {
 
 impl Drop for LinkCount {
     fn drop(&mut self) {
-        let current = self.source.current().is_some_and(|material| material.generation() == self.generation);
+        let current = self.source.is_current(self.generation);
         self.metrics.link_went(self.generation, self.state.name(), current);
     }
 }

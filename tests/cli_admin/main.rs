@@ -13,6 +13,7 @@ mod browser;
 mod crowd;
 mod hostile;
 mod page;
+mod reload;
 #[path = "../cli_support/mod.rs"]
 mod support;
 mod traces;

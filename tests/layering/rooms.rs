@@ -99,8 +99,8 @@ fn only_app_constructs_what_the_process_has_one_of() {
         "src/serving.rs",
         // Where the parts of a route are defined.
         "src/session/route.rs",
-        // Its own listeners, which end with it.
-        "src/admin/mod.rs",
+        // Where the listeners of a process that serves are bound, at its start and by reloads.
+        "src/sockets.rs",
         // A check is a whole process of its own: what `app` makes for serving, it makes for one look.
         "src/cli/check.rs",
         // So is a house of one route.

@@ -7,6 +7,7 @@ use attache_kit::ports::{self, Port};
 use attache_kit::process::{Launch, Process};
 use attache_kit::*;
 
+use crate::house::*;
 use crate::raw::{self, Raw};
 use crate::servers::{self, Account, Db};
 
@@ -239,4 +240,130 @@ fn sessions_live_on_where_a_change_does_not_concern_them_and_follow_the_new_poli
     db.server.password(&account.name, "s3cret-of-tomorrow", postgres::Encryption::Scram);
     account.secret.credential(&account.name, "s3cret-of-tomorrow");
     assert_eq!(session.last_words().code(), "57P01");
+}
+
+/// Secrets of one user side by side, as whoever moves from one to another has them.
+fn secret(user: &str, password: &str) -> Mounted {
+    Mounted::new(&[("username", user), ("password", password)])
+}
+
+fn links(house: &House, generation: &str) -> i64 {
+    house.status()["links_by_generation"][generation].as_i64().unwrap_or_default()
+}
+
+fn is_settled(house: &House) -> bool {
+    let settled = house.metric("attache_credential_settled", &[]) == 1.0;
+    assert_eq!(house.status()["credential"]["settled"], settled);
+    settled
+}
+
+/// Another folder is a rotation: the numbers go on, and the policy says what becomes of sessions that live.
+#[test]
+fn another_path_of_the_credential_is_a_rotation_with_its_policy() {
+    for (db, live) in servers::each().flat_map(|db| ["keep", "drain", "cut"].map(|live| (db, live))) {
+        let account = db.account(&format!("moved_{live}"));
+        let route = db.route(&account).on_rotation(&format!("{{ live: {live}, within: 1s }}")).top(
+            // Were it told to end for the reload, a session would be within this time.
+            "drain: { deadline: 2s }",
+        );
+        let house = route.clone().start();
+        house.accepted(1);
+        let mut session = house.raw(&account.name);
+        let mut in_transaction = house.raw(&account.name);
+        in_transaction.query("begin");
+
+        let other = secret(&account.name, "s3cret-elsewhere");
+        db.server.password(&account.name, "s3cret-elsewhere", postgres::Encryption::Scram);
+        let changes = house.reload(&route.clone().folder(other.path()));
+        assert_eq!(changes["changed"][0], "db", "{changes}");
+        house.accepted(2);
+        assert_eq!(house.query(&account.name, "select 1"), "1", "{live}");
+        match live {
+            "keep" => {
+                stays("alive", Duration::from_secs(3), || session.is_silent());
+                assert_eq!((links(&house, "1"), is_settled(&house)), (2, false));
+                session.query("select 1");
+                in_transaction.query("commit");
+                drop((session, in_transaction));
+            }
+            "drain" => {
+                assert_eq!(session.last_words().code(), "57P01");
+                assert_eq!((links(&house, "1"), is_settled(&house)), (1, false), "it is not quiet");
+                in_transaction.query("commit");
+                assert_eq!(in_transaction.last_words().code(), "57P01");
+            }
+            _ => {
+                assert_eq!(session.last_words().code(), "57P01");
+                assert_eq!(in_transaction.last_words().code(), "57P01");
+            }
+        }
+        house.left(1);
+        eventually("the old password may go", SOON, || is_settled(&house).then_some(()));
+        let told = |line: &serde_json::Value| line["result"] == "credential_rotated";
+        let ended = if live == "keep" { 0 } else { 2 };
+        eventually("their lines", SOON, || (house.attache.count(told) == ended).then_some(()));
+    }
+}
+
+/// At three in the morning: the new path is wrong in every way there is. Nobody is to notice but the operator.
+#[test]
+fn a_wrong_path_of_the_credential_ends_nobody_and_is_put_right_by_another_reload() {
+    let Some(db) = servers::of(Version::V18) else { return };
+    let account = db.account("mistyped_path");
+    let route = db.route(&account).on_rotation("{ live: cut, within: 0s }").top("drain: { deadline: 1s }");
+    let house = route.clone().start();
+    house.accepted(1);
+    let mut session = house.raw(&account.name);
+    let credential = || house.status()["credential"].clone();
+
+    house.reload(&route.clone().folder(&account.secret.path().join("mistyped")));
+    eventually("it to be said", SOON, || (credential()["problem"]["name"] == "folder_missing").then_some(()));
+    assert_eq!(house.query(&account.name, "select 1"), "1");
+
+    let wrong = secret(&account.name, "s3cret-of-another");
+    house.reload(&route.clone().folder(wrong.path()));
+    eventually("the trial", SOON, || (credential()["state"] == "degraded").then_some(()));
+    assert_eq!(credential()["generation_in_use"], 1);
+    assert_eq!(house.query(&account.name, "select 1"), "1");
+
+    let same = secret(&account.name, SECRET);
+    for path in [account.secret.path(), same.path()] {
+        house.reload(&route.clone().folder(path));
+        eventually("the first again", SOON, || (credential()["generation"] == 1).then_some(()));
+        assert_eq!((credential()["state"].as_str(), is_settled(&house)), (Some("ok"), true));
+    }
+    assert!(session.is_silent());
+    assert_eq!(session.value("select 1"), "1");
+    house.no_session_failed();
+}
+
+/// Where the servers change too, the old password is not for the new ones. Sessions have the time of a drain, and are told
+/// apart from those that come as long as they live.
+#[test]
+fn another_credential_for_another_server_has_numbers_of_its_own() {
+    let (Some(db), Some(other)) = (servers::of(Version::V15), servers::of(Version::V18)) else { return };
+    let account = db.account("leads_elsewhere");
+    let there = other.account("leads_elsewhere");
+    other.server.password(&there.name, "s3cret-elsewhere", postgres::Encryption::Scram);
+    there.secret.credential(&there.name, "s3cret-elsewhere");
+    let [before, after] = [db.route(&account), other.route(&there)]
+        .map(|route| route.top("drain: { deadline: 10s }").unprobed());
+    let house = before.start();
+    let mut session = house.raw(&account.name);
+    session.query("begin");
+    house.reload(&after);
+    assert_eq!(house.query(&account.name, "show server_version_num").get(..2), Some("18"));
+    let credential = house.status()["credential"].clone();
+    assert_eq!(
+        (&credential["generation"], &credential["previous_generation"]),
+        (&2.into(), &serde_json::Value::Null)
+    );
+    assert_eq!((links(&house, "1"), is_settled(&house)), (1, false), "the old session is still known");
+    session.query("commit");
+    assert_eq!(session.last_words().code(), "57P01");
+    house.left(1);
+    assert!(is_settled(&house));
+    assert!(house.status()["links_by_generation"].get("1").is_none(), "it is forgotten with its last link");
+    let rejected = format!("password authentication failed for user \"{}\"", there.name);
+    assert!(!other.server.log().contains(&rejected), "the old password was tried on the new server");
 }

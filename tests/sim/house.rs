@@ -15,6 +15,7 @@ use attache::net::stream::Stream;
 use attache::registry;
 use attache::route::{Serve, Task};
 use attache::serving::Serving;
+use attache::sockets::Spare;
 use attache::status::RouteStatus;
 use tokio::task::JoinSet;
 
@@ -38,7 +39,7 @@ impl House {
     pub fn open(plan: &Plan, secret: &Path, authorities: &Path) -> House {
         let config = configuration(plan, secret, authorities);
         let mut serving = Serving::new(attache::app::common(&Metrics::new()));
-        serving.apply(&config, &[]).expect("nothing is bound");
+        serving.apply(&config, &mut Spare::default(), &[]);
         House { serving, config, drain: Drain::default(), sessions: JoinSet::new() }
     }
 
@@ -76,7 +77,7 @@ impl House {
                 route.database = Some(format!("{}x", route.database.as_deref().unwrap_or("shop")));
             }
         }
-        self.serving.apply(&self.config, &[]).expect("nothing is bound");
+        self.serving.apply(&self.config, &mut Spare::default(), &[]);
         what == Reload::Login
     }
 

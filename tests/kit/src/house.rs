@@ -259,6 +259,14 @@ impl House {
         assert!(answer.status < 300, "{path}: {} {}", answer.status, answer.body);
     }
 
+    /// Takes this configuration over, with the addresses that the house has. What the answer says has changed.
+    pub fn reload(&self, route: &Route) -> Value {
+        self.attache.rewrite_config(&route.config(&self.doors));
+        let answer = http::post(self.control(), "/reload", "").expect("the control listener answers");
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.json()
+    }
+
     /// Something that a client was told.
     pub fn heard(&self, text: &str) {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).push_str(text);
