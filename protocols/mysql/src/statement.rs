@@ -268,6 +268,20 @@ mod tests {
         assert_eq!(finding("select 1 --é from (select 1 as `é`) t".as_bytes()), None);
     }
 
+    #[test]
+    fn whatever_a_letter_is_it_hides_nothing() {
+        for sql in [
+            &b"select '\xbf\\'; set tx_read_only=0 -- '"[..],
+            b"select 1 as \x81`; set tx_read_only=0 -- \x81`",
+            b"select '\xb1\xb1\x95\\'; set tx_read_only=0 -- '",
+        ] {
+            assert!(finding(sql).is_some(), "{}", sql.escape_ascii());
+        }
+        for sql in ["select '中\\文' as `中`, `文` from t", "select 'é\\' as x"] {
+            assert_eq!(finding(sql.as_bytes()), None, "{sql}");
+        }
+    }
+
     /// By version 99999 nothing is run, by 10000 everything.
     #[test]
     fn whether_a_comment_is_run_or_not_it_hides_nothing() {

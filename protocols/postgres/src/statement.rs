@@ -381,6 +381,18 @@ mod tests {
         }
     }
 
+    /// In client encodings as SJIS, BIG5 and GBK a part of a letter looks like a backslash.
+    #[test]
+    fn nor_does_what_a_letter_is() {
+        for sql in [
+            &b"select E'\x95\\'; set default_transaction_read_only=off --'"[..],
+            b"select E'\xb1\\'; select '\\'",
+        ] {
+            let is_bad = sql.ends_with(b"--'");
+            assert_eq!(finding(sql).is_some(), is_bad, "{}", sql.escape_ascii());
+        }
+    }
+
     #[test]
     fn everything_else_passes() {
         for sql in [
