@@ -108,6 +108,23 @@ impl Pump {
         self.vigil.renew();
     }
 
+    /// The same of bytes that were held. Where all of them go on to be held they are not moved: a statement of some MiB may
+    /// come octet by octet.
+    fn admit_held(
+        &mut self,
+        bytes: Vec<u8>,
+        seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
+    ) -> Result<(), Broken> {
+        let judged = seen(&bytes).map_err(Broken::Rule)?;
+        if judged.passage == Passage::Hold(0) {
+            self.held = bytes;
+            return Ok(());
+        }
+        let passing = self.sort_judged(&bytes, judged, seen)?;
+        self.spill.extend_from_slice(passing);
+        Ok(())
+    }
+
     /// Goes on after a pause, of which what was held is given back.
     pub(super) fn resume(&mut self) {
         if self.state == State::Paused {
@@ -186,7 +203,7 @@ impl Pump {
             if !self.held.is_empty() {
                 self.held.extend_from_slice(bytes);
                 let bytes = std::mem::take(&mut self.held);
-                return Poll::Ready(self.admit(&bytes, seen));
+                return Poll::Ready(self.admit_held(bytes, seen));
             }
             let passing = self.sort(bytes, seen)?;
             if !self.spill.is_empty() {
@@ -211,11 +228,22 @@ impl Pump {
     /// What of these bytes may be passed on behind the spill; the rest is held.
     fn sort<'a>(
         &mut self,
+        bytes: &'a [u8],
+        seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
+    ) -> Result<&'a [u8], Broken> {
+        let judged = seen(bytes).map_err(Broken::Rule)?;
+        self.sort_judged(bytes, judged, seen)
+    }
+
+    /// The same, of bytes that were judged.
+    fn sort_judged<'a>(
+        &mut self,
         mut bytes: &'a [u8],
+        mut judged: Judged,
         seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Result<&'a [u8], Broken> {
         loop {
-            let Judged { passage, instead } = seen(bytes).map_err(Broken::Rule)?;
+            let Judged { passage, instead } = judged;
             let passing = match passage {
                 Passage::All => return Ok(bytes),
                 Passage::Hold(passing) => passing,
@@ -234,6 +262,7 @@ impl Pump {
                     if bytes.is_empty() {
                         return Ok(bytes);
                     }
+                    judged = seen(bytes).map_err(Broken::Rule)?;
                     continue;
                 }
             };
@@ -271,5 +300,30 @@ impl Pump {
         self.passed += octets as u64;
         self.meter.inc_by(octets as u64);
         self.unflushed = destination.holds_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_to_be_held_stays_where_it_is() {
+        let mut pump = Pump::new(Counter::default(), true);
+        let mut held = Vec::with_capacity(SCRATCH);
+        for octet in *b"a statement that comes octet by octet" {
+            held.push(octet);
+            let place = held.as_ptr();
+            let all = |_: &[u8]| Ok(Passage::Hold(0).into());
+            assert!(pump.admit_held(held, &mut { all }).is_ok());
+            held = std::mem::take(&mut pump.held);
+            assert_eq!(held.as_ptr(), place);
+        }
+        let rest = |bytes: &[u8]| Ok(Passage::Hold(bytes.len() - 5).into());
+        assert!(pump.admit_held(held, &mut { rest }).is_ok());
+        assert_eq!(
+            (&pump.spill[..], &pump.held[..]),
+            (&b"a statement that comes octet by "[..], &b"octet"[..])
+        );
     }
 }

@@ -186,6 +186,8 @@ pub fn refused(chance: &mut Chance) -> Words {
         "ACL SETUSER app on nopass",
         "CONFIG GET *",
         "CONFIG GET maxmemory REQUIREPASS",
+        r"CONFIG GET [^\R]equirepass",
+        "CONFIG GET primaryauth",
         "CONFIG SET requirepass x",
         "DEBUG SLEEP 0",
         "MODULE LIST",

@@ -43,6 +43,8 @@ impl Capabilities {
     pub(crate) const CAPABILITY_EXTENSION: Self = Self(1 << 29);
     pub(crate) const VERIFY_SERVER_CERTIFICATE: Self = Self(1 << 30);
     pub(crate) const REMEMBER_OPTIONS: Self = Self(1 << 31);
+    /// MariaDB's: several commands in one packet, which nobody here could tell apart. Servers of before version 10.5 know it.
+    pub(crate) const COM_MULTI: Self = Self(1 << 33);
     /// MariaDB's: whether columns are described may be told behind their number.
     pub(crate) const CACHE_METADATA: Self = Self(1 << 36);
     /// MariaDB's extended flags (progress, bulk operations, extended metadata, cached metadata …).

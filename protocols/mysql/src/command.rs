@@ -16,8 +16,10 @@ pub(crate) enum Reply {
     Results,
     /// The same; the rows may stay behind a cursor.
     Executed,
-    /// The same, of a command that runs no SQL.
+    /// The same, of a command that runs no SQL, or of one that is not known.
     Done,
+    /// An OK or an error.
+    Nod,
     /// The same, and the statement's cursor is closed.
     StatementReset,
     /// The same, and the session is as new.
@@ -43,9 +45,14 @@ pub(crate) enum Ask {
 }
 
 const QUIT: u8 = 0x01;
+const INIT_DB: u8 = 0x02;
 const QUERY: u8 = 0x03;
 const FIELD_LIST: u8 = 0x04;
+const REFRESH: u8 = 0x07;
 const STATISTICS: u8 = 0x09;
+const PROCESS_KILL: u8 = 0x0c;
+const DEBUG: u8 = 0x0d;
+const PING: u8 = 0x0e;
 const BINLOG_DUMP: u8 = 0x12;
 const TABLE_DUMP: u8 = 0x13;
 const STMT_PREPARE: u8 = 0x16;
@@ -53,6 +60,7 @@ const STMT_EXECUTE: u8 = 0x17;
 const STMT_SEND_LONG_DATA: u8 = 0x18;
 const STMT_CLOSE: u8 = 0x19;
 const STMT_RESET: u8 = 0x1a;
+const SET_OPTION: u8 = 0x1b;
 const STMT_FETCH: u8 = 0x1c;
 const BINLOG_DUMP_GTID: u8 = 0x1e;
 const RESET_CONNECTION: u8 = 0x1f;
@@ -67,15 +75,15 @@ const STMT_BULK_EXECUTE: u8 = 0xfa;
 const UNDONE: [u8; 18] = [
     0x00,
     QUIT,
-    0x02,
+    INIT_DB,
     QUERY,
     FIELD_LIST,
-    0x07,
+    REFRESH,
     STATISTICS,
     0x0a,
-    0x0c,
-    0x0d,
-    0x0e,
+    PROCESS_KILL,
+    DEBUG,
+    PING,
     STMT_PREPARE,
     STMT_EXECUTE,
     STMT_SEND_LONG_DATA,
@@ -108,6 +116,7 @@ impl Ask {
             STMT_RESET => Reply::StatementReset,
             RESET_CONNECTION => Reply::SessionReset,
             QUERY => Reply::Results,
+            INIT_DB | REFRESH | PROCESS_KILL | DEBUG | PING | SET_OPTION => Reply::Nod,
             // What is not known gets such a reply too, or an error.
             _ => Reply::Done,
         };

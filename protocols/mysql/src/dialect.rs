@@ -5,9 +5,7 @@
 use attache_sql::{Comments, Dialect, Dollars, Escapes, Foreign, Holds, Quote};
 
 /// As it is by default, with `ANSI_QUOTES`, where a backslash escapes nothing between double quotes, and with
-/// `NO_BACKSLASH_ESCAPES`. What stands between double quotes is a text in all of them, though it may be a name. Letters of
-/// character sets in which a part of a letter looks like a backslash (`sjis`, `cp932`, `big5`, `gbk`, `gb18030`) are
-/// not told apart.
+/// `NO_BACKSLASH_ESCAPES`. What stands between double quotes is a text in all of them, though it may be a name.
 pub(crate) const READINGS: [Dialect; 3] = [
     dialect(&[SINGLE, DOUBLE, NAME]),
     dialect(&[SINGLE, Quote { escapes: Escapes::None, ..DOUBLE }, NAME]),

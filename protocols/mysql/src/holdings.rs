@@ -40,7 +40,7 @@ pub(crate) enum Deed {
     LockName,
     UnlockName,
     UnlockNames,
-    /// What no reset of the link undoes: a resource group.
+    /// What no reset of the link undoes, or is known to: a resource group, another user (MariaDB 12).
     LeaveTraces,
 }
 
@@ -107,7 +107,13 @@ fn set(text: &[u8]) -> Deed {
     if let [b'@', next, ..] = text {
         return if *next == b'@' { Deed::Nothing } else { Deed::Make };
     }
-    if word(&mut text).eq_ignore_ascii_case(b"resource") { Deed::LeaveTraces } else { Deed::Nothing }
+    let (first, second) = (word(&mut text), word(&mut text));
+    let is_other_user =
+        first.eq_ignore_ascii_case(b"session") && second.eq_ignore_ascii_case(b"authorization");
+    match first.eq_ignore_ascii_case(b"resource") || is_other_user {
+        true => Deed::LeaveTraces,
+        false => Deed::Nothing,
+    }
 }
 
 fn named(text: &[u8]) -> Deed {
@@ -196,6 +202,8 @@ mod tests {
             ("SET @@session.sql_mode = ''", Deed::Nothing),
             ("set names utf8mb4", Deed::Nothing),
             ("set resource group g", Deed::LeaveTraces),
+            ("SET SESSION /**/ AUTHORIZATION a@b", Deed::LeaveTraces),
+            ("set session sql_mode = ''", Deed::Nothing),
             ("handler t open", Deed::Make),
             ("LOCK TABLES t WRITE", Deed::LockTables),
             ("flush tables with read lock", Deed::LockTables),

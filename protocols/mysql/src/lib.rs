@@ -12,7 +12,7 @@
 //! | `welcome`, `refuse` | what it is told in the end |
 //! | `reopen` | a change of user, as the client asks for it |
 //! | `watch`, `scan` | packet boundaries and the quiet point, while bytes are copied |
-//! | `command`, `reply`, `prepared`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
+//! | `command`, `reply`, `expected`, `prepared`, `status`, `standing`, `holdings` | where the reply to a command ends, and what the session holds |
 //! | `restriction` | a session that only reads |
 //! | `guard`, `attributes`, `statement`, `dialect` | commands that would undo it |
 //! | `access` | what a URL says, and how the clients' environment leads them to us |
@@ -41,6 +41,7 @@ mod capabilities;
 mod command;
 mod dialect;
 mod exchange;
+mod expected;
 mod field;
 mod greeting;
 mod guard;

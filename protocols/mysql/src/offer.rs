@@ -73,13 +73,15 @@ impl Offer {
     }
 }
 
-/// What belongs to one link alone and is not to be had on a client's, or what only a server's own login can keep.
+/// What belongs to one link alone and is not to be had on a client's, what only a server's own login can keep, and what would
+/// hide commands.
 fn hidden() -> Capabilities {
     Capabilities::SSL
         | Capabilities::COMPRESS
         | Capabilities::ZSTD
         | Capabilities::MULTI_FACTOR
         | Capabilities::VERIFY_SERVER_CERTIFICATE
+        | Capabilities::COM_MULTI
 }
 
 /// What the server's own clients expect of it.

@@ -9,6 +9,7 @@ use attache_wire::Fault;
 
 use crate::capabilities::Capabilities;
 use crate::command::{Ask, Command, Reply};
+use crate::expected::{Block, By, State};
 use crate::packet::FULL_LEN;
 use crate::prepared::{Columns, Definitions, Prepared};
 use crate::scan::Seen;
@@ -31,6 +32,9 @@ const END: u8 = 0xfe;
 const FILE: u8 = 0xfb;
 const ERR: u8 = 0xff;
 
+const UNWANTED: Fault =
+    Fault::Malformed("the server asks for a file of the client's, which was not allowed to it");
+
 /// What is outstanding, and what the session holds.
 #[derive(Debug)]
 pub(crate) struct Replies {
@@ -43,40 +47,6 @@ pub(crate) struct Replies {
     /// What the next packet to the client bears, while it waits for one.
     number: u8,
     standing: Standing,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// Everything is answered.
-    Idle,
-    /// The first packet of a result is to come.
-    Waiting,
-    /// So many definitions are to come.
-    Definitions(u64, Block),
-    /// The end of definitions is to be marked.
-    DefinitionsEnd(Block),
-    Rows,
-    /// The row of the parameters that a procedure gives back. Another result follows: MySQL says so in front of the
-    /// row and forgets it behind it.
-    OutParameters,
-    /// The client sends a file; an empty packet ends it.
-    Upload,
-    Stream,
-    /// The server has said its last word without being asked.
-    Parted,
-    /// It is not known what is outstanding.
-    Lost,
-}
-
-/// What is defined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Block {
-    /// The columns of rows that follow.
-    Result,
-    /// Parameters of a statement, which has so many columns; whether these are defined too.
-    Parameters(u16, Definitions),
-    /// Columns of a statement.
-    Columns,
 }
 
 impl Replies {
@@ -106,12 +76,12 @@ impl Replies {
 
     /// Whether it can be told when everything is answered.
     pub(crate) fn can_be_followed(&self) -> bool {
-        self.state != State::Lost
+        !matches!(self.state, State::Lost(_))
     }
 
     /// Whether another packet to the client could be understood there.
     pub(crate) fn may_speak(&self) -> bool {
-        !matches!(self.state, State::Upload | State::Parted | State::Lost)
+        !matches!(self.state, State::Upload | State::Parted | State::Lost(_))
     }
 
     /// What the next packet to the client bears. One that nobody asked for is found in place of the reply to the next
@@ -138,7 +108,7 @@ impl Replies {
             | State::Rows
             | State::OutParameters
             | State::Parted
-            | State::Lost => {}
+            | State::Lost(_) => {}
         }
         let ask = Ask::of(seen.head);
         match ask {
@@ -155,7 +125,7 @@ impl Replies {
     fn expect(&mut self, command: Command, number: u8) {
         match self.state {
             State::Idle => self.begin(command, number),
-            State::Parted | State::Lost => {}
+            State::Parted | State::Lost(_) => {}
             State::Waiting
             | State::Definitions(..)
             | State::DefinitionsEnd(_)
@@ -164,7 +134,7 @@ impl Replies {
             | State::Upload
             | State::Stream => match self.ahead.len() < MAX_AHEAD {
                 true => self.ahead.push_back(command),
-                false => self.lose(),
+                false => self.lose(By::Client),
             },
         }
     }
@@ -182,6 +152,7 @@ impl Replies {
             }
             Reply::Results
             | Reply::Done
+            | Reply::Nod
             | Reply::StatementReset
             | Reply::SessionReset
             | Reply::Prepared
@@ -212,9 +183,13 @@ impl Replies {
             State::Rows | State::OutParameters => self.row(seen),
             State::Definitions(left, block) => self.definition(seen, left, block),
             State::DefinitionsEnd(block) => self.definitions_end(seen, block),
+            // A client may take for a reply what is none here, and would send the file.
+            State::Idle | State::Parted | State::Lost(By::Server) if self.is_unwanted(seen) => {
+                return Err(UNWANTED);
+            }
             State::Idle if seen.is_error() => self.state = State::Parted,
-            State::Idle | State::Upload => self.lose(),
-            State::Stream | State::Parted | State::Lost => {}
+            State::Idle | State::Upload => self.lose(By::Server),
+            State::Stream | State::Parted | State::Lost(_) => {}
         }
         Ok(())
     }
@@ -226,30 +201,33 @@ impl Replies {
             (Reply::Prepared, Some(&OK)) => self.statement(seen.head),
             // A server that does not refuse it hears no commands any more.
             (Reply::Stream, _) => self.state = State::Stream,
-            (Reply::Prepared | Reply::Rows, _) | (_, None) => self.lose(),
+            (Reply::Prepared | Reply::Rows, _) | (_, None) => self.lose(By::Server),
             (_, Some(&OK)) => self.ended(seen),
             (_, Some(&END)) if self.is_end(seen) => self.ended(seen),
-            (_, Some(&FILE)) => return self.upload(),
+            (_, Some(&FILE)) => return self.upload(seen),
+            (Reply::Nod | Reply::StatementReset | Reply::SessionReset, Some(_)) => self.lose(By::Server),
             (_, Some(_)) => self.columns(seen.head),
         }
         Ok(())
     }
 
     /// LOCAL INFILE Request: the client is to send a file that the server names.
-    fn upload(&mut self) -> Result<(), Fault> {
-        if !self.agreed.has(Capabilities::LOCAL_FILES) {
-            return Err(Fault::Malformed(
-                "the server asks for a file of the client's, which was not allowed to it",
-            ));
+    fn upload(&mut self, seen: &Seen<'_>) -> Result<(), Fault> {
+        if self.is_unwanted(seen) {
+            return Err(UNWANTED);
         }
         self.state = State::Upload;
         Ok(())
     }
 
+    fn is_unwanted(&self, seen: &Seen<'_>) -> bool {
+        seen.head.first() == Some(&FILE) && !self.agreed.has(Capabilities::LOCAL_FILES)
+    }
+
     fn columns(&mut self, head: &[u8]) {
         match Columns::parse(head, self.agreed) {
             Some(columns) => self.define(columns.count, Block::Result, columns.definitions),
-            None => self.lose(),
+            None => self.lose(By::Server),
         }
     }
 
@@ -257,7 +235,7 @@ impl Replies {
         let Some(Prepared { statement, columns, parameters, definitions }) =
             Prepared::parse(head, self.agreed)
         else {
-            self.lose();
+            self.lose(By::Server);
             return;
         };
         self.prepared = statement;
@@ -297,7 +275,7 @@ impl Replies {
                 self.row(seen);
             }
             Block::Parameters(..) | Block::Columns if self.is_end(seen) => self.defined(block),
-            Block::Parameters(..) | Block::Columns => self.lose(),
+            Block::Parameters(..) | Block::Columns => self.lose(By::Server),
         }
     }
 
@@ -338,7 +316,7 @@ impl Replies {
     /// A result is over, and its status flags say what comes next.
     fn ended(&mut self, seen: &Seen<'_>) {
         let Some(status) = Status::of(seen.head, seen.len) else {
-            self.lose();
+            self.lose(By::Server);
             return;
         };
         self.standing.said(status);
@@ -351,6 +329,7 @@ impl Replies {
             Reply::Results
             | Reply::Executed
             | Reply::Done
+            | Reply::Nod
             | Reply::Rows
             | Reply::Prepared
             | Reply::Line
@@ -365,6 +344,7 @@ impl Replies {
         match self.current.reply {
             Reply::Results | Reply::Executed => self.standing.not_said(),
             Reply::Done
+            | Reply::Nod
             | Reply::StatementReset
             | Reply::SessionReset
             | Reply::Prepared
@@ -375,8 +355,8 @@ impl Replies {
         self.finish();
     }
 
-    fn lose(&mut self) {
-        self.state = State::Lost;
+    fn lose(&mut self, by: By) {
+        self.state = State::Lost(by);
         self.ahead = VecDeque::new();
     }
 

@@ -89,6 +89,7 @@ impl Standing {
             Reply::Prepared => Deed::of(text),
             Reply::Executed
             | Reply::Done
+            | Reply::Nod
             | Reply::StatementReset
             | Reply::SessionReset
             | Reply::Rows

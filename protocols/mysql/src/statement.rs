@@ -15,10 +15,16 @@ const COMMENT: &str = "code that only some servers run";
 
 /// What of this text would turn it off.
 pub(crate) fn finding(sql: &[u8]) -> Option<&'static str> {
-    match has_conditional_code(sql) {
+    match has_conditional_code(sql) || has_doubtful_comment(sql) {
         true => words(sql),
         false => attache_sql::finding::<Heard>(sql, &READINGS),
     }
+}
+
+/// Behind `--` a blank begins a comment, and what is a blank above ASCII depends on the character set: in latin1 `\xa0` is
+/// one, in UTF-8 what begins with that octet is a letter, and `--` are two signs.
+fn has_doubtful_comment(sql: &[u8]) -> bool {
+    sql.windows(3).any(|part| part.starts_with(b"--") && !part[2].is_ascii())
 }
 
 /// `/*! … */`, with a version or not, and MariaDB's `/*M! … */`. Where one ends, and what a quote means in it, depends
@@ -247,6 +253,32 @@ mod tests {
             r#"select "a\" , 'b\'' ; set tx_read_only=0 -- '"#,
         ] {
             assert!(finding(sql.as_bytes()).is_some(), "{sql}");
+        }
+    }
+
+    #[test]
+    fn whether_a_comment_begins_or_not_it_hides_nothing() {
+        for sql in [
+            "select 1 --é from (select 1 as `é`) t; set session tx_read_only=0".as_bytes(),
+            b"select 1 --\xe9 from (select 1 as `\xe9`) t; set session tx_read_only=0",
+            b"select 1 --\xa0 '\n; set session tx_read_only=0 -- '",
+        ] {
+            assert!(finding(sql).is_some(), "{}", sql.escape_ascii());
+        }
+        assert_eq!(finding("select 1 --é from (select 1 as `é`) t".as_bytes()), None);
+    }
+
+    #[test]
+    fn whatever_a_letter_is_it_hides_nothing() {
+        for sql in [
+            &b"select '\xbf\\'; set tx_read_only=0 -- '"[..],
+            b"select 1 as \x81`; set tx_read_only=0 -- \x81`",
+            b"select '\xb1\xb1\x95\\'; set tx_read_only=0 -- '",
+        ] {
+            assert!(finding(sql).is_some(), "{}", sql.escape_ascii());
+        }
+        for sql in ["select '中\\文' as `中`, `文` from t", "select 'é\\' as x"] {
+            assert_eq!(finding(sql.as_bytes()), None, "{sql}");
         }
     }
 

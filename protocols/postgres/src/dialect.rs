@@ -2,8 +2,7 @@
 
 use attache_sql::{Comments, Dialect, Dollars, Escapes, Foreign, Holds, Prefix, Quote};
 
-/// With `standard_conforming_strings`, which is on since version 9.1, and without it. Letters of client encodings in which
-/// a part of a letter looks like a backslash (SJIS, BIG5, GBK, GB18030, UHC, JOHAB) are not told apart.
+/// With `standard_conforming_strings`, which is on since version 9.1, and without it.
 pub(crate) const READINGS: [Dialect; 2] = [dialect(&[STANDARD, NAME]), dialect(&[ESCAPING, NAME])];
 
 const STANDARD: Quote = Quote { mark: b'\'', holds: Holds::Text, escapes: Escapes::None };

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 
 use crate::frame::{self, HEADER_LEN, take_string, take_u32};
 use crate::scan::body_len;
-use crate::statement::finding;
+use crate::statement::{CURRENT, finding};
 
 const QUERY: u8 = b'Q';
 const PARSE: u8 = b'P';
@@ -58,8 +58,16 @@ fn minded(tag: u8, mut body: &[u8]) -> Option<Bytes> {
         }
         // It is answered as a query is, in the end by ReadyForQuery.
         FUNCTION_CALL if take_u32(&mut body)? == SET_CONFIG => Some(query("a call of set_config")),
+        FUNCTION_CALL if names_setting(body) => {
+            Some(query("a call of a function with transaction_read_only"))
+        }
         _ => None,
     }
+}
+
+/// Some functions run what they are given (`query_to_xml`).
+fn names_setting(arguments: &[u8]) -> bool {
+    arguments.windows(CURRENT.len()).any(|part| part.eq_ignore_ascii_case(CURRENT.as_bytes()))
 }
 
 fn query(what: &str) -> Bytes {
@@ -121,7 +129,9 @@ mod tests {
         assert_eq!(look(&call[..9]), Look::Incomplete);
         let Look::Refused(len, instead) = look(&call) else { panic!("it is not refused") };
         assert!(len == call.len() && instead.starts_with(b"Q") && instead.ends_with(b"$attache$\0"));
-        let other = message(b'F', &[&957_u32.to_be_bytes(), arguments]);
+        let to_xml = message(b'F', &[&2923_u32.to_be_bytes(), arguments]);
+        assert!(matches!(look(&to_xml), Look::Refused(..)), "it may run what it is given");
+        let other = message(b'F', &[&957_u32.to_be_bytes(), b"\0\x01\0\0\0\x01\0\0\0\x04\0\0\0\x07\0\0"]);
         assert_eq!(look(&other), Look::Harmless(other.len()));
         assert_eq!(look(&message(b'F', &[b"\0"])), Look::Harmless(6));
     }

@@ -11,14 +11,16 @@ use crate::dialect::READINGS;
 /// What a session begins with, for the transactions that name no mode of their own (manual, "Client Connection
 /// Defaults").
 pub(crate) const SETTING: &str = "default_transaction_read_only";
-/// That of the current transaction.
-const CURRENT: &str = "transaction_read_only";
+/// That of the current transaction; the other name ends with it.
+pub(crate) const CURRENT: &str = "transaction_read_only";
 
 const MODE: &str = "READ WRITE";
 const CHANGE: &str = "a change of transaction_read_only";
 const SYSTEM: &str = "ALTER SYSTEM";
 const MEASURED: &str = "EXPLAIN ANALYZE of what creates a table";
 const BLOCK: &str = "a block of code that changes the mode of transactions";
+const MEASURING: &str = "a block of code with EXPLAIN ANALYZE of what creates a table";
+const QUOTED: &str = "a change of transaction_read_only in a string";
 
 /// What of this text would turn it off.
 pub(crate) fn finding(sql: &[u8]) -> Option<&'static str> {
@@ -86,12 +88,13 @@ impl Statement for Heard {
             Expects::Nothing | Expects::Write => match token {
                 Token::Word(word) => self.word(&word.to_ascii_lowercase()),
                 Token::Text(code) if self.kind == Kind::Do => search.within::<Code>(code),
-                Token::Text(_) | Token::Sign(_) => None,
+                Token::Text(text) => quoted(text, search),
+                Token::Sign(_) => None,
             },
             Expects::To(setting) => self.go(Expects::Value(setting), is_equals(token)),
             Expects::Value(setting) => self.go(Expects::End, is_kept(setting, token)),
             Expects::End => Some(CHANGE),
-            Expects::Name => self.argument(token),
+            Expects::Name => self.argument(token, search),
             Expects::Comma => self.go(Expects::Argument, *token == Token::Sign(b',')),
             Expects::Argument => self.go(Expects::ArgumentEnd, is_on_in_text(token)),
             Expects::ArgumentEnd => self.go(Expects::Name, *token == Token::Sign(b',')),
@@ -132,13 +135,15 @@ impl Heard {
     }
 
     /// By whatever notation the function is called, and in whatever order: the name stands in a string.
-    fn argument(&mut self, token: &Token<'_>) -> Option<&'static str> {
-        if let Token::Text(name) = token
-            && Setting::of(name).is_some()
-        {
-            self.expects = Expects::Comma;
+    fn argument(&mut self, token: &Token<'_>, search: Search) -> Option<&'static str> {
+        match token {
+            Token::Text(name) if Setting::of(name).is_some() => {
+                self.expects = Expects::Comma;
+                None
+            }
+            Token::Text(text) => quoted(text, search),
+            Token::Word(_) | Token::Sign(_) => None,
         }
-        None
     }
 
     fn go(&mut self, next: Expects, is_understood: bool) -> Option<&'static str> {
@@ -201,6 +206,39 @@ fn is_on(value: &[u8]) -> bool {
         && (b"true".starts_with(&value) || b"yes".starts_with(&value) || value == b"on" || value == b"1")
 }
 
+/// Functions of the server run what stands in a string (`query_to_xml`): of a statement that may do no more than read,
+/// which can still call `set_config`.
+fn quoted(text: &[u8], search: Search) -> Option<&'static str> {
+    const CALL: &[u8] = b"set_config";
+    let called = text.windows(CALL.len()).any(|part| part.eq_ignore_ascii_case(CALL));
+    if called || text.contains(&b'\\') { search.within::<Quoted>(text) } else { None }
+}
+
+/// A string that may be a statement.
+#[derive(Debug, Default)]
+enum Quoted {
+    #[default]
+    Harmless,
+    /// `set_config` was said.
+    Calls,
+}
+
+impl Statement for Quoted {
+    fn hear(&mut self, token: &Token<'_>, search: Search) -> Option<&'static str> {
+        match (&*self, token) {
+            (Self::Calls, Token::Text(name)) if Setting::of(name).is_some() => return Some(QUOTED),
+            (_, Token::Text(text)) => return quoted(text, search),
+            (_, Token::Word(word)) if word.eq_ignore_ascii_case(b"set_config") => *self = Self::Calls,
+            (_, Token::Word(_) | Token::Sign(_)) => {}
+        }
+        None
+    }
+
+    fn end(self) -> Option<&'static str> {
+        None
+    }
+}
+
 /// A block of code: words in it that would change the mode, also in its strings. That they are meant so is not known.
 #[derive(Debug, Default)]
 struct Code {
@@ -213,25 +251,40 @@ enum InCode {
     Nothing,
     /// WRITE, behind READ.
     Write,
+    /// ANALYZE, behind EXPLAIN.
+    Analyze,
+    /// What creates a table, behind both.
+    Creation,
 }
 
 impl Statement for Code {
     fn hear(&mut self, token: &Token<'_>, search: Search) -> Option<&'static str> {
         match token {
             Token::Text(code) => search.within::<Self>(code),
+            // To other languages than SQL these are strings too.
+            Token::Word(name) if name.iter().any(u8::is_ascii_whitespace) => search.within::<Self>(name),
+            Token::Word(word) => self.word(&word.to_ascii_lowercase()),
             Token::Sign(_) => None,
-            Token::Word(word) => {
-                let expected = std::mem::take(&mut self.expects);
-                if word.eq_ignore_ascii_case(b"read") {
-                    self.expects = InCode::Write;
-                }
-                let is_mode = expected == InCode::Write && word.eq_ignore_ascii_case(b"write");
-                (is_mode || Setting::of(word).is_some()).then_some(BLOCK)
-            }
         }
     }
 
     fn end(self) -> Option<&'static str> {
+        None
+    }
+}
+
+impl Code {
+    fn word(&mut self, word: &[u8]) -> Option<&'static str> {
+        self.expects = match (self.expects, word) {
+            _ if Setting::of(word).is_some() => return Some(BLOCK),
+            (InCode::Write, b"write") => return Some(BLOCK),
+            (InCode::Creation, b"create" | b"into") => return Some(MEASURING),
+            (InCode::Analyze, b"analyze" | b"analyse") => InCode::Creation,
+            (expected @ (InCode::Analyze | InCode::Creation), _) => expected,
+            (_, b"explain") => InCode::Analyze,
+            (_, b"read") => InCode::Write,
+            (InCode::Nothing | InCode::Write, _) => InCode::Nothing,
+        };
         None
     }
 }
@@ -268,6 +321,11 @@ mod tests {
             "do $$ begin perform set_config('transaction_read_only', 'off', true); end $$",
             "do E'begin set transaction re\\x61d write; end'",
             "DO LANGUAGE plpgsql 'begin commit; start transaction read write; end'",
+            "do language plperl $$ spi_exec_query(\"set transaction read write\") $$",
+            "do $$ begin execute 'explain analyze create table t as select 1'; end $$",
+            "do $$ begin execute 'EXPLAIN (buffers, analyse) select 1 into t'; end $$",
+            "do $$ declare r record; begin for r in explain analyze create table t as select 1 loop end loop; end $$",
+            "do language plperl $$ spi_exec_query(\"explain analyze create table t as select 1\") $$",
             "alter system set max_connections = 1",
             "explain analyze create table t as select 1",
             "EXPLAIN (verbose, ANALYSE) create materialized view v as select 1",
@@ -299,6 +357,12 @@ mod tests {
             "select set_config('search_path', '', false), set_config('transaction_read_only', 'off', true)",
             "select set_config('transaction_read_only', 'on', true), set_config('transaction_read_only', 'no', true)",
             "copy (select set_config('transaction_read_only', 'off', true)) to stdout",
+            "select query_to_xml('select set_config(''transaction_read_only'', ''off'', true)', true, true, '')",
+            "select query_to_xml($$select set_config($a$transaction_read_only$a$, 'off', true)$$, true, true, '')",
+            "select query_to_xml('select \"set_config\"(E''transaction\\x5fread_only'', ''off'', true)', true, true, '')",
+            "select query_to_xml('select u&\"set\\005fconfig\"(''transaction_read_only'', ''off'', true)', true, true, '')",
+            "select set_config('a', query_to_xml('select set_config(''transaction_read_only'', ''no'', true)'), true)",
+            "select query_to_xml('select query_to_xml(''select set_config(''''transaction_read_only'''', '''''''')'')')",
         ] {
             assert!(finding(sql.as_bytes()).is_some(), "{sql}");
         }
@@ -314,6 +378,18 @@ mod tests {
             r"select set_config('transaction\137read_only', 'off', true)",
         ] {
             assert!(finding(sql.as_bytes()).is_some(), "{sql}");
+        }
+    }
+
+    /// In client encodings as SJIS, BIG5 and GBK a part of a letter looks like a backslash.
+    #[test]
+    fn nor_does_what_a_letter_is() {
+        for sql in [
+            &b"select E'\x95\\'; set default_transaction_read_only=off --'"[..],
+            b"select E'\xb1\\'; select '\\'",
+        ] {
+            let is_bad = sql.ends_with(b"--'");
+            assert_eq!(finding(sql).is_some(), is_bad, "{}", sql.escape_ascii());
         }
     }
 
@@ -347,6 +423,9 @@ mod tests {
             "explain create table t as select 1",
             "explain analyze select * from t",
             "do $$ begin raise notice 'x'; end $$",
+            "do $$ begin perform 1; explain analyze select 1; create temp table t (a int); end $$",
+            "select * from pg_stat_statements where query like 'select set_config%' and calls > 1",
+            "select 'set_config', 'transaction_read_only', 'C:\\x'",
             "select 'it''s', E'\\'', U&\"x\" from t where a = $1 and b < 'c' -- end",
             r"select * from files where path = 'c:\' and kind = 'x'",
         ] {

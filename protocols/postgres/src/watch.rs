@@ -307,8 +307,11 @@ impl Pending {
             self.syncs = self.syncs.saturating_sub(1);
         }
         if self.outstanding() == 0 {
-            self.ends_ahead = 0;
             self.order = Order::Known;
+            // What was sent behind the Sync that is answered may still be a COPY.
+            if self.unsynced == 0 {
+                self.ends_ahead = 0;
+            }
         }
     }
 

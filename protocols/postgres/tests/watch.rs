@@ -1,10 +1,12 @@
 //! What is known of a session while its bytes are copied, beyond the recorded ones.
 #![allow(clippy::unwrap_used)]
 
+mod model;
 mod support;
 
 use attache_postgres::SessionWatch;
 use attache_wire::{Passage, Watch};
+use model::{Asked, Deed, Server as Model};
 use proptest::prelude::*;
 use support::{error, message};
 
@@ -118,7 +120,60 @@ fn a_copy_in_doubt_is_never_quiet_too_early() {
     assert!(watched(&[client(b"PBES"), server(b"12GE"), client(b"dcS"), ready(b'I')]).quiet());
 }
 
+#[test]
+fn an_end_of_data_that_was_sent_ahead_is_not_forgotten_when_another_sync_is_answered() {
+    // The server finds CopyDone behind the data that it asks for, so that both Syncs behind it are answered.
+    let steps = [client(b"S"), client(b"PBEc"), ready(b'I'), client(b"S"), server(b"12G"), client(b"S")];
+    let mut watch = watched(&steps);
+    watch.from_server(&[message(b'C', b"COPY 0\0"), message(b'Z', b"I")].concat()).unwrap();
+    assert!(!watch.quiet(), "one more is to come");
+}
+
+/// What happens next between a client, who says anything, and a server that is behind or not.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Asks(Asked),
+    Reads,
+    Arrives,
+    Interrupted,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let deed = prop_oneof![
+        4 => Just(Deed::Work),
+        1 => Just(Deed::Fail),
+        2 => (1_u8..3).prop_map(Deed::Copy),
+        1 => Just(Deed::Open),
+        1 => Just(Deed::Close),
+    ];
+    let tag = prop::sample::select(b"QQFPBDCEEEHSSSSdcccf".to_vec());
+    let asks = (tag, deed).prop_map(|(tag, deed)| Event::Asks(Asked { tag, deed }));
+    prop_oneof![6 => asks, 6 => Just(Event::Reads), 8 => Just(Event::Arrives), 1 => Just(Event::Interrupted)]
+}
+
 proptest! {
+    #[test]
+    fn whatever_a_client_says_a_quiet_session_has_a_server_that_rests(
+        events in proptest::collection::vec(event(), 0..80),
+    ) {
+        let (mut watch, mut server) = (SessionWatch::default(), Model::default());
+        for event in events {
+            match event {
+                Event::Asks(asked) => {
+                    prop_assert_eq!(watch.from_client(&asked.bytes()), Ok(Passage::All));
+                    server.ask(asked);
+                }
+                Event::Reads => server.read(),
+                Event::Arrives => server.said().iter().for_each(|said| watch.from_server(said).unwrap()),
+                Event::Interrupted => server.interrupt(),
+            }
+            if server.is_gone() || server.is_in_doubt() {
+                break;
+            }
+            prop_assert!(!watch.quiet() || server.rests(), "{watch:?} {server:?}");
+        }
+    }
+
     #[test]
     fn any_bytes_in_any_pieces_come_to_the_same(
         steps in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..30)), 0..20),

@@ -45,9 +45,17 @@ pub(crate) enum Finding {
     Guarded(Guarded),
 }
 
-/// Parameters of the server that hold a password.
-const PASSWORDS: [&[u8]; 5] =
-    [b"requirepass", b"masterauth", b"masteruser", b"tls-key-file-pass", b"tls-client-key-file-pass"];
+/// Parameters of the server that hold a password, or the name that goes with one. Those of a primary are Valkey's, which
+/// answers to both names.
+const PASSWORDS: [&[u8]; 7] = [
+    b"requirepass",
+    b"masterauth",
+    b"masteruser",
+    b"primaryauth",
+    b"primaryuser",
+    b"tls-key-file-pass",
+    b"tls-client-key-file-pass",
+];
 
 /// Where the options of MIGRATE begin, behind host, port, key, database and timeout.
 const MIGRATE_OPTIONS: usize = 6;
@@ -172,7 +180,8 @@ fn one(pattern: &[u8], letter: u8) -> Option<&[u8]> {
     }
 }
 
-/// A class of letters: `[abc]`, `[^abc]`, `[a-c]`. One that is not closed ends with the pattern.
+/// A class of letters: `[abc]`, `[^abc]`, `[a-c]`. One that is not closed ends with the pattern. Of an escaped letter the
+/// server minds the case, which keeps letters out of an inverted class that seem to be in it: in doubt, it matches.
 fn class(mut class: &[u8], letter: u8) -> Option<&[u8]> {
     let letter = letter.to_ascii_lowercase();
     let inverted = class.first() == Some(&b'^');
@@ -181,7 +190,7 @@ fn class(mut class: &[u8], letter: u8) -> Option<&[u8]> {
     loop {
         class = match class {
             [b'\\', escaped, after @ ..] => {
-                found |= escaped.eq_ignore_ascii_case(&letter);
+                found |= if inverted { *escaped == letter } else { escaped.eq_ignore_ascii_case(&letter) };
                 after
             }
             [b']', after @ ..] => return (found != inverted).then_some(after),
@@ -215,6 +224,8 @@ mod tests {
             "r?quirepass",
             "re[qx]uire*",
             "[^a]equirepass",
+            "[^\\R]equirepass",
+            "[\\R]equirepass",
             "[p-s]equirepass",
             "[s-p]equirepass",
             "\\requirepass",
@@ -232,6 +243,7 @@ mod tests {
             "?",
             "r?quire",
             "[^r]equirepass",
+            "[^\\r]equirepass",
             "save",
             "max*",
             "*x*",
@@ -265,8 +277,11 @@ mod tests {
             ("acl deluser x", Guarded::AclDeluser),
             ("config get requirepass", Guarded::ConfigGet),
             ("config get save master*", Guarded::ConfigGet),
+            ("config get PrimaryAuth", Guarded::ConfigGet),
+            ("config get [^\\R]equirepass", Guarded::ConfigGet),
             ("config set requirepass x", Guarded::ConfigSet),
             ("config set save x MasterAuth y", Guarded::ConfigSet),
+            ("config set primaryuser x", Guarded::ConfigSet),
             ("migrate h 1 k 0 1 AUTH p", Guarded::Migrate),
             ("migrate h 1 k 0 1 COPY REPLACE auth2 u p KEYS x", Guarded::Migrate),
         ] {

@@ -48,6 +48,9 @@ impl<'a> Iterator for Lexer<'a> {
         {
             return Some(Token::Text(text.into()));
         }
+        if self.begins_number(first) {
+            return Some(Token::Word(self.number().into()));
+        }
         if self.dialect.is_in_word(first) {
             let dialect = self.dialect;
             return Some(Token::Word(self.cut_while(|octet| dialect.is_in_word(octet)).into()));
@@ -87,9 +90,7 @@ impl<'a> Lexer<'a> {
                 self.cut_while(|octet| !matches!(octet, b'\n' | b'\r'));
             }
             (Comments::Flat, [b'#', ..] | [b'-', b'-']) => self.skip_line(),
-            (Comments::Flat, [b'-', b'-', next, ..])
-                if self.dialect.is_blank(*next) || next.is_ascii_control() =>
-            {
+            (Comments::Flat, [b'-', b'-', next, ..]) if *next == b' ' || next.is_ascii_control() => {
                 self.skip_line();
             }
             (Comments::Nested | Comments::Flat, _) => return false,
@@ -125,6 +126,18 @@ impl<'a> Lexer<'a> {
                 _ => _ = self.cut(1),
             }
         }
+    }
+
+    /// Of a server on which a dollar sign may quote: it is part of a name there, and ends a number.
+    fn begins_number(&self, first: u8) -> bool {
+        self.dialect.dollars == Dollars::Quote && (first.is_ascii_digit() || first == b'$')
+    }
+
+    /// A number, with the letters in it, or the number of a parameter.
+    fn number(&mut self) -> &'a [u8] {
+        let dialect = self.dialect;
+        let more = self.rest[1..].iter().take_while(|octet| **octet != b'$' && dialect.is_in_word(**octet));
+        self.cut(1 + more.count())
     }
 
     /// The quote that begins here, and how many letters stand in front of it.

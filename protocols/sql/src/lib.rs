@@ -9,10 +9,12 @@
 //! | [`dialect`] | how SQL is written on one kind of server |
 //! | [`lexer`] | a text as tokens |
 //! | `escapes` | what stands in quotes, as the server understands it |
+//! | `letters` | letters of which a part looks like something else |
 //! | [`search`] | what of a text is minded, in each way that a server may read it |
 
 pub mod dialect;
 mod escapes;
+mod letters;
 pub mod lexer;
 pub mod search;
 

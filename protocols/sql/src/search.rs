@@ -4,6 +4,7 @@
 //! of these ways, and what is found in one of them counts.
 
 use crate::dialect::Dialect;
+use crate::letters;
 use crate::lexer::{Lexer, Token};
 
 /// The longest statement that is searched, in octets: many times what anybody types, and bounded, for it is kept until it
@@ -27,6 +28,11 @@ pub trait Statement: Default {
 /// The first thing in a text that its statements mind. Of the readings the first is the usual one; they may differ only
 /// in what backslashes mean.
 pub fn finding<S: Statement>(sql: &[u8], readings: &[Dialect]) -> Option<&'static str> {
+    let found = finding_of::<S>(sql, readings);
+    found.or_else(|| letters::readings(sql).find_map(|sql| finding_of::<S>(&sql, readings)))
+}
+
+fn finding_of<S: Statement>(sql: &[u8], readings: &[Dialect]) -> Option<&'static str> {
     let most = if sql.contains(&b'\\') { readings.len() } else { 1 };
     let mut searches = readings.iter().take(most).map(|dialect| Search { dialect: *dialect, depth: 0 });
     searches.find_map(|search| search.first::<S>(sql))

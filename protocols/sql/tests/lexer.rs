@@ -48,6 +48,7 @@ fn strings_names_and_comments_of_postgres_are_told_apart() {
     assert_eq!(tokens("$$a'b$$ $t$c$$d$t$ $1 e$f"), [r"t:a\'b", "t:c$$d", "w:$1", "w:e$f"]);
     assert_eq!(tokens("a--b\nc/*d/*e*/f*/g"), ["w:a", "w:c", "w:g"]);
     assert_eq!(tokens("a - b/c"), ["w:a", "-", "w:b", "/", "w:c"]);
+    assert_eq!(tokens("1$$a;$$ $1$b$;$b$ $ 1e5 2a"), ["w:1", "t:a;", "w:$1", "t:;", "w:$", "w:1e5", "w:2a"]);
     assert_eq!(tokens("xe'a' u'b' u & 'c'"), ["w:xe", "t:a", "w:u", "t:b", "w:u", "&", "t:c"]);
 }
 
@@ -57,6 +58,7 @@ fn strings_names_and_comments_of_mysql_are_told_apart() {
     assert_eq!(tokens("a 'b''c', `d``e` \"f\\\"g\""), ["w:a", r"t:b\'c", ",", "w:d`e", r#"t:f\"g"#]);
     assert_eq!(tokens("a#b\nc-- d\ne--f"), ["w:a", "w:c", "w:e", "-", "-", "w:f"]);
     assert_eq!(tokens("a--\x01 'b\nc--"), ["w:a", "w:c"]);
+    assert_eq!(tokens("a--é b"), ["w:a", "-", "-", "w:b"]);
     assert_eq!(tokens("a/*b/*c*/d"), ["w:a", "w:d"]);
     assert_eq!(tokens("@@session.x:=1"), ["@", "@", "w:session", ".", "w:x", ":", "=", "w:1"]);
     assert_eq!(tokens("a\u{a0}b $x"), ["w:a", "w:b", "w:$x"]);

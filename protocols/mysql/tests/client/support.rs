@@ -25,6 +25,7 @@ pub(crate) const OPTIONAL_METADATA: u64 = 1 << 25;
 pub(crate) const QUERY_ATTRIBUTES: u64 = 1 << 27;
 pub(crate) const ZSTD: u64 = 1 << 26;
 pub(crate) const MULTI_FACTOR: u64 = 1 << 28;
+pub(crate) const COM_MULTI: u64 = 1 << 33;
 pub(crate) const CACHE_METADATA: u64 = 1 << 36;
 /// What every server has that is spoken to.
 pub(crate) const BASICS: u64 = PROTOCOL_41 | SECURE | PLUGIN_AUTH | LENENC | CONNECT_WITH_DB;

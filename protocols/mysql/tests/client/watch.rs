@@ -134,6 +134,29 @@ fn a_server_gets_no_file_that_it_may_not_ask_for() {
     assert!(!allowed.may_speak());
 }
 
+/// Clients believe that they are answered where a server has said that it is parting, and wait for less than was said.
+#[test]
+fn nor_one_that_it_asks_for_where_nobody_can_tell_what_it_answers() {
+    let unwanted = |steps: &[From]| {
+        let asked = watched(0, steps).from_server(&packet(1, b"\xfb/etc/passwd"));
+        assert!(matches!(asked, Err(Fault::Malformed(_))), "{asked:?}");
+        let mut allowed = watched(LOCAL_FILES, steps);
+        assert_eq!(allowed.from_server(&packet(1, b"\xfbfile")), Ok(()));
+    };
+    let query = || client(b"\x03select 1");
+    unwanted(&[]);
+    unwanted(&[server(1, b"\xff\x15\x04#28000no"), query()]);
+    unwanted(&[ok(1, 2), query()]);
+    for command in [b"\x02db".as_slice(), b"\x0e", b"\x1b\0\0", b"\x1f", b"\x1a\x01\0\0\0", b"\x0d"] {
+        unwanted(&[client(command), server(1, b"\x01"), query()]);
+    }
+    unwanted(&[client(b"\x16select 1"), server(1, b"\x01"), query()]);
+    unwanted(&[query(), server(1, b"\0"), query()]);
+    // A row of which the first value is NULL, behind more than is followed.
+    let far = [Client(packet(0, b"\x0e").repeat(3000)), Server(packet(1, b"\0\0\0\x02\0\0\0").repeat(3000))];
+    assert_eq!(watched(0, &far).from_server(&packet(3, b"\xfb\x01x")), Ok(()));
+}
+
 #[test]
 fn progress_of_mariadb_is_no_answer() {
     let report = server(1, b"\xff\xff\xff\x01\x01\x02\0\0\0\x07copying");

@@ -1,0 +1,46 @@
+//! What the server is expected to say next.
+
+use crate::prepared::Definitions;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Everything is answered.
+    Idle,
+    /// The first packet of a result is to come.
+    Waiting,
+    /// So many definitions are to come.
+    Definitions(u64, Block),
+    /// The end of definitions is to be marked.
+    DefinitionsEnd(Block),
+    Rows,
+    /// The row of the parameters that a procedure gives back. Another result follows: MySQL says so in front of the
+    /// row and forgets it behind it.
+    OutParameters,
+    /// The client sends a file; an empty packet ends it.
+    Upload,
+    Stream,
+    /// The server has said its last word without being asked.
+    Parted,
+    /// It is not known what is outstanding.
+    Lost(By),
+}
+
+/// Whose doing it is that nobody knows any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// It was too far ahead.
+    Client,
+    /// It has answered as no server does.
+    Server,
+}
+
+/// What is defined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// The columns of rows that follow.
+    Result,
+    /// Parameters of a statement, which has so many columns; whether these are defined too.
+    Parameters(u16, Definitions),
+    /// Columns of a statement.
+    Columns,
+}
