@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use attache::config::domain::Live;
 
-use crate::book::Login;
-use crate::plan::{Guest, Habit, Plan, Step};
+use crate::book::{Condition, Login};
+use crate::plan::{Farewell, Guest, Habit, Plan, Step};
 use crate::schedule;
 use crate::speech::Dialect;
 
 fn login(number: u32) -> Login {
     Login::new("app_a", &format!("password-{number}"))
+}
+
+fn guest(millis: u64, habit: Habit) -> Guest {
+    Guest { from: Duration::from_millis(millis), habit }
 }
 
 /// Many sessions wait for a credential while the Secret says something that the database does not accept yet.
@@ -54,6 +58,29 @@ fn however_many_were_rejected_the_next_turn_is_near() {
     let outcome = schedule::run(&Plan { clients, wait, length, ..plan });
     assert!(outcome.counts.rejected >= 20, "{:?}", outcome.counts);
     assert_eq!(outcome.counts.excused, 0, "everybody could be saved");
+}
+
+/// MySQL greets whoever waits for a turn, and hangs up after a while: the turn was lost to a login on what was left.
+#[test]
+fn a_server_that_has_hung_up_on_whoever_waits_costs_no_turn() {
+    let [one, two] = ["password-1", "password-2"].map(|password| Login::new("app_b", password));
+    let steps = [
+        (2031, Step::Allow(one.clone())),
+        (2301, Step::Replace(two.clone())),
+        (6229, Step::Mount(two)),
+        // It holds what is not valid before everything is put in order, 30 s from the beginning.
+        (9586, Step::Mount(one)),
+        (14_599, Step::Forbid(login(0))),
+        (21_370, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (23_181, Step::Server(0, Condition::Starting, Farewell::None)),
+        (24_214, Step::Server(0, Condition::Up, Farewell::None)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_steps("a mess", &steps);
+    let clients = [2845, 53, 2247].map(|millis| guest(millis, Habit::Hopper)).to_vec();
+    let [connect_timeout, wait] = [2, 30].map(Duration::from_secs);
+    let (poll, length) = (wait, wait);
+    let plan = Plan { seed: 102_777, clients, wait, connect_timeout, poll, length, warm: 3, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
 }
 
 /// A link that waited was given to a session after a newer generation was accepted, whose policy then ended it.
