@@ -60,11 +60,18 @@ impl State {
 pub struct InForce {
     pub held: Option<u64>,
     pub accepted: Option<u64>,
+    /// The server had accepted a newer one before, and does so no more: it may be on its way to the next.
+    pub fell_back: bool,
 }
 
 impl InForce {
     pub fn covers(&self, generation: u64) -> bool {
         [self.held, self.accepted].contains(&Some(generation))
+    }
+
+    /// What sessions and links of older generations are left for: none is for one that is older still.
+    pub fn successor(&self) -> Option<u64> {
+        self.accepted.filter(|_| !self.fell_back)
     }
 }
 
@@ -139,12 +146,14 @@ impl Versions {
     }
 
     /// The newest generation that the server accepts.
-    pub(super) fn proven(&self) -> Option<u64> {
+    fn proven(&self) -> Option<u64> {
         self.kept.iter().find(|version| version.works()).map(Version::generation)
     }
 
     pub(super) fn in_force(&self) -> InForce {
-        InForce { held: self.current().map(|material| material.generation()), accepted: self.proven() }
+        let held = self.current().map(|material| material.generation());
+        let mut newer = self.kept.iter().take_while(|version| !version.works());
+        InForce { held, accepted: self.proven(), fell_back: newer.any(|version| version.worked.is_some()) }
     }
 
     pub(super) fn state(&self) -> State {
@@ -255,6 +264,26 @@ mod tests {
         versions.on_trial().map(|material| material.generation())
     }
 
+    fn in_force(held: u64, accepted: u64) -> InForce {
+        InForce { held: Some(held), accepted: Some(accepted), fell_back: false }
+    }
+
+    #[test]
+    fn what_the_server_falls_back_to_succeeds_nothing() {
+        let mut versions = versions(&["a"]);
+        versions.worked(1);
+        versions.accept(contents("b"));
+        versions.worked(2);
+        assert_eq!(versions.in_force().successor(), Some(2));
+        versions.rejected(2);
+        versions.accept(contents("c"));
+        assert_eq!((versions.in_force().accepted, versions.in_force().successor()), (Some(1), None));
+        versions.worked(1);
+        assert_eq!(versions.in_force().successor(), None, "it is older than what sessions have");
+        versions.worked(3);
+        assert_eq!(versions.in_force().successor(), Some(3));
+    }
+
     #[test]
     fn equal_content_is_no_new_generation() {
         let mut versions = versions(&["a"]);
@@ -274,13 +303,13 @@ mod tests {
             let known = if round == 0 { State::Untried } else { State::Degraded };
             assert_eq!((versions.state(), on_trial(&versions)), (known, Some(2)), "a no is heeded");
             versions.rejected(2);
-            assert_eq!(versions.in_force(), InForce { held: Some(2), accepted: Some(1) });
+            assert_eq!(versions.in_force(), in_force(2, 1));
             assert_eq!(versions.accept(contents("a")), Some(1));
             assert_eq!(
                 (versions.state(), on_trial(&versions), order(&versions)),
                 (State::Ok, None, vec![1, 2])
             );
-            assert_eq!(versions.in_force(), InForce { held: Some(1), accepted: Some(1) });
+            assert_eq!(versions.in_force(), in_force(1, 1));
         }
     }
 
@@ -296,7 +325,7 @@ mod tests {
             (versions.state(), on_trial(&versions), order(&versions)),
             (State::Untried, Some(3), vec![2, 3])
         );
-        assert_eq!(versions.in_force(), InForce { held: Some(3), accepted: Some(2) });
+        assert_eq!(versions.in_force(), in_force(3, 2));
         versions.rejected(3);
         assert_eq!((versions.state(), order(&versions)), (State::Degraded, vec![2, 3]));
         versions.worked(3);

@@ -83,6 +83,28 @@ fn a_server_that_has_hung_up_on_whoever_waits_costs_no_turn() {
     assert_eq!(schedule::run(&plan).wrong, [""; 0]);
 }
 
+/// The password in use was revoked, and the one before it, which had been good, counted as a newer one that was accepted.
+#[test]
+fn no_session_ends_for_a_generation_that_is_older_than_its_own() {
+    let [one, two] = ["password-1", "password-2"].map(|password| Login::new("app_b", password));
+    let steps = [
+        (2980, Step::Allow(one.clone())),
+        (4780, Step::Mount(two.clone())),
+        (4941, Step::Allow(login(3))),
+        (5665, Step::Replace(two.clone())),
+        (11_402, Step::Mount(one)),
+        (12_626, Step::Mount(login(3))),
+        // That it is not good any more is heard before the folder is read.
+        (13_805, Step::Forbid(two)),
+    ];
+    let plan = Plan::quiet(Dialect::Postgres).with_steps("a mess", &steps);
+    let clients = vec![guest(606, Habit::Hopper), guest(705, Habit::Sleeper)];
+    let [connect_timeout, poll, within, length] = [2, 5, 20, 16].map(Duration::from_secs);
+    let probe_interval = poll;
+    let plan = Plan { seed: 204_674, clients, connect_timeout, poll, probe_interval, within, length, ..plan };
+    assert_eq!(schedule::run(&Plan { live: Live::Cut, ..plan }).wrong, [""; 0]);
+}
+
 /// A link that waited was given to a session after a newer generation was accepted, whose policy then ended it.
 #[test]
 fn no_session_is_given_a_link_that_it_has_to_leave_at_once() {
