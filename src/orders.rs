@@ -154,11 +154,12 @@ impl Orders {
         }
     }
 
-    /// These are the generations that are good. Where the server accepts none, nobody has to leave.
+    /// These are the generations that are good. Where the server accepts none, or has gone back to an older one, nobody has to
+    /// leave.
     fn rotated(&self, in_force: InForce, policy: Policy) {
         let mut standing = self.standing();
         let known = standing.rotation.map(|rotation| (rotation.generation, rotation.policy));
-        let wanted = in_force.accepted.filter(|_| policy.concerns_anyone());
+        let wanted = in_force.successor().filter(|_| policy.concerns_anyone());
         let wanted = wanted.map(|generation| (generation, policy));
         if (known, standing.held) != (wanted, in_force.held) {
             if known != wanted {

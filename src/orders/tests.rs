@@ -20,7 +20,7 @@ fn renewing(live: Live) -> Policy {
 
 /// The folder holds this generation, and the server accepts it.
 fn accepted(generation: u64) -> InForce {
-    InForce { held: Some(generation), accepted: Some(generation) }
+    InForce { held: Some(generation), accepted: Some(generation), fell_back: false }
 }
 
 fn place(port: u16) -> Place {
@@ -105,7 +105,10 @@ async fn nobody_leaves_whose_generation_is_held_or_accepted() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut ears = session(&orders, &drain, 1);
     for (held, accepted) in [(1, 1), (2, 1), (1, 1), (1, 2), (2, 1)] {
-        orders.rotated(InForce { held: Some(held), accepted: Some(accepted) }, policy(Live::Cut));
+        orders.rotated(
+            InForce { held: Some(held), accepted: Some(accepted), fell_back: false },
+            policy(Live::Cut),
+        );
         let _ = futures_util::poll!(std::pin::pin!(next(&mut ears)));
         assert_eq!(ears.order(), Order::GoOn, "held {held}, accepted {accepted}");
     }
@@ -118,7 +121,7 @@ async fn nobody_leaves_whose_generation_is_held_or_accepted() {
 async fn a_lower_number_may_be_the_newer_generation() {
     let (orders, drain) = (Orders::default(), Drain::default());
     let mut sessions = [1, 2].map(|generation| session(&orders, &drain, generation));
-    orders.rotated(InForce { held: Some(1), accepted: Some(2) }, policy(Live::Cut));
+    orders.rotated(InForce { held: Some(1), accepted: Some(2), fell_back: false }, policy(Live::Cut));
     orders.rotated(accepted(1), policy(Live::Cut));
     assert_eq!(next(&mut sessions[1]).await, (Order::Now(Cause::CredentialRotated), Duration::ZERO));
     assert!(stays(&mut sessions[0]).await);

@@ -60,11 +60,18 @@ impl State {
 pub struct InForce {
     pub held: Option<u64>,
     pub accepted: Option<u64>,
+    /// The server had accepted a newer one before, and does so no more: it may be on its way to the next.
+    pub fell_back: bool,
 }
 
 impl InForce {
     pub fn covers(&self, generation: u64) -> bool {
         [self.held, self.accepted].contains(&Some(generation))
+    }
+
+    /// What sessions and links of older generations are left for: none is for one that is older still.
+    pub fn successor(&self) -> Option<u64> {
+        self.accepted.filter(|_| !self.fell_back)
     }
 }
 
@@ -139,12 +146,14 @@ impl Versions {
     }
 
     /// The newest generation that the server accepts.
-    pub(super) fn proven(&self) -> Option<u64> {
+    fn proven(&self) -> Option<u64> {
         self.kept.iter().find(|version| version.works()).map(Version::generation)
     }
 
     pub(super) fn in_force(&self) -> InForce {
-        InForce { held: self.current().map(|material| material.generation()), accepted: self.proven() }
+        let held = self.current().map(|material| material.generation());
+        let mut newer = self.kept.iter().take_while(|version| !version.works());
+        InForce { held, accepted: self.proven(), fell_back: newer.any(|version| version.worked.is_some()) }
     }
 
     pub(super) fn state(&self) -> State {

@@ -49,7 +49,8 @@ impl<P: Protocol> Upstream<P> {
         let mut progress = self.progress(index, material.map(Arc::as_ref), trail);
         let leave = self.leave(material)?;
         let target = self.target(index);
-        let met = met.take_if(|met| met.index == index);
+        // A server lets go of whoever waits for a turn too long: to log in there would cost the turn.
+        let met = met.take_if(|met| met.index == index).and_then(Met::if_there);
         let result = self.log_in(index, &target, material, intent, met, &mut progress).await;
         let failure = result.as_ref().err();
         let cause = failure.map(Failure::cause);

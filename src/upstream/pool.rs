@@ -202,8 +202,8 @@ impl<P: Protocol> Upstream<P> {
 
     /// Whether its password has leaked: nothing that it logged in is used once the server accepts another.
     fn is_cut(&self, origin: &Origin) -> bool {
-        let accepted = self.in_force().is_some_and(|in_force| in_force.accepted.is_some());
-        self.live == Live::Cut && accepted && !self.is_current(origin)
+        let successor = self.in_force().and_then(|in_force| in_force.successor());
+        self.live == Live::Cut && successor.is_some() && !self.is_current(origin)
     }
 
     /// Whether a session on this link would be told to end as soon as it begins.

@@ -26,6 +26,13 @@ pub struct Met<P: Protocol> {
     pub hello: Option<P::Hello>,
 }
 
+impl<P: Protocol> Met<P> {
+    /// `None` where the server has hung up since, or has said more than it should.
+    pub(super) fn if_there(mut self) -> Option<Self> {
+        self.link.is_idle().then_some(self)
+    }
+}
+
 impl<P: Protocol> Upstream<P> {
     /// Reaches a server that a session will probably use, before its client has said anything: for protocols in
     /// which the client is greeted as the server greets.
@@ -133,8 +140,8 @@ impl<P: Protocol> Upstream<P> {
     /// Takes leave of a server that no client wants after all, politely: servers block a host that breaks off too
     /// many handshakes.
     pub async fn dismiss(&self, met: Met<P>) {
-        let index = met.index;
-        let intent = self.protocol.probe_intent();
+        let (index, intent) = (met.index, self.protocol.probe_intent());
+        let Some(met) = met.if_there() else { return };
         if let Ok(Some(material)) = self.likely_material()
             && let Ok(opened) =
                 self.attempt(index, Some(&material), &intent, &mut Some(met), &mut Trail::default()).await

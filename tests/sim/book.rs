@@ -61,7 +61,10 @@ pub struct Conn {
     pub server: usize,
     pub opened: Instant,
     pub line: Line,
-    pub open: bool,
+    /// When the server had done with it.
+    pub closed: Option<Instant>,
+    /// Nothing crossed it then: Attaché hears of that later, if ever.
+    pub unheard: bool,
     /// When the script did something to it that no proxy could hide.
     pub hurt: Option<Instant>,
     /// When it was logged in last.
@@ -112,6 +115,15 @@ pub struct Verdict {
 }
 
 impl Conn {
+    pub fn is_open(&self) -> bool {
+        self.closed.is_none()
+    }
+
+    /// Whether Attaché may count it yet: it hears of an end only by a line that passes it on.
+    pub fn may_be_held(&self) -> bool {
+        self.is_open() || self.line.is_frozen()
+    }
+
     /// Whether something had happened to it by then that no proxy could hide.
     pub fn is_hurt(&self, by: Instant) -> bool {
         self.hurt_at().is_some_and(|hurt| hurt <= by)

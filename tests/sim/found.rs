@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use attache::config::domain::Live;
 
-use crate::book::Login;
-use crate::plan::{Guest, Habit, Plan, Step};
+use crate::book::{Condition, Login};
+use crate::plan::{Farewell, Guest, Habit, Plan, Step};
 use crate::schedule;
 use crate::speech::Dialect;
 
 fn login(number: u32) -> Login {
     Login::new("app_a", &format!("password-{number}"))
+}
+
+fn guest(millis: u64, habit: Habit) -> Guest {
+    Guest { from: Duration::from_millis(millis), habit }
 }
 
 /// Many sessions wait for a credential while the Secret says something that the database does not accept yet.
@@ -54,6 +58,51 @@ fn however_many_were_rejected_the_next_turn_is_near() {
     let outcome = schedule::run(&Plan { clients, wait, length, ..plan });
     assert!(outcome.counts.rejected >= 20, "{:?}", outcome.counts);
     assert_eq!(outcome.counts.excused, 0, "everybody could be saved");
+}
+
+/// MySQL greets whoever waits for a turn, and hangs up after a while: the turn was lost to a login on what was left.
+#[test]
+fn a_server_that_has_hung_up_on_whoever_waits_costs_no_turn() {
+    let [one, two] = ["password-1", "password-2"].map(|password| Login::new("app_b", password));
+    let steps = [
+        (2031, Step::Allow(one.clone())),
+        (2301, Step::Replace(two.clone())),
+        (6229, Step::Mount(two)),
+        // It holds what is not valid before everything is put in order, 30 s from the beginning.
+        (9586, Step::Mount(one)),
+        (14_599, Step::Forbid(login(0))),
+        (21_370, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (23_181, Step::Server(0, Condition::Starting, Farewell::None)),
+        (24_214, Step::Server(0, Condition::Up, Farewell::None)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_steps("a mess", &steps);
+    let clients = [2845, 53, 2247].map(|millis| guest(millis, Habit::Hopper)).to_vec();
+    let [connect_timeout, wait] = [2, 30].map(Duration::from_secs);
+    let (poll, length) = (wait, wait);
+    let plan = Plan { seed: 102_777, clients, wait, connect_timeout, poll, length, warm: 3, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+}
+
+/// The password in use was revoked, and the one before it, which had been good, counted as a newer one that was accepted.
+#[test]
+fn no_session_ends_for_a_generation_that_is_older_than_its_own() {
+    let [one, two] = ["password-1", "password-2"].map(|password| Login::new("app_b", password));
+    let steps = [
+        (2980, Step::Allow(one.clone())),
+        (4780, Step::Mount(two.clone())),
+        (4941, Step::Allow(login(3))),
+        (5665, Step::Replace(two.clone())),
+        (11_402, Step::Mount(one)),
+        (12_626, Step::Mount(login(3))),
+        // That it is not good any more is heard before the folder is read.
+        (13_805, Step::Forbid(two)),
+    ];
+    let plan = Plan::quiet(Dialect::Postgres).with_steps("a mess", &steps);
+    let clients = vec![guest(606, Habit::Hopper), guest(705, Habit::Sleeper)];
+    let [connect_timeout, poll, within, length] = [2, 5, 20, 16].map(Duration::from_secs);
+    let probe_interval = poll;
+    let plan = Plan { seed: 204_674, clients, connect_timeout, poll, probe_interval, within, length, ..plan };
+    assert_eq!(schedule::run(&Plan { live: Live::Cut, ..plan }).wrong, [""; 0]);
 }
 
 /// A link that waited was given to a session after a newer generation was accepted, whose policy then ended it.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::book::{Condition, Duty, Login};
 use crate::dice::Dice;
@@ -24,6 +24,8 @@ const OTHER_METHOD: &[u8] = b"mysql_native_password\0";
 /// Whose method is the other one: the server has to ask for it.
 const OF_OTHER_METHOD: &str = "app_b";
 const NONCE_LEN: usize = 20;
+/// The server's `connect_timeout`: whoever has been greeted and says nothing is let go of.
+const LOGIN_BEGINS_WITHIN: Duration = Duration::from_secs(10);
 /// `utf8mb4_0900_ai_ci`
 const COLLATION: u8 = 255;
 /// Of a response, in front of the name: flags, the longest packet, the collation, and a filler.
@@ -101,7 +103,9 @@ impl Talk<'_> {
         let tls = self.world.tls();
         let flags = if tls.is_some() { FLAGS | SSL } else { FLAGS };
         self.wire.send(&packet(0, &hello(self.conn, &first, flags))).await?;
-        let (mut sequence, mut response) = read(self.wire).await?;
+        let response = timeout(LOGIN_BEGINS_WITHIN, read(self.wire)).await;
+        let Ok(response) = response else { return Ok(false) };
+        let (mut sequence, mut response) = response?;
         let mut number = 1;
         if let Some(tls) = tls {
             if response.len() != HEAD_LEN {

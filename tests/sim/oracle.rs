@@ -241,7 +241,7 @@ impl Judge<'_> {
 
     /// A rotation ends sessions that began before the new generation was accepted, and no others.
     fn began_too_late(&self, began: Instant, at: Instant, told: &Told) -> Option<String> {
-        let mounts = self.state.history().filter(|facts| facts.change == Change::Secret);
+        let mounts = self.state.history().filter(|facts| facts.at <= at && facts.change == Change::Secret);
         let firsts = mounts.filter_map(|facts| {
             let login = facts.mounted.as_ref()?;
             let accepted =
@@ -304,10 +304,9 @@ impl Judge<'_> {
     }
 
     fn anything_was_hurt(&self, from: Instant, to: Instant) -> bool {
-        // A link that waited is older than its session.
-        let hurt_since = |conn: &Conn| conn.hurt_at().is_some_and(|hurt| hurt >= from);
-        let alive =
-            |conn: &&Conn| conn.opened <= to && (conn.open || conn.opened >= from || hurt_since(conn));
+        // A link that waited is older than its session, and its end may have been under way when that came.
+        let ended = |conn: &Conn| !conn.unheard && conn.closed.is_some_and(|closed| closed + HEARD < from);
+        let alive = |conn: &&Conn| conn.opened <= to && !ended(conn);
         self.state.conns.iter().filter(alive).any(|conn| conn.is_hurt(to))
     }
 

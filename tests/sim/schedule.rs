@@ -328,7 +328,7 @@ impl<'a> Schedule<'a> {
             Farewell::None => {}
             Farewell::Polite => self.world.hurt_all(server, |conn| conn.closing.notify_one()),
             Farewell::Hurt(fault) => self.world.hurt_all(server, |conn| conn.line.hurt(fault)),
-            Farewell::Thaw => self.world.hurt_all(server, |conn| conn.line.thaw()),
+            Farewell::Thaw => self.world.thaw_all(server),
         }
     }
 
@@ -349,7 +349,7 @@ impl<'a> Schedule<'a> {
 
     fn cut(&mut self, which: u64, fault: Fault) {
         let mut state = self.world.state();
-        let mut open: Vec<_> = state.conns.iter_mut().filter(|conn| conn.open).collect();
+        let mut open: Vec<_> = state.conns.iter_mut().filter(|conn| conn.is_open()).collect();
         if open.is_empty() {
             return;
         }

@@ -183,7 +183,12 @@ impl Eye {
     fn is_older(&self, state: &State, conn: usize) -> bool {
         let conn = &state.conns[conn];
         let is_older = conn.login.is_some_and(|at| at < self.absent_at) && !self.is_held(state, conn);
-        conn.open && !conn.is_hurt(Instant::now()) && is_older
+        conn.is_open() && !conn.is_hurt(Instant::now()) && is_older
+    }
+
+    /// Whether it may be counted under an older generation: nobody knows which of two that came close together was read.
+    fn may_be_older(&self, state: &State, conn: usize) -> bool {
+        state.conns[conn].login.is_some_and(|at| at < self.came_at)
     }
 
     /// Whether the folder has held what it was logged in with since the generation of today came.
@@ -215,11 +220,12 @@ impl Eye {
         let is_cut = self.policy(state) == Live::Cut;
         let may_stay = |presence: &Presence| match presence {
             Presence::Away => false,
-            Presence::Busy(conn) => !is_cut && conn.is_none_or(|conn| self.is_older(state, conn)),
+            Presence::Busy(conn) => !is_cut && conn.is_none_or(|conn| self.may_be_older(state, conn)),
             Presence::AtRest(_, since) => !is_cut && since.elapsed() <= ENDING + RESETTING,
         };
         let busy = state.guests.values().filter(|presence| may_stay(presence)).count();
-        let hurt = state.conns.iter().filter(|conn| conn.open && conn.is_hurt(Instant::now())).count();
+        let hurt =
+            state.conns.iter().filter(|conn| conn.may_be_held() && conn.is_hurt(Instant::now())).count();
         let most = i64::try_from(busy + hurt).unwrap_or(i64::MAX);
         (counted > most).then(|| format!("{counted} links are in use, where {most} could be"))
     }

@@ -54,10 +54,11 @@ fn one(seed: u64) {
 /// Every second seed.
 fn sweep(first: u64) {
     let (start, count) = (Instant::now(), number("ATTACHE_SIM_SEEDS").unwrap_or(USUAL));
+    let from = number("ATTACHE_SIM_FROM").unwrap_or_default();
     let mut all = Counts::default();
     let mut failed: Vec<(Plan, Outcome)> = Vec::new();
     let mut played = 0;
-    for seed in (first..count).step_by(2) {
+    for seed in (from + first..from + count).step_by(2) {
         let plan = Plan::draw(seed);
         let outcome = schedule::run(&plan);
         all.add(outcome.counts);

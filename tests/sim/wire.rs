@@ -170,6 +170,10 @@ impl Line {
         }
     }
 
+    pub fn is_frozen(&self) -> bool {
+        self.lock().lanes.iter().any(|lane| lane.frozen)
+    }
+
     /// Goes on after a freeze.
     pub fn thaw(&self) {
         let mut inner = self.lock();

@@ -171,10 +171,16 @@ impl World {
     /// The script hurts every connection to a server.
     pub fn hurt_all(&self, server: usize, hurt: impl Fn(&Conn)) {
         let now = Instant::now();
-        for conn in self.state().conns.iter_mut().filter(|conn| conn.open && conn.server == server) {
+        for conn in self.state().conns.iter_mut().filter(|conn| conn.is_open() && conn.server == server) {
             conn.hurt.get_or_insert(now);
             hurt(conn);
         }
+    }
+
+    /// What the server said before it closed is heard too.
+    pub fn thaw_all(&self, server: usize) {
+        self.hurt_all(server, |_| {});
+        self.state().conns.iter().filter(|conn| conn.server == server).for_each(|conn| conn.line.thaw());
     }
 
     /// Whether the server accepts this login now, which is entered into the book.
@@ -254,14 +260,15 @@ impl World {
         {
             house.cut_at(call, fault);
         }
-        let (open, hurt, login, executed) = (true, None, None, Vec::new());
+        let (closed, hurt, login, executed) = (None, None, None, Vec::new());
         let opened = Instant::now();
         state.tell(|| format!("connection {conn} to server {server}"));
         state.conns.push(Conn {
             server,
             opened,
             line,
-            open,
+            closed,
+            unheard: false,
             hurt,
             login,
             shown: None,
@@ -273,7 +280,8 @@ impl World {
         let world = self.clone();
         tokio::spawn(async move {
             dialect.serve(&world, conn, far, closing).await;
-            world.state().conns[conn].open = false;
+            let conn = &mut world.state().conns[conn];
+            (conn.closed, conn.unheard) = (Some(Instant::now()), conn.line.is_frozen());
         });
         house
     }
@@ -289,7 +297,7 @@ impl State {
 
     /// Connections to servers that are open.
     pub fn open(&self) -> Vec<usize> {
-        (0..self.conns.len()).filter(|conn| self.conns[*conn].open).collect()
+        (0..self.conns.len()).filter(|conn| self.conns[*conn].is_open()).collect()
     }
 
     /// How things stood over time, the present last.

@@ -16,8 +16,9 @@ use crate::timeline::Effect;
 const FELT: Duration = Duration::from_secs(1);
 /// A demoted server is noticed by probes, and its sessions end when they are quiet.
 const DEMOTED: Duration = Duration::from_secs(8);
-/// Sessions that a route ends for their old password may be told so this much after it has stopped doing so.
-const LAST_RETIRED: Duration = Duration::from_secs(1);
+/// Sessions that a route ends for their old password may be told so this much after it has stopped doing so: an idle client
+/// reads it with its next operation, three seconds later.
+const LAST_RETIRED: Duration = Duration::from_secs(4);
 
 pub struct Surroundings<'a, G> {
     pub world: &'a World,

@@ -24,6 +24,26 @@ fn on_trial(versions: &Versions) -> Option<u64> {
     versions.on_trial().map(|material| material.generation())
 }
 
+fn in_force(held: u64, accepted: u64) -> InForce {
+    InForce { held: Some(held), accepted: Some(accepted), fell_back: false }
+}
+
+#[test]
+fn what_the_server_falls_back_to_succeeds_nothing() {
+    let mut versions = versions(&["a"]);
+    versions.worked(1);
+    versions.accept(contents("b"));
+    versions.worked(2);
+    assert_eq!(versions.in_force().successor(), Some(2));
+    versions.rejected(2);
+    versions.accept(contents("c"));
+    assert_eq!((versions.in_force().accepted, versions.in_force().successor()), (Some(1), None));
+    versions.worked(1);
+    assert_eq!(versions.in_force().successor(), None, "it is older than what sessions have");
+    versions.worked(3);
+    assert_eq!(versions.in_force().successor(), Some(3));
+}
+
 #[test]
 fn equal_content_is_no_new_generation() {
     let mut versions = versions(&["a"]);
@@ -43,10 +63,10 @@ fn what_works_works_on_when_a_wrong_one_behind_it_is_taken_back() {
         let known = if round == 0 { State::Untried } else { State::Degraded };
         assert_eq!((versions.state(), on_trial(&versions)), (known, Some(2)), "a no is heeded");
         versions.rejected(2);
-        assert_eq!(versions.in_force(), InForce { held: Some(2), accepted: Some(1) });
+        assert_eq!(versions.in_force(), in_force(2, 1));
         assert_eq!(versions.accept(contents("a")), Some(1));
         assert_eq!((versions.state(), on_trial(&versions), order(&versions)), (State::Ok, None, vec![1, 2]));
-        assert_eq!(versions.in_force(), InForce { held: Some(1), accepted: Some(1) });
+        assert_eq!(versions.in_force(), in_force(1, 1));
     }
 }
 
@@ -62,7 +82,7 @@ fn what_comes_back_after_another_was_accepted_is_tried_before_it_is_trusted_agai
         (versions.state(), on_trial(&versions), order(&versions)),
         (State::Untried, Some(3), vec![2, 3])
     );
-    assert_eq!(versions.in_force(), InForce { held: Some(3), accepted: Some(2) });
+    assert_eq!(versions.in_force(), in_force(3, 2));
     versions.rejected(3);
     assert_eq!((versions.state(), order(&versions)), (State::Degraded, vec![2, 3]));
     versions.worked(3);
