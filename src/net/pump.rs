@@ -173,7 +173,10 @@ impl Pump {
             ready!(self.drain(cx, destination)).map_err(Broken::Destination)?;
         }
         match self.state {
-            State::Open => ready!(self.carry(cx, source, destination, seen))?,
+            State::Open => {
+                ready!(self.carry(cx, source, destination, seen))?;
+                return Poll::Ready(Ok(!self.rests()));
+            }
             State::Ending if !self.passes_end => return Poll::Ready(Ok(false)),
             State::Ending => {
                 ready!(Pin::new(destination).poll_shutdown(cx)).map_err(Broken::Destination)?;
@@ -232,6 +235,10 @@ impl Pump {
         seen: &mut impl FnMut(&[u8]) -> Result<Judged, Fault>,
     ) -> Result<&'a [u8], Broken> {
         let judged = seen(bytes).map_err(Broken::Rule)?;
+        // Without a call, for it is nearly always so.
+        if judged.passage == Passage::All {
+            return Ok(bytes);
+        }
         self.sort_judged(bytes, judged, seen)
     }
 
@@ -270,6 +277,11 @@ impl Pump {
             self.held.extend_from_slice(held);
             return Ok(passing);
         }
+    }
+
+    /// Whether nothing can be done before the source says more, and that will be heard.
+    fn rests(&self) -> bool {
+        self.vigil.is_kept() && self.state == State::Open && !self.owes()
     }
 
     /// Whether there is something to drain, be it a buffer to give back.

@@ -249,7 +249,11 @@ impl<W: Watch> Copier<W> {
         let (client, server, watch) = (&mut self.client, &mut self.server, &mut self.watch);
         let up = self.up.poll(cx, client, server, |bytes| from_client(watch, bytes));
         let down = self.down.poll(cx, server, client, |bytes| from_server(watch, bytes));
-        ended(up, down)
+        match (up, down) {
+            // Without a call, for it is nearly always so.
+            (Ok(()), Ok(())) => None,
+            (up, down) => ended(up, down),
+        }
     }
 }
 
@@ -266,16 +270,14 @@ fn from_server<W: Watch>(watch: &mut Option<Box<W>>, bytes: &[u8]) -> Result<Jud
 }
 
 /// What became of the two directions, if it ends the copying.
-#[inline]
 fn ended(up: Result<(), Broken>, down: Result<(), Broken>) -> Option<Event> {
     match (up, down) {
-        (Ok(()), Ok(())) => None,
         (Err(Broken::Source(error)), _) | (_, Err(Broken::Destination(error))) => Some(Event::Client(error)),
         (Err(Broken::Rule(fault)), _) => Some(Event::ClientFault(fault)),
         (_, Err(Broken::Source(error))) => Some(Event::Upstream(error)),
         (_, Err(Broken::Rule(fault))) => Some(Event::UpstreamFault(fault)),
         // A server that is gone for writing may have said why: its last words still reach the client.
-        (Err(Broken::Destination(_)), Ok(())) => None,
+        (Ok(()) | Err(Broken::Destination(_)), Ok(())) => None,
     }
 }
 

@@ -58,6 +58,10 @@ impl Vigil {
         *self = if one_thread { Self::Over } else { Self::Unknown };
     }
 
+    pub fn is_kept(self) -> bool {
+        self == Self::Kept
+    }
+
     fn keep(&mut self) {
         self.turn(Self::Kept);
     }
@@ -80,22 +84,30 @@ pub(super) fn poll_receive(
 ) -> Poll<io::Result<usize>> {
     loop {
         if let Some(received) = receive(socket, vigil, buffer) {
+            // What is read up is listened to at once: whoever has read may rest then. A failure is met by the next read.
+            if received.as_ref().is_ok_and(|read| (1..buffer.len()).contains(read)) {
+                let _ = listen(socket, cx, vigil);
+            }
             return Poll::Ready(received);
         }
-        if *vigil == Vigil::Kept {
-            return Poll::Pending;
-        }
-        // Of a task that has done enough, the runtime takes no waker.
-        let is_listened_to = coop::has_budget_remaining();
-        if socket.poll_read_ready(cx)?.is_pending() {
-            if is_listened_to {
-                vigil.keep();
-            }
+        if vigil.is_kept() || listen(socket, cx, vigil)? {
             return Poll::Pending;
         }
     }
 }
 
+/// Has the runtime wake the task when there is something to read. Whether there is nothing now.
+fn listen(socket: &impl Socket, cx: &mut Context<'_>, vigil: &mut Vigil) -> io::Result<bool> {
+    // Of a task that has done enough, the runtime takes no waker.
+    let is_heard = coop::has_budget_remaining();
+    let silent = socket.poll_read_ready(cx)?.is_pending();
+    if silent && is_heard {
+        vigil.keep();
+    }
+    Ok(silent)
+}
+
+/// `None` where there is nothing now.
 fn receive(socket: &impl Socket, vigil: &mut Vigil, buffer: &mut [u8]) -> Option<io::Result<usize>> {
     at_once(socket, Interest::READABLE, buffer.len(), || {
         vigil.end();
