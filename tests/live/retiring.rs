@@ -129,6 +129,60 @@ fn drain_waits_for_a_transaction_a_copy_and_half_a_request_and_keeps_who_listens
     }
 }
 
+/// Commands of the extended protocol, without the Sync behind them.
+fn extended(sql: &str) -> Vec<u8> {
+    let parse = raw::message(b'P', &[b"\0", sql.as_bytes(), b"\0\0\0"].concat());
+    [parse, raw::message(b'B', &[0; 8]), raw::message(b'E', &[0; 5])].concat()
+}
+
+fn tags(messages: &[raw::Message]) -> String {
+    messages.iter().map(|message| message.tag as char).collect()
+}
+
+/// A server that takes data ignores Syncs, and once that COPY has failed it answers them.
+#[test]
+fn drain_waits_for_all_that_comes_behind_a_copy_that_failed_while_data_was_sent() {
+    let sync = || raw::message(b'S', b"");
+    let data = || raw::message(b'd', b"1\n200\n3\n");
+    let done = || raw::message(b'c', b"");
+    for db in servers::each() {
+        let account = db.account("failed_copy");
+        let house = db.route(&account).on_rotation("{ live: drain, within: 1s }").start();
+        house.query(&account.name, "create table t (i int check (i < 100))");
+        house.accepted(1);
+        let session = || house.raw(&account.name);
+        let (mut holder, mut ahead, mut usual) = (session(), session(), session());
+        holder.query("begin");
+        holder.query("select pg_advisory_xact_lock(1)");
+
+        ahead.send(&extended("copy t from stdin"));
+        ahead.until(b'G');
+        let wait = raw::query("select pg_advisory_xact_lock(1)");
+        ahead.send(&[data(), sync(), sync(), data(), done(), sync(), wait].concat());
+        assert_eq!(ahead.until(b'E')[0].report().code(), "23514");
+        assert_eq!(tags(&[ahead.until(b'Z'), ahead.until(b'Z'), ahead.until(b'Z')].concat()), "ZZZ");
+        // As libpq does it: a Sync behind the command, and one behind the data.
+        usual.send(&[extended("copy t from stdin"), sync()].concat());
+        usual.until(b'G');
+        usual.send(&[data(), done(), sync()].concat());
+        assert_eq!(tags(&usual.until(b'Z')), "EZ");
+
+        rotate(db, &account);
+        house.accepted(2);
+        // Longer than the whole window.
+        let window = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < window {
+            assert!(ahead.is_silent(), "its query waits for a lock");
+            assert!(usual.is_silent(), "its first Sync may have been answered");
+        }
+        holder.query("commit");
+        assert_eq!(tags(&ahead.until(b'Z')), "TDCZ");
+        told_to_leave(&mut ahead);
+        assert_eq!(usual.value("select 1"), "1");
+        told_to_leave(&mut usual);
+    }
+}
+
 #[test]
 fn cut_ends_every_old_session_at_once() {
     for db in servers::each() {

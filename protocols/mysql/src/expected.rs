@@ -21,17 +21,8 @@ pub(crate) enum State {
     Stream,
     /// The server has said its last word without being asked.
     Parted,
-    /// It is not known what is outstanding.
-    Lost(By),
-}
-
-/// Whose doing it is that nobody knows any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum By {
-    /// It was too far ahead.
-    Client,
-    /// It has answered as no server does.
-    Server,
+    /// It is not known what is outstanding: the server has answered as none does, or the client is too far ahead.
+    Lost,
 }
 
 /// What is defined.

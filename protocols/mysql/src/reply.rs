@@ -9,16 +9,16 @@ use attache_wire::Fault;
 
 use crate::capabilities::Capabilities;
 use crate::command::{Ask, Command, Reply};
-use crate::expected::{Block, By, State};
+use crate::expected::{Block, State};
 use crate::packet::FULL_LEN;
 use crate::prepared::{Columns, Definitions, Prepared};
 use crate::scan::Seen;
 use crate::standing::Standing;
 use crate::status::Status;
 
-/// The most commands that a client may be ahead of the server's replies and still be followed. MariaDB's drivers send
-/// some hundreds at once.
-const MAX_AHEAD: usize = 1024;
+/// The most commands that a client may be ahead of the server's replies and still be followed: 64 KiB of them. MariaDB's
+/// drivers send some hundreds at once.
+const MAX_AHEAD: usize = 8192;
 /// An EOF of the old form is shorter than this; longer payloads that begin like one are rows.
 const EOF_MOST: usize = 9;
 /// In place of a statement's number: the one that was prepared last (MariaDB's "COM_STMT_EXECUTE").
@@ -34,6 +34,9 @@ const ERR: u8 = 0xff;
 
 const UNWANTED: Fault =
     Fault::Malformed("the server asks for a file of the client's, which was not allowed to it");
+const TOO_FAR_AHEAD: Fault = Fault::Unsupported(
+    "more than 8192 commands ahead of the replies: a request for a file would not be found among them",
+);
 
 /// What is outstanding, and what the session holds.
 #[derive(Debug)]
@@ -76,12 +79,12 @@ impl Replies {
 
     /// Whether it can be told when everything is answered.
     pub(crate) fn can_be_followed(&self) -> bool {
-        !matches!(self.state, State::Lost(_))
+        !matches!(self.state, State::Lost)
     }
 
     /// Whether another packet to the client could be understood there.
     pub(crate) fn may_speak(&self) -> bool {
-        !matches!(self.state, State::Upload | State::Parted | State::Lost(_))
+        !matches!(self.state, State::Upload | State::Parted | State::Lost)
     }
 
     /// What the next packet to the client bears. One that nobody asked for is found in place of the reply to the next
@@ -90,17 +93,17 @@ impl Replies {
         if self.is_idle() { FIRST_OF_REPLY } else { self.number }
     }
 
-    /// A payload of the client's has gone to the server. Says whether it took leave.
-    pub(crate) fn asked(&mut self, seen: &Seen<'_>) -> Ask {
+    /// A payload of the client's is about to go to the server. Says whether it takes leave.
+    pub(crate) fn asked(&mut self, seen: &Seen<'_>) -> Result<Ask, Fault> {
         match self.state {
             State::Upload => {
                 self.number = seen.sequence.wrapping_add(1);
                 if seen.len == 0 {
                     self.state = State::Waiting;
                 }
-                return Ask::Silent;
+                return Ok(Ask::Silent);
             }
-            State::Stream => return Ask::Silent,
+            State::Stream => return Ok(Ask::Silent),
             State::Idle
             | State::Waiting
             | State::Definitions(..)
@@ -108,24 +111,24 @@ impl Replies {
             | State::Rows
             | State::OutParameters
             | State::Parted
-            | State::Lost(_) => {}
+            | State::Lost => {}
         }
         let ask = Ask::of(seen.head);
         match ask {
             Ask::Answered(command) => {
                 self.standing.asked(command.reply, seen.head, self.agreed);
-                self.expect(command, seen.sequence.wrapping_add(1));
+                self.expect(command, seen.sequence.wrapping_add(1))?;
             }
             Ask::CloseStatement(statement) => self.standing.close_cursor(self.meant(statement)),
             Ask::Silent | Ask::Quit => {}
         }
-        ask
+        Ok(ask)
     }
 
-    fn expect(&mut self, command: Command, number: u8) {
+    fn expect(&mut self, command: Command, number: u8) -> Result<(), Fault> {
         match self.state {
             State::Idle => self.begin(command, number),
-            State::Parted | State::Lost(_) => {}
+            State::Parted | State::Lost => {}
             State::Waiting
             | State::Definitions(..)
             | State::DefinitionsEnd(_)
@@ -134,9 +137,12 @@ impl Replies {
             | State::Upload
             | State::Stream => match self.ahead.len() < MAX_AHEAD {
                 true => self.ahead.push_back(command),
-                false => self.lose(By::Client),
+                // A row may begin as a request for a file does, so that none could be refused from here on.
+                false if !self.agreed.has(Capabilities::LOCAL_FILES) => return Err(TOO_FAR_AHEAD),
+                false => self.lose(),
             },
         }
+        Ok(())
     }
 
     fn begin(&mut self, command: Command, number: u8) {
@@ -184,12 +190,12 @@ impl Replies {
             State::Definitions(left, block) => self.definition(seen, left, block),
             State::DefinitionsEnd(block) => self.definitions_end(seen, block),
             // A client may take for a reply what is none here, and would send the file.
-            State::Idle | State::Parted | State::Lost(By::Server) if self.is_unwanted(seen) => {
+            State::Idle | State::Parted | State::Lost if self.is_unwanted(seen) => {
                 return Err(UNWANTED);
             }
             State::Idle if seen.is_error() => self.state = State::Parted,
-            State::Idle | State::Upload => self.lose(By::Server),
-            State::Stream | State::Parted | State::Lost(_) => {}
+            State::Idle | State::Upload => self.lose(),
+            State::Stream | State::Parted | State::Lost => {}
         }
         Ok(())
     }
@@ -201,11 +207,11 @@ impl Replies {
             (Reply::Prepared, Some(&OK)) => self.statement(seen.head),
             // A server that does not refuse it hears no commands any more.
             (Reply::Stream, _) => self.state = State::Stream,
-            (Reply::Prepared | Reply::Rows, _) | (_, None) => self.lose(By::Server),
+            (Reply::Prepared | Reply::Rows, _) | (_, None) => self.lose(),
             (_, Some(&OK)) => self.ended(seen),
             (_, Some(&END)) if self.is_end(seen) => self.ended(seen),
             (_, Some(&FILE)) => return self.upload(seen),
-            (Reply::Nod | Reply::StatementReset | Reply::SessionReset, Some(_)) => self.lose(By::Server),
+            (Reply::Nod | Reply::StatementReset | Reply::SessionReset, Some(_)) => self.lose(),
             (_, Some(_)) => self.columns(seen.head),
         }
         Ok(())
@@ -227,7 +233,7 @@ impl Replies {
     fn columns(&mut self, head: &[u8]) {
         match Columns::parse(head, self.agreed) {
             Some(columns) => self.define(columns.count, Block::Result, columns.definitions),
-            None => self.lose(By::Server),
+            None => self.lose(),
         }
     }
 
@@ -235,7 +241,7 @@ impl Replies {
         let Some(Prepared { statement, columns, parameters, definitions }) =
             Prepared::parse(head, self.agreed)
         else {
-            self.lose(By::Server);
+            self.lose();
             return;
         };
         self.prepared = statement;
@@ -275,7 +281,7 @@ impl Replies {
                 self.row(seen);
             }
             Block::Parameters(..) | Block::Columns if self.is_end(seen) => self.defined(block),
-            Block::Parameters(..) | Block::Columns => self.lose(By::Server),
+            Block::Parameters(..) | Block::Columns => self.lose(),
         }
     }
 
@@ -316,7 +322,7 @@ impl Replies {
     /// A result is over, and its status flags say what comes next.
     fn ended(&mut self, seen: &Seen<'_>) {
         let Some(status) = Status::of(seen.head, seen.len) else {
-            self.lose(By::Server);
+            self.lose();
             return;
         };
         self.standing.said(status);
@@ -355,8 +361,8 @@ impl Replies {
         self.finish();
     }
 
-    fn lose(&mut self, by: By) {
-        self.state = State::Lost(by);
+    fn lose(&mut self) {
+        self.state = State::Lost;
         self.ahead = VecDeque::new();
     }
 

@@ -131,12 +131,13 @@ impl SessionWatch {
     }
 
     /// What goes in place of a command is answered as commands are.
-    fn replace(&mut self, instead: Bytes) {
+    fn replace(&mut self, instead: Bytes) -> Result<(), Fault> {
         let mut bytes = &instead[..];
         if let Some(seen) = self.client.next(&mut bytes) {
-            self.replies.asked(&seen);
+            self.replies.asked(&seen)?;
         }
         self.guard = Guard::On(Some(Box::new(instead)));
+        Ok(())
     }
 
     /// Whether the link can serve another session once the client has gone.
@@ -171,7 +172,7 @@ impl Watch for SessionWatch {
                 Held::Beginning => return Ok(Passage::Hold(passed)),
                 Held::ChangeOfUser | Held::Kill => return Ok(Passage::Until(passed)),
                 Held::Refused(dropped, instead) => {
-                    self.replace(instead);
+                    self.replace(instead)?;
                     return Ok(Passage::Instead { passed, dropped });
                 }
                 Held::Goodbye => {
@@ -180,7 +181,7 @@ impl Watch for SessionWatch {
                 }
             }
             if let Some(seen) = self.client.next(&mut rest)
-                && self.replies.asked(&seen) == Ask::Quit
+                && self.replies.asked(&seen)? == Ask::Quit
             {
                 self.client_end = ClientEnd::Quit;
             }

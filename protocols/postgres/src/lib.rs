@@ -32,6 +32,7 @@ mod greeting;
 mod guard;
 mod login;
 mod options;
+mod pending;
 mod ping;
 mod refuse;
 mod rejection;

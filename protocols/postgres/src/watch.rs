@@ -1,4 +1,4 @@
-//! What is outstanding in a session (sections "Extended Query", "COPY Operations", "Termination").
+//! Where a session stands, and whether it may be ended there (sections "Message Flow", "Termination").
 //!
 //! Only headers are read, so what SQL text did to a session is not seen: a session that is quiet may
 //! still hold prepared statements, temporary tables or advisory locks. Ending it loses those, as a restart
@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::frame::HEADER_LEN;
 use crate::guard::{self, Look};
+use crate::pending::Pending;
 use crate::reported::{Reported, Value};
 use crate::scan::{Scanner, Seen};
 
@@ -37,38 +38,6 @@ enum Guard {
     Off,
     /// With what goes in place of the message that was dropped last.
     On(Bytes),
-}
-
-/// What the client has asked for and the server has not answered.
-#[derive(Debug, Default)]
-struct Pending {
-    /// Query and FunctionCall: each is answered by one ReadyForQuery.
-    queries: u64,
-    /// Sync: each is answered by one ReadyForQuery, unless COPY swallows it.
-    syncs: u64,
-    /// Messages since the last Sync that a Sync must follow.
-    unsynced: u64,
-    order: Order,
-    copy: CopyMode,
-    /// CopyDone and CopyFail that came before the server asked for any data.
-    ends_ahead: u64,
-}
-
-/// Whether it is known which of the outstanding requests is the next to be answered.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Order {
-    #[default]
-    Known,
-    /// Queries and Syncs were outstanding at the same time; only their sum is known.
-    Mixed,
-}
-
-/// Whether the server takes COPY data, during which it ignores Sync and Flush.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum CopyMode {
-    #[default]
-    No,
-    In,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -254,89 +223,6 @@ impl SessionWatch {
 
 const LOST: Fault =
     Fault::Malformed("the length of a message, behind which statements could not be looked at");
-
-impl Pending {
-    fn is_nothing(&self) -> bool {
-        self.outstanding() == 0 && self.unsynced == 0 && self.copy == CopyMode::No
-    }
-
-    fn outstanding(&self) -> u64 {
-        self.queries + self.syncs
-    }
-
-    fn asked(&mut self, tag: u8) {
-        match tag {
-            b'Q' | b'F' => self.ends_a_batch(1, 0),
-            b'S' if self.copy == CopyMode::In => {}
-            b'S' => self.ends_a_batch(0, 1),
-            b'c' | b'f' if self.copy == CopyMode::In => self.end_copy(),
-            // With nothing outstanding, they belong to a COPY that has already failed.
-            b'c' | b'f' if self.is_nothing() => {}
-            b'c' | b'f' => self.ends_ahead += 1,
-            b'd' => {}
-            // Parse, Bind, Describe, Execute, Close, Flush, and whatever a later version adds.
-            _ => self.unsynced += 1,
-        }
-    }
-
-    /// ReadyForQuery will come after everything before it.
-    fn ends_a_batch(&mut self, queries: u64, syncs: u64) {
-        self.queries += queries;
-        self.syncs += syncs;
-        self.unsynced = 0;
-        if self.queries > 0 && self.syncs > 0 {
-            self.order = Order::Mixed;
-        }
-    }
-
-    fn answered(&mut self, tag: u8) {
-        match tag {
-            b'Z' => self.ready(),
-            b'G' => self.begin_copy(),
-            // The server ignores the rest of the data.
-            b'E' if self.copy == CopyMode::In => self.end_copy(),
-            _ => {}
-        }
-    }
-
-    fn ready(&mut self) {
-        self.copy = CopyMode::No;
-        if self.queries > 0 {
-            self.queries -= 1;
-        } else {
-            self.syncs = self.syncs.saturating_sub(1);
-        }
-        if self.outstanding() == 0 {
-            self.order = Order::Known;
-            // What was sent behind the Sync that is answered may still be a COPY.
-            if self.unsynced == 0 {
-                self.ends_ahead = 0;
-            }
-        }
-    }
-
-    /// The server asks for data. A Sync that was sent together with the Execute is read in the midst of
-    /// the data and ignored; another one follows. Where it is not known which Sync that is, because the
-    /// client was ahead or has mixed both kinds of query, the count stays too high: "not quiet".
-    fn begin_copy(&mut self) {
-        if self.ends_ahead > 0 {
-            self.ends_ahead -= 1;
-            return;
-        }
-        self.copy = CopyMode::In;
-        if self.order == Order::Known {
-            self.syncs = 0;
-        }
-    }
-
-    /// The data is over. A COPY of the extended protocol is only finished by a Sync.
-    fn end_copy(&mut self) {
-        self.copy = CopyMode::No;
-        if self.outstanding() == 0 {
-            self.unsynced += 1;
-        }
-    }
-}
 
 impl Listening {
     /// CommandComplete names the command, and NotificationResponse needs no more. UNLISTEN may leave other channels.

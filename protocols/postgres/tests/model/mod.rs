@@ -46,7 +46,17 @@ pub(crate) struct Server {
     in_batch: bool,
     in_transaction: bool,
     failed: bool,
-    in_doubt: bool,
+    release: Release,
+}
+
+/// What becomes of a command amid data.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Release {
+    /// The COPY fails. The command is not executed.
+    V13,
+    /// The session ends.
+    #[default]
+    V14,
 }
 
 impl Asked {
@@ -56,6 +66,10 @@ impl Asked {
 }
 
 impl Server {
+    pub(crate) fn of(release: Release) -> Self {
+        Self { release, ..Self::default() }
+    }
+
     pub(crate) fn ask(&mut self, asked: Asked) {
         self.inbox.push_back(asked);
     }
@@ -77,10 +91,12 @@ impl Server {
         idle && server.outbox.is_empty()
     }
 
-    /// Whether a COPY has failed by itself. Which of the Syncs that were sent ahead it has passed over, and which will be
-    /// answered, nobody else can know.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+    pub(crate) fn has_more_to_read(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    pub(crate) fn has_more_to_say(&self) -> bool {
+        !self.outbox.is_empty()
     }
 
     /// A COPY fails by itself: a limit of time, a cancel request.
@@ -119,6 +135,7 @@ impl Server {
                 self.mode = Mode::Commands;
             }
             (Mode::SimpleCopy(_) | Mode::Copy, b'd') => {}
+            (Mode::SimpleCopy(_) | Mode::Copy, _) if self.release == Release::V13 => self.fail_copy(),
             (Mode::Commands | Mode::SimpleCopy(_) | Mode::Copy, _) => {
                 self.say(b'E', b"SFATAL\0VFATAL\0C08P01\0\0");
                 self.mode = Mode::Gone;
@@ -150,8 +167,8 @@ impl Server {
                 self.outbox.push_back(error("42601", "no"));
                 self.failed = self.in_transaction;
             }
-            Deed::Open => self.in_transaction = true,
-            Deed::Close => (self.in_transaction, self.failed) = (false, false),
+            Deed::Open => self.begin(),
+            Deed::Close => self.commit(),
             Deed::Work | Deed::Copy(_) => self.say(tag, b"SELECT 1\0"),
         }
         self.ready();
@@ -165,8 +182,8 @@ impl Server {
                 self.say(b'G', b"\0\0\0");
                 self.mode = Mode::Copy;
             }
-            (b'E', Deed::Open) => self.in_transaction = true,
-            (b'E', Deed::Close) => (self.in_transaction, self.failed) = (false, false),
+            (b'E', Deed::Open) => self.begin(),
+            (b'E', Deed::Close) => self.commit(),
             (b'E', _) => self.say(b'C', b"SELECT 1\0"),
             (b'P', _) => self.say(b'1', b""),
             (b'B', _) => self.say(b'2', b""),
@@ -175,13 +192,22 @@ impl Server {
         }
     }
 
+    fn begin(&mut self) {
+        self.in_transaction = true;
+        self.say(b'C', b"BEGIN\0");
+    }
+
+    fn commit(&mut self) {
+        (self.in_transaction, self.failed) = (false, false);
+        self.say(b'C', b"COMMIT\0");
+    }
+
     fn fail(&mut self) {
         self.outbox.push_back(error("42601", "no"));
         (self.failed, self.mode) = (self.in_transaction, Mode::Skipping);
     }
 
     fn fail_copy(&mut self) {
-        self.in_doubt = true;
         match self.mode {
             Mode::SimpleCopy(_) => self.fail_simple(),
             Mode::Copy | Mode::Commands | Mode::Skipping | Mode::Gone => self.fail(),
