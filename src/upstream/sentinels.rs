@@ -18,9 +18,10 @@ use crate::bell::Follower;
 use crate::chance;
 use crate::config::domain::{self, Endpoint, TlsMode};
 use crate::failure::{Cause, Nature, Trouble};
+use crate::net::authorities::Authorities;
 use crate::net::dial;
 use crate::net::link::Link;
-use crate::net::tls::{self, TlsClient};
+use crate::net::tls::{self, TlsClient, Trust};
 use crate::secret::{Material, Source};
 
 /// The first pause after a Sentinel has failed; it doubles up to the second.
@@ -166,7 +167,7 @@ impl<P: Protocol> Upstream<P> {
     ) -> Result<Asked, Trouble> {
         let (settings, limit) = (&sentinels.settings, self.settings.connect_timeout);
         let endpoint = &settings.endpoints[seat];
-        let tls = tls_of(&settings.tls, endpoint, material)?;
+        let tls = tls_of(&settings.tls, &self.authorities, endpoint, material)?;
         let asked = async {
             let places = dial::find(endpoint, &self.resolver).await.map_err(|failure| failure.trouble)?;
             let (stream, place) = dial::race(places).await.map_err(|failure| failure.trouble)?;
@@ -200,6 +201,7 @@ fn of_sentinel(trouble: Trouble) -> Trouble {
 
 fn tls_of(
     tls: &domain::Tls,
+    authorities: &Authorities,
     endpoint: &Endpoint,
     material: Option<&Arc<Material>>,
 ) -> Result<Option<TlsClient>, Trouble> {
@@ -209,5 +211,6 @@ fn tls_of(
     }
     let name = server_name(tls.server_name.as_deref().unwrap_or(host))?;
     let material = material.map(Arc::as_ref);
-    Ok(Some(TlsClient { config: tls::configure(tls, material, None)?, name }))
+    let trust = Trust::of(tls, authorities)?;
+    Ok(Some(TlsClient { config: tls::configure(&trust, material, None)?, name }))
 }
