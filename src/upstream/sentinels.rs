@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attache_wire::{Protocol, Report, Terms, TlsStart};
+use attache_wire::{Approach, Credential, Protocol, Report, Terms, TlsStart};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Upstream;
@@ -37,6 +37,8 @@ const LONGEST_LINK: Duration = Duration::from_secs(12 * 3600);
 /// A Sentinel that has answered.
 pub(super) struct Asked {
     link: Link,
+    /// What the Sentinel was shown, to be kept out of what it says. A link is not used any longer than its credential is.
+    credential: Option<Arc<Credential>>,
     /// How long the link may be used.
     until: Instant,
     pub(super) report: Option<Report>,
@@ -79,7 +81,7 @@ impl<P: Protocol> Upstream<P> {
                 *pause = FIRST_PAUSE;
                 self.hear(sentinels, seat, Ok(asked.report.take()));
                 match self.reason_to_ask(sentinels, &mut asked, alarms, generation.as_mut()).await? {
-                    Reason::Again => asked.report = self.ask_again(sentinels, &mut asked.link).await?,
+                    Reason::Again => asked.report = self.ask_again(sentinels, &mut asked).await?,
                     Reason::Anew => break,
                 }
             }
@@ -118,10 +120,11 @@ impl<P: Protocol> Upstream<P> {
         Ok(Reason::Again)
     }
 
-    async fn ask_again(&self, sentinels: &Sentinels, link: &mut Link) -> Result<Option<Report>, Trouble> {
-        let machine = P::ask_sentinel(&sentinels.settings.master, None).expect("it was asked before");
+    async fn ask_again(&self, sentinels: &Sentinels, asked: &mut Asked) -> Result<Option<Report>, Trouble> {
+        let approach = Approach::Again(asked.credential.clone());
+        let machine = P::ask_sentinel(&sentinels.settings.master, approach).expect("it was asked before");
         let limit = self.settings.connect_timeout;
-        let answer = timeout(limit, link.drive(machine, None)).await;
+        let answer = timeout(limit, asked.link.drive(machine, None)).await;
         answer.unwrap_or_else(|_| Err(Trouble::overdue(Cause::TimedOut, limit))).map_err(of_sentinel)
     }
 
@@ -168,24 +171,25 @@ impl<P: Protocol> Upstream<P> {
         let (settings, limit) = (&sentinels.settings, self.settings.connect_timeout);
         let endpoint = &settings.endpoints[seat];
         let tls = tls_of(&settings.tls, &self.authorities, endpoint, material)?;
+        let credential = material.map(|material| Arc::clone(&material.credential));
         let asked = async {
             let places = dial::find(endpoint, &self.resolver).await.map_err(|failure| failure.trouble)?;
             let (stream, place) = dial::race(places).await.map_err(|failure| failure.trouble)?;
             let terms = Terms {
-                credential: material.map(|material| Arc::clone(&material.credential)),
+                credential: credential.clone(),
                 tls: if tls.is_some() { TlsStart::Direct } else { TlsStart::Off },
                 private: place.is_private(),
                 allow_cleartext: self.allow_cleartext,
                 ask_role: false,
                 nonce: chance::bytes(),
             };
-            let machine = P::ask_sentinel(&settings.master, Some(terms));
+            let machine = P::ask_sentinel(&settings.master, Approach::Anew(terms));
             let machine = machine.expect("a checked configuration has Sentinels where the protocol has them");
             let mut link = Link::new(stream);
             let report = link.drive(machine, tls.as_ref()).await;
             self.note_certificate(sentinels, seat, link.certificate);
             let until = Instant::now() + chance::about(LONGEST_LINK);
-            Ok(Asked { link, until, report: report.map_err(of_sentinel)? })
+            Ok(Asked { link, credential, until, report: report.map_err(of_sentinel)? })
         };
         timeout(limit, asked).await.unwrap_or_else(|_| Err(Trouble::overdue(Cause::TimedOut, limit)))
     }
