@@ -13,6 +13,7 @@ use crate::failure::StartError;
 use crate::house::{Answer, House, Outcome};
 use crate::log::Logging;
 use crate::metrics::Metrics;
+use crate::net::authorities::Authorities;
 use crate::net::resolve::Resolver;
 use crate::serving::{Common, Serving};
 use crate::session::Ids;
@@ -121,6 +122,7 @@ pub fn common(metrics: &Arc<Metrics>) -> Common {
     Common {
         metrics: Arc::clone(metrics),
         resolver: Resolver::from_system(),
+        authorities: Authorities::default(),
         ids: Arc::new(Ids::new()),
         traces: Traces::default(),
     }

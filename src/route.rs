@@ -110,6 +110,7 @@ impl<P: Protocol> Serve for Route<P> {
                 let settled = self.is_settled(&standing);
                 CredentialStatus::of(standing, settled)
             }),
+            authorities_problem: self.upstream.authorities_problem(),
             sentinels: self.upstream.sentinels.as_ref().map(SentinelsStatus::from),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }

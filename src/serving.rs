@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use crate::config::domain::{self, CredentialSource, ListenAddress, Upstream};
 use crate::metrics::Metrics;
+use crate::net::authorities::Authorities;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::registry::{self, Kind};
@@ -26,6 +27,8 @@ use crate::worker::Worker;
 pub struct Common {
     pub metrics: Arc<Metrics>,
     pub resolver: Resolver,
+    /// What was read of files that may be broken when a route is made anew.
+    pub authorities: Authorities,
     pub ids: Arc<Ids>,
     pub traces: Traces,
 }
@@ -164,7 +167,7 @@ impl Common {
     fn assemble(
         &self,
         config: &domain::Route,
-        [source, of_sentinels]: [Option<Source>; 2],
+        sources: [Option<Source>; 2],
         company: Company,
     ) -> Arc<dyn Serve> {
         // Which places of a list are taken is found out later.
@@ -172,9 +175,10 @@ impl Common {
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
         let Company { errands, orders, seats } = company;
         let (resolver, ids, traces) = (self.resolver.clone(), Arc::clone(&self.ids), self.traces.clone());
+        let authorities = self.authorities.clone();
         protocol(&config.protocol).build(
             config,
-            RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders, seats },
+            RouteParts { sources, resolver, authorities, metrics, ids, traces, errands, orders, seats },
         )
     }
 

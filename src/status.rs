@@ -50,6 +50,9 @@ pub struct RouteStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm_links_by_generation: Option<BTreeMap<u64, i64>>,
     pub credential: Option<CredentialStatus>,
+    /// Why the file of `tls.ca` could not be used when it was looked at last, while those that were read before go on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorities_problem: Option<String>,
     /// Those who name the servers, where the route has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentinels: Option<SentinelsStatus>,

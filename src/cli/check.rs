@@ -12,7 +12,8 @@ use crate::app;
 use crate::config::domain::{Config, CredentialSource, Route, TlsMode};
 use crate::failure::Cause;
 use crate::metrics::Metrics;
-use crate::net::tls;
+use crate::net::authorities::Authorities;
+use crate::net::tls::Trust;
 use crate::route::Serve;
 use crate::status::CredentialStatus;
 use crate::upstream::{Step, Verdict, approximately};
@@ -139,7 +140,7 @@ fn authorities(route: &Route) -> Option<Step> {
     let source = tls.ca.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
     match tls.mode {
         TlsMode::Off | TlsMode::InsecureNoVerify => None,
-        TlsMode::VerifyFull | TlsMode::VerifyCa => Some(match tls::configure(tls, None, None) {
+        TlsMode::VerifyFull | TlsMode::VerifyCa => Some(match Trust::of(tls, &Authorities::default()) {
             Ok(_) => passed("authorities", source),
             Err(trouble) => failed("authorities", trouble.cause, trouble.detail),
         }),

@@ -86,8 +86,10 @@ fn routes(status: &Value) -> String {
             links(&route["links_by_generation"]),
             credential(&route["credential"]),
         ]);
-        for warning in list(&route["credential"]["warnings"]) {
-            table.row([String::new(), String::new(), String::new(), String::new(), text(&warning["text"])]);
+        let warnings = list(&route["credential"]["warnings"]).iter().map(|warning| text(&warning["text"]));
+        let authorities = route["authorities_problem"].as_str().map(|problem| format!("tls.ca: {problem}"));
+        for told in warnings.chain(authorities) {
+            table.row([String::new(), String::new(), String::new(), String::new(), told]);
         }
     }
     table.text()

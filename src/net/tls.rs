@@ -1,7 +1,6 @@
 //! TLS towards the server: what is trusted, who we are, and why a handshake failed.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use attache_wire::TlsFacts;
@@ -12,12 +11,12 @@ use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::authorities::Authorities;
 use super::stream::Stream;
 use crate::config::domain::{Tls, TlsMode};
 use crate::failure::{Cause, Trouble};
@@ -88,12 +87,48 @@ fn facts(session: &ClientConnection) -> (TlsFacts, Option<Certificate>) {
     (facts, parsed.as_ref().map(|parsed| Certificate { not_after: certificate::not_after(parsed) }))
 }
 
+/// What is verified of a server.
+#[derive(Debug, Clone)]
+pub enum Trust {
+    /// Its chain, by these authorities, and its name.
+    Full(Arc<RootCertStore>),
+    /// Its chain alone.
+    Chain(Arc<RootCertStore>),
+    Anyone,
+}
+
+impl Trust {
+    /// As it is at this moment: authorities may change.
+    ///
+    /// # Errors
+    /// [`Cause::TlsSetup`] with the file that cannot be used.
+    pub fn of(tls: &Tls, authorities: &Authorities) -> Result<Self, Trouble> {
+        let roots = || authorities.of(tls.ca.as_deref());
+        Ok(match tls.mode {
+            TlsMode::VerifyFull => Self::Full(roots()?),
+            TlsMode::VerifyCa => Self::Chain(roots()?),
+            TlsMode::InsecureNoVerify | TlsMode::Off => Self::Anyone,
+        })
+    }
+
+    /// Whether nothing has changed between the two.
+    pub fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Full(roots), Self::Full(others)) | (Self::Chain(roots), Self::Chain(others)) => {
+                Arc::ptr_eq(roots, others)
+            }
+            (Self::Anyone, Self::Anyone) => true,
+            (Self::Full(_) | Self::Chain(_) | Self::Anyone, _) => false,
+        }
+    }
+}
+
 /// Builds the configuration of one route: `alpn` is what its protocol is called in a handshake.
 ///
 /// # Errors
-/// [`Cause::TlsSetup`] with the file that cannot be used.
+/// [`Cause::TlsSetup`] where the library cannot use what it is given.
 pub fn configure(
-    tls: &Tls,
+    trust: &Trust,
     material: Option<&Material>,
     alpn: Option<&str>,
 ) -> Result<Arc<ClientConfig>, Trouble> {
@@ -101,7 +136,7 @@ pub fn configure(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
     let builder = builder.with_safe_default_protocol_versions().map_err(setup)?;
     let identity = material.map(|material| Shown::of(material, &provider)).transpose().map_err(setup)?;
-    let builder = builder.dangerous().with_custom_certificate_verifier(verifier(tls, provider)?);
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier(trust, provider)?);
     let mut config = match identity {
         Some(shown) => builder.with_client_cert_resolver(Arc::new(shown)),
         None => builder.with_no_client_auth(),
@@ -138,35 +173,17 @@ impl ResolvesClientCert for Shown {
     }
 }
 
-fn verifier(tls: &Tls, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Trouble> {
-    let web = |provider| {
-        let roots = Arc::new(roots(tls.ca.as_deref())?);
-        WebPkiServerVerifier::builder_with_provider(roots, provider).build().map_err(setup)
+fn verifier(trust: &Trust, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ServerCertVerifier>, Trouble> {
+    let web = |roots: &Arc<RootCertStore>, provider| {
+        WebPkiServerVerifier::builder_with_provider(Arc::clone(roots), provider).build().map_err(setup)
     };
-    Ok(match tls.mode {
-        TlsMode::VerifyFull => web(provider)?,
-        TlsMode::VerifyCa => Arc::new(Lenient { chain: Some(web(Arc::clone(&provider))?), provider }),
-        TlsMode::InsecureNoVerify | TlsMode::Off => Arc::new(Lenient { chain: None, provider }),
+    Ok(match trust {
+        Trust::Full(roots) => web(roots, provider)?,
+        Trust::Chain(roots) => {
+            Arc::new(Lenient { chain: Some(web(roots, Arc::clone(&provider))?), provider })
+        }
+        Trust::Anyone => Arc::new(Lenient { chain: None, provider }),
     })
-}
-
-fn roots(file: Option<&Path>) -> Result<RootCertStore, Trouble> {
-    let mut store = RootCertStore::empty();
-    let certificates = match file {
-        Some(path) => read_certificates(path)?,
-        None => rustls_native_certs::load_native_certs().certs,
-    };
-    store.add_parsable_certificates(certificates);
-    match (store.is_empty(), file) {
-        (false, _) => Ok(store),
-        (true, Some(path)) => Err(setup(format!("{}: no certificate in it", path.display()))),
-        (true, None) => Err(setup("this system has no certificate authorities: set tls.ca")),
-    }
-}
-
-fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Trouble> {
-    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
-    read.map_err(|error| setup(format!("{}: {error}", path.display())))
 }
 
 fn setup(error: impl ToString) -> Trouble {

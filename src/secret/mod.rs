@@ -6,6 +6,7 @@
 //! | module | what it does |
 //! | --- | --- |
 //! | `snapshot` | reads one consistent version of the folder |
+//! | `stamp` | tells whether a file was written to |
 //! | `material` | holds one accepted version: a generation |
 //! | `source` | hands generations out, and hears how the server took them |
 //! | `numbers` | which contents are the same generation |
@@ -33,6 +34,7 @@ mod picked;
 mod problem;
 mod snapshot;
 mod source;
+mod stamp;
 mod versions;
 mod watch;
 
@@ -44,7 +46,9 @@ pub use lockout::REJECTED_A_MINUTE;
 pub use material::{Asked, Identity, Material};
 pub use picked::Picked;
 pub use problem::{Problem, Warning};
+pub use snapshot::is_versioned;
 pub use source::{Leave, Source, Standing};
+pub use stamp::Stamp;
 pub use versions::{InForce, State};
 pub use watch::Watcher;
 

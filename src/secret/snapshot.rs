@@ -5,11 +5,10 @@
 //! once. Other writers replace or overwrite file after file; there, what was read counts only if no
 //! file changed meanwhile nor shortly before. Nothing here watches, waits or remembers.
 
-use std::fs::{self, File, Metadata};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use attache_wire::Secret;
 use rustls_pki_types::pem::PemObject as _;
@@ -19,6 +18,7 @@ use zeroize::Zeroizing;
 use super::Mount;
 use super::material::{Contents, Identity};
 use super::problem::Problem;
+use super::stamp::Stamp;
 
 /// The link that the kubelet turns.
 const DATA_LINK: &str = "..data";
@@ -28,9 +28,6 @@ pub(super) const SECRET_LIMIT: u64 = 64 * 1024;
 const CERTIFICATE_LIMIT: u64 = 1024 * 1024;
 /// A swap takes the writer a few system calls: whoever loses this many races in a row is not racing.
 const ATTEMPTS: usize = 100;
-/// How long files must have rested, where each is written on its own: a user name and a password
-/// that are written one after the other belong together.
-pub(super) const SETTLE: Duration = Duration::from_millis(100);
 
 /// What the folder holds now.
 ///
@@ -47,7 +44,7 @@ pub(super) fn read(mount: &Mount) -> Result<Contents, Problem> {
 }
 
 /// Whether the kubelet's writer, or one that does as it does, fills this folder.
-pub(super) fn is_versioned(folder: &Path) -> bool {
+pub fn is_versioned(folder: &Path) -> bool {
     fs::symlink_metadata(folder.join(DATA_LINK)).is_ok()
 }
 
@@ -79,40 +76,9 @@ fn read_files(mount: &Mount) -> Result<Contents, Problem> {
     if settled && before == stamps(mount) { contents } else { Err(Problem::Changing) }
 }
 
-/// What changes when a file is written to or replaced. The time of change (not of modification) is
-/// that of the renaming where a writer prepares a file aside.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(file: &Metadata) -> Self {
-        Self {
-            device: file.dev(),
-            inode: file.ino(),
-            size: file.size(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        }
-    }
-
-    /// A time in the future is a clock that was set back: nothing to wait for.
-    fn has_settled(&self) -> bool {
-        let seconds = u64::try_from(self.changed.0).unwrap_or_default();
-        let nanos = u32::try_from(self.changed.1).unwrap_or_default();
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        now.checked_sub(Duration::new(seconds, nanos)).is_none_or(|age| age >= SETTLE)
-    }
-}
-
 fn stamps(mount: &Mount) -> Vec<Option<Stamp>> {
     let files = files(&mount.path, mount).into_iter();
-    files.map(|file| fs::metadata(file).ok().map(|found| Stamp::of(&found))).collect()
+    files.map(|file| Stamp::at(&file)).collect()
 }
 
 /// Reads every key from this one folder.
@@ -259,19 +225,6 @@ mod tests {
         assert_eq!(trimmed("s3cret\r"), b"s3cret\r");
         assert_eq!(trimmed(" s3cret \n"), b" s3cret ");
         assert_eq!(trimmed("\r\n"), b"");
-    }
-
-    #[test]
-    fn a_file_has_settled_when_nothing_changed_for_a_while() {
-        let changed = |ago: Duration| {
-            let time = (SystemTime::now() - ago).duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
-            let changed = (time.as_secs().cast_signed(), i64::from(time.subsec_nanos()));
-            Stamp { device: 1, inode: 2, size: 3, modified: (0, 0), changed }
-        };
-        assert!(!changed(Duration::ZERO).has_settled());
-        assert!(changed(SETTLE).has_settled());
-        let ahead = Stamp { changed: (i64::MAX / 2, 0), ..changed(Duration::ZERO) };
-        assert!(ahead.has_settled(), "a clock that was set back");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::problem::Problem;
-use super::snapshot::SETTLE;
 use super::source::{Asker, Source};
+use super::stamp::SETTLE;
 use super::{Mount, mount, snapshot};
 
 /// At most ten readings a second, however many logins ask for one.

@@ -198,9 +198,11 @@ async fn deliver<P: Protocol>(route: &Route<P>, errand: P::Errand, coming: Comin
     if !coming.is_expected() {
         return Err(Failure::new(Stage::Dial, Side::Attache, Cause::UnknownErrand));
     }
+    let tls = route.upstream.tls_again(&coming.way);
+    let tls = tls.map_err(|trouble| Failure::new(Stage::Dial, Side::Attache, trouble))?;
     let mut link = Link::new(stream);
     let machine = route.protocol.deliver(errand, coming.way.start());
-    let delivered = link.drive(machine, coming.way.tls.as_ref()).await;
+    let delivered = link.drive(machine, tls.as_ref()).await;
     delivered.map_err(|trouble| Failure::new(Stage::Dial, Side::Upstream, trouble))?;
     link.gone(ANSWER).await;
     coming.arrived();

@@ -8,6 +8,7 @@ use attache_wire::Protocol;
 use super::{Errands, Ids, Seats};
 use crate::config::domain;
 use crate::metrics::RouteMetrics;
+use crate::net::authorities::Authorities;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::secret::Source;
@@ -35,15 +36,15 @@ pub struct Route<P: Protocol> {
 
 impl<P: Protocol> Route<P> {
     pub fn new(config: &domain::Route, protocol: P, shared: RouteParts) -> Self {
-        let RouteParts { source, of_sentinels, resolver, metrics, ids, traces, errands, orders, seats } =
+        let RouteParts { sources, resolver, authorities, metrics, ids, traces, errands, orders, seats } =
             shared;
         let protocol = Arc::new(protocol);
         let upstream = Upstream::new(
             Arc::clone(&protocol),
             config,
-            source,
-            of_sentinels,
+            sources,
             resolver,
+            authorities,
             Arc::clone(&metrics),
             orders,
         );
@@ -73,10 +74,10 @@ impl<P: Protocol> Route<P> {
 
 /// What a route is given by the house.
 pub struct RouteParts {
-    pub source: Option<Source>,
-    /// That of the credential for its Sentinels.
-    pub of_sentinels: Option<Source>,
+    /// That of its credential, and that of the credential for its Sentinels.
+    pub sources: [Option<Source>; 2],
     pub resolver: Resolver,
+    pub authorities: Authorities,
     pub metrics: Arc<RouteMetrics>,
     pub ids: Arc<Ids>,
     pub traces: Traces,

@@ -12,10 +12,11 @@ use rustls_pki_types::ServerName;
 use tokio::time::timeout;
 
 use crate::config::domain::{Tls, TlsMode, Traces};
+use crate::net::authorities::Authorities;
 use crate::net::dial;
 use crate::net::resolve::Resolver;
 use crate::net::stream::Stream;
-use crate::net::tls::{self, TlsClient};
+use crate::net::tls::{self, TlsClient, Trust};
 use crate::secret::headers;
 
 /// From the connection to the end of the answer.
@@ -35,12 +36,13 @@ pub(super) enum Unsent {
 pub(super) struct Collector {
     settings: Traces,
     resolver: Resolver,
+    authorities: Authorities,
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
 impl Collector {
     pub(super) fn new(settings: Traces, resolver: Resolver) -> Self {
-        Self { settings, resolver, connection: None }
+        Self { settings, resolver, authorities: Authorities::default(), connection: None }
     }
 
     /// Sends one body.
@@ -107,7 +109,8 @@ impl Collector {
         let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
         let (ca, server_name) = (self.settings.ca.clone(), None);
         let trusted = Tls { mode: TlsMode::VerifyFull, ca, server_name, direct: true };
-        let config = tls::configure(&trusted, None, Some("http/1.1"));
+        let config = Trust::of(&trusted, &self.authorities)
+            .and_then(|trust| tls::configure(&trust, None, Some("http/1.1")));
         let config = config.map_err(|trouble| trouble.to_string())?;
         let client = TlsClient { config, name };
         let (stream, ..) = client.handshake(stream).await.map_err(|trouble| trouble.to_string())?;

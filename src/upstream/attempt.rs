@@ -17,21 +17,23 @@ use crate::chance;
 use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::link::Link;
-use crate::net::tls::{self, TlsClient};
+use crate::net::tls::{self, TlsClient, Trust};
 use crate::secret::Material;
 
-/// How long a TLS configuration is used before its files are read again.
-const TLS_LIFETIME: Duration = Duration::from_secs(5);
+/// After so long a server shows its certificate again, and proves that it is its own: until then, TLS may go on where an
+/// earlier connection ended.
+const LONGEST_RESUMPTION: Duration = Duration::from_secs(600);
 
-/// The TLS configuration of the generation that was used last. Certificates and authorities that were renewed
-/// are picked up within [`TLS_LIFETIME`].
+/// The TLS configuration of the generation that was used last. Each link holds on to its own, so it is not made anew without
+/// need.
 #[derive(Default)]
 pub(super) struct TlsCache(Mutex<Option<Cached>>);
 
 struct Cached {
     /// What it was made from; of no generation on a route without a credential.
     material: Weak<Material>,
-    read_at: Instant,
+    trust: Trust,
+    made_at: Instant,
     config: Arc<ClientConfig>,
 }
 
@@ -213,6 +215,21 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
+    /// TLS for another connection to where a link leads: as it is now, for the link may be old.
+    ///
+    /// # Errors
+    /// What cannot be used.
+    pub fn tls_again(&self, way: &Way) -> Result<Option<TlsClient>, Trouble> {
+        match &way.tls {
+            Some(before) if self.settings.tls.mode != TlsMode::Off => {
+                let material = self.source.as_ref().and_then(|source| source.candidates().into_iter().next());
+                let config = self.tls_config(material.as_ref())?;
+                Ok(Some(TlsClient { config, name: before.name.clone() }))
+            }
+            before => Ok(before.clone()),
+        }
+    }
+
     pub(super) fn tls_of(
         &self,
         target: &Endpoint,
@@ -256,16 +273,19 @@ impl<P: Protocol> Upstream<P> {
 
     fn tls_config(&self, material: Option<&Arc<Material>>) -> Result<Arc<ClientConfig>, Trouble> {
         let made_from = material.map_or_else(Weak::new, Arc::downgrade);
+        let trust = Trust::of(&self.settings.tls, &self.authorities)?;
         let mut cached = self.tls.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = cached.as_ref()
             && cached.material.ptr_eq(&made_from)
-            && cached.read_at.elapsed() < TLS_LIFETIME
+            && cached.trust.is(&trust)
+            && cached.made_at.elapsed() < LONGEST_RESUMPTION
         {
             return Ok(Arc::clone(&cached.config));
         }
         let material = material.map(Arc::as_ref);
-        let config = tls::configure(&self.settings.tls, material, P::FEATURES.alpn)?;
-        *cached = Some(Cached { material: made_from, read_at: Instant::now(), config: Arc::clone(&config) });
+        let config = tls::configure(&trust, material, P::FEATURES.alpn)?;
+        let made_at = Instant::now();
+        *cached = Some(Cached { material: made_from, trust, made_at, config: Arc::clone(&config) });
         Ok(config)
     }
 }

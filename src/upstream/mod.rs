@@ -41,9 +41,10 @@ pub use sentinels::attend;
 pub use trial::trial;
 
 use crate::chance;
-use crate::config::domain::{self, Endpoint, Live};
+use crate::config::domain::{self, Endpoint, Live, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::metrics::RouteMetrics;
+use crate::net::authorities::Authorities;
 use crate::net::dial::Place;
 use crate::net::link::Link;
 use crate::net::resolve::Resolver;
@@ -66,6 +67,8 @@ pub struct Upstream<P: Protocol> {
     /// `None` on a route without a credential.
     pub source: Option<Source>,
     pub resolver: Resolver,
+    /// By whom servers are verified.
+    authorities: Authorities,
     pub metrics: Arc<RouteMetrics>,
     pub health: Arc<Health>,
     /// What is said to the sessions of the route.
@@ -159,9 +162,9 @@ impl<P: Protocol> Upstream<P> {
     pub fn new(
         protocol: Arc<P>,
         route: &domain::Route,
-        source: Option<Source>,
-        of_sentinels: Option<Source>,
+        [source, of_sentinels]: [Option<Source>; 2],
         resolver: Resolver,
+        authorities: Authorities,
         metrics: Arc<RouteMetrics>,
         orders: Orders,
     ) -> Self {
@@ -179,6 +182,7 @@ impl<P: Protocol> Upstream<P> {
             live: route.on_rotation.live,
             source,
             resolver,
+            authorities,
             metrics,
             health,
             orders,
@@ -186,6 +190,16 @@ impl<P: Protocol> Upstream<P> {
             turns: rotation::Turns::default(),
             members: members::Members::default(),
         }
+    }
+
+    /// Why a file of authorities is not used as it is now, but as it was.
+    pub fn authorities_problem(&self) -> Option<String> {
+        let of_sentinels = self.settings.sentinel.as_ref().map(|sentinel| &sentinel.tls);
+        let mut all = [Some(&self.settings.tls), of_sentinels].into_iter().flatten();
+        all.find_map(|tls| match tls.mode {
+            TlsMode::VerifyFull | TlsMode::VerifyCa => self.authorities.problem(tls.ca.as_deref()),
+            TlsMode::InsecureNoVerify | TlsMode::Off => None,
+        })
     }
 
     /// Opens a link for what a client intends, and logs in: on the link that was met for this session, if there

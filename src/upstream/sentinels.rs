@@ -7,7 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use attache_wire::{Protocol, Report, Terms, TlsStart};
+use attache_wire::{Approach, Credential, Protocol, Report, Terms, TlsStart};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::Upstream;
@@ -18,9 +18,10 @@ use crate::bell::Follower;
 use crate::chance;
 use crate::config::domain::{self, Endpoint, TlsMode};
 use crate::failure::{Cause, Nature, Trouble};
+use crate::net::authorities::Authorities;
 use crate::net::dial;
 use crate::net::link::Link;
-use crate::net::tls::{self, TlsClient};
+use crate::net::tls::{self, TlsClient, Trust};
 use crate::secret::{Material, Source};
 
 /// The first pause after a Sentinel has failed; it doubles up to the second.
@@ -36,6 +37,8 @@ const LONGEST_LINK: Duration = Duration::from_secs(12 * 3600);
 /// A Sentinel that has answered.
 pub(super) struct Asked {
     link: Link,
+    /// What the Sentinel was shown, to be kept out of what it says. A link is not used any longer than its credential is.
+    credential: Option<Arc<Credential>>,
     /// How long the link may be used.
     until: Instant,
     pub(super) report: Option<Report>,
@@ -78,7 +81,7 @@ impl<P: Protocol> Upstream<P> {
                 *pause = FIRST_PAUSE;
                 self.hear(sentinels, seat, Ok(asked.report.take()));
                 match self.reason_to_ask(sentinels, &mut asked, alarms, generation.as_mut()).await? {
-                    Reason::Again => asked.report = self.ask_again(sentinels, &mut asked.link).await?,
+                    Reason::Again => asked.report = self.ask_again(sentinels, &mut asked).await?,
                     Reason::Anew => break,
                 }
             }
@@ -117,10 +120,11 @@ impl<P: Protocol> Upstream<P> {
         Ok(Reason::Again)
     }
 
-    async fn ask_again(&self, sentinels: &Sentinels, link: &mut Link) -> Result<Option<Report>, Trouble> {
-        let machine = P::ask_sentinel(&sentinels.settings.master, None).expect("it was asked before");
+    async fn ask_again(&self, sentinels: &Sentinels, asked: &mut Asked) -> Result<Option<Report>, Trouble> {
+        let approach = Approach::Again(asked.credential.clone());
+        let machine = P::ask_sentinel(&sentinels.settings.master, approach).expect("it was asked before");
         let limit = self.settings.connect_timeout;
-        let answer = timeout(limit, link.drive(machine, None)).await;
+        let answer = timeout(limit, asked.link.drive(machine, None)).await;
         answer.unwrap_or_else(|_| Err(Trouble::overdue(Cause::TimedOut, limit))).map_err(of_sentinel)
     }
 
@@ -166,25 +170,26 @@ impl<P: Protocol> Upstream<P> {
     ) -> Result<Asked, Trouble> {
         let (settings, limit) = (&sentinels.settings, self.settings.connect_timeout);
         let endpoint = &settings.endpoints[seat];
-        let tls = tls_of(&settings.tls, endpoint, material)?;
+        let tls = tls_of(&settings.tls, &self.authorities, endpoint, material)?;
+        let credential = material.map(|material| Arc::clone(&material.credential));
         let asked = async {
             let places = dial::find(endpoint, &self.resolver).await.map_err(|failure| failure.trouble)?;
             let (stream, place) = dial::race(places).await.map_err(|failure| failure.trouble)?;
             let terms = Terms {
-                credential: material.map(|material| Arc::clone(&material.credential)),
+                credential: credential.clone(),
                 tls: if tls.is_some() { TlsStart::Direct } else { TlsStart::Off },
                 private: place.is_private(),
                 allow_cleartext: self.allow_cleartext,
                 ask_role: false,
                 nonce: chance::bytes(),
             };
-            let machine = P::ask_sentinel(&settings.master, Some(terms));
+            let machine = P::ask_sentinel(&settings.master, Approach::Anew(terms));
             let machine = machine.expect("a checked configuration has Sentinels where the protocol has them");
             let mut link = Link::new(stream);
             let report = link.drive(machine, tls.as_ref()).await;
             self.note_certificate(sentinels, seat, link.certificate);
             let until = Instant::now() + chance::about(LONGEST_LINK);
-            Ok(Asked { link, until, report: report.map_err(of_sentinel)? })
+            Ok(Asked { link, credential, until, report: report.map_err(of_sentinel)? })
         };
         timeout(limit, asked).await.unwrap_or_else(|_| Err(Trouble::overdue(Cause::TimedOut, limit)))
     }
@@ -200,6 +205,7 @@ fn of_sentinel(trouble: Trouble) -> Trouble {
 
 fn tls_of(
     tls: &domain::Tls,
+    authorities: &Authorities,
     endpoint: &Endpoint,
     material: Option<&Arc<Material>>,
 ) -> Result<Option<TlsClient>, Trouble> {
@@ -209,5 +215,6 @@ fn tls_of(
     }
     let name = server_name(tls.server_name.as_deref().unwrap_or(host))?;
     let material = material.map(Arc::as_ref);
-    Ok(Some(TlsClient { config: tls::configure(tls, material, None)?, name }))
+    let trust = Trust::of(tls, authorities)?;
+    Ok(Some(TlsClient { config: tls::configure(&trust, material, None)?, name }))
 }

@@ -39,23 +39,30 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("status", &["events", "pulse", "secret", "upstream"]),
     ("route", &["config", "drain", "metrics", "net", "pulse", "secret", "session", "status", "upstream"]),
     ("worker", &["deadline", "drain", "net", "route"]),
+    ("sockets", &["config", "failure", "net"]),
     // What puts it together and what shows it.
     ("registry", &["config", "drain", "net", "route", "session"]),
     (
         "serving",
         &[
             "config", "failure", "metrics", "net", "orders", "registry", "route", "secret", "session",
-            "trace", "worker",
+            "sockets", "trace", "worker",
         ],
     ),
     (
         "app",
         &[
             "admin", "config", "drain", "events", "failure", "house", "log", "metrics", "net", "serving",
-            "session", "trace", "worker",
+            "session", "sockets", "trace", "worker",
         ],
     ),
-    ("admin", &["chance", "config", "failure", "house", "http", "net", "pulse", "route", "status", "worker"]),
+    (
+        "admin",
+        &[
+            "chance", "config", "failure", "house", "http", "net", "pulse", "route", "sockets", "status",
+            "worker",
+        ],
+    ),
     ("inject", &["config", "http", "net", "registry", "secret"]),
     (
         "house",

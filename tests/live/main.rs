@@ -11,6 +11,7 @@ mod servers;
 
 mod auth;
 mod cancel;
+mod certificates;
 mod checker;
 mod drivers;
 mod errors;

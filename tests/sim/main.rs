@@ -18,6 +18,7 @@ mod redis;
 mod same;
 mod schedule;
 mod script;
+mod sentinel;
 mod settling;
 mod speech;
 mod sweep;

@@ -113,7 +113,7 @@ fn executed(world: &World, conn: usize, number: &str) {
     world.state().conns[conn].executed.push(number);
 }
 
-async fn command(wire: &mut Wire) -> io::Result<Vec<String>> {
+pub async fn command(wire: &mut Wire) -> io::Result<Vec<String>> {
     loop {
         if let Some((Reply::Array(words), used)) = parse(&wire.input) {
             wire.input.advance(used);
@@ -255,11 +255,11 @@ fn told(text: &str) -> Told {
     Told { code, text: text.to_owned() }
 }
 
-fn bulk(text: &str) -> Vec<u8> {
+pub fn bulk(text: &str) -> Vec<u8> {
     format!("${}\r\n{text}\r\n", text.len()).into_bytes()
 }
 
-fn array(words: &[&str]) -> Vec<u8> {
+pub fn array(words: &[&str]) -> Vec<u8> {
     let head = format!("*{}\r\n", words.len()).into_bytes();
     words.iter().fold(head, |all, word| [all, bulk(word)].concat())
 }

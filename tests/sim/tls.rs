@@ -3,17 +3,15 @@
 //! Keys and signatures are of one length (Ed25519), and no session is resumed: what is encrypted differs from play to play,
 //! but neither its length nor its time.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use attache_kit::{Algorithm, Leaf, Pair, Pki};
+use attache_kit::{Algorithm, Leaf, Mounted, Pair, Pki};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::NoServerSessionStorage;
 use rustls::{ServerConfig, version};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use tempfile::TempDir;
 
 /// What servers can show: a certificate, its successor, and one of another authority.
 const CERTIFICATES: usize = 3;
@@ -70,12 +68,12 @@ pub fn client(number: usize) -> &'static Pair {
 }
 
 /// The file of authorities that Attaché reads.
-pub struct Authorities(TempDir);
+pub struct Authorities(Mounted);
 
 impl Authorities {
     /// Trusts the first one, where there is TLS.
     pub fn new(tls: bool) -> Authorities {
-        let authorities = Authorities(tempfile::tempdir().expect("a folder"));
+        let authorities = Authorities(Mounted::new(&[]));
         if tls {
             authorities.write(Trust::First);
         }
@@ -86,7 +84,7 @@ impl Authorities {
         self.0.path().join("ca.pem")
     }
 
-    /// A file that is replaced is never seen by half.
+    /// As the kubelet swaps a ConfigMap: nothing has to rest by a clock that is not played.
     pub fn write(&self, trust: Trust) {
         let [first, second] = everything().authorities.each_ref().map(Pki::ca_pem);
         let text = match trust {
@@ -94,8 +92,6 @@ impl Authorities {
             Trust::Both => format!("{first}{second}"),
             Trust::Second => second.to_owned(),
         };
-        let new = self.0.path().join("new");
-        fs::write(&new, text).expect("our own folder takes a file");
-        fs::rename(new, self.file()).expect("a rename within the folder");
+        self.0.write(&[("ca.pem", &text)]);
     }
 }

@@ -55,8 +55,8 @@ mod tally;
 mod watch;
 
 use attache_wire::{
-    Access, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping, Protocol,
-    Relay, Report, Scheme, ServerRole, Shared, Terms, TlsStart, TlsWish, UrlParameter, Verdict,
+    Access, Approach, Boxed, Credential, Directions, Features, Keeps, Moment, Never, Nonce, Notice, Ping,
+    Protocol, Relay, Report, Scheme, ServerRole, Shared, Terms, TlsStart, TlsWish, UrlParameter, Verdict,
 };
 use bytes::BytesMut;
 
@@ -229,8 +229,8 @@ impl Protocol for Redis {
         Some(Box::new(ping::Ping::default()))
     }
 
-    fn ask_sentinel(master: &str, terms: Option<Terms>) -> Option<Boxed<Option<Report>>> {
-        Some(Box::new(sentinel::Asking::new(master, terms)))
+    fn ask_sentinel(master: &str, approach: Approach) -> Option<Boxed<Option<Report>>> {
+        Some(Box::new(sentinel::Asking::new(master, approach)))
     }
 
     fn heed_sentinel(master: &str) -> Option<Boxed<()>> {

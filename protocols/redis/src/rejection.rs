@@ -10,11 +10,6 @@ const DEFAULT_USER: &str = "default";
 /// What stands in for a text that is not passed on.
 const WITHHELD: &str = "the server's message is withheld, because it names the login of this route";
 
-/// First words of errors that are nobody's secret.
-const CODES: [&str; 6] = ["WRONGPASS", "NOAUTH", "NOPERM", "LOADING", "MASTERDOWN", "DENIED"];
-/// The same where nobody has looked.
-const UNREAD: &str = "the server's message is withheld, because it may contain the secret of the credential";
-
 /// Makes a fault of an error reply.
 pub(crate) fn rejection(text: &[u8], credential: Option<&Credential>) -> Fault {
     let (kind, code) = (kind(text), code(text, credential));
@@ -23,15 +18,6 @@ pub(crate) fn rejection(text: &[u8], credential: Option<&Credential>) -> Fault {
         false => Rejection::line(text.strip_prefix(code.as_bytes()).unwrap_or(text).trim_ascii_start()),
     };
     Fault::Rejected(Box::new(Rejection { kind, message, frame: shown(text, credential), code }))
-}
-
-/// Makes a fault of an error reply where the secret is not at hand that the server may know: without the server's words.
-pub(crate) fn rejection_unread(text: &[u8]) -> Fault {
-    let code = CODES.iter().find(|code| text.starts_with(code.as_bytes())).copied().unwrap_or("ERR");
-    let mut frame = BytesMut::new();
-    put_error(&mut frame, &format!("{code} {UNREAD}"));
-    let (kind, message, frame) = (kind(text), UNREAD.to_owned(), frame.freeze());
-    Fault::Rejected(Box::new(Rejection { kind, code: code.to_owned(), message, frame }))
 }
 
 /// Makes of an error what a client may hear: the same, without the login.

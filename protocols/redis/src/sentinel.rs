@@ -8,12 +8,12 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use attache_wire::{Credential, Fault, Insecure, Machine, Report, Step, Terms, TlsStart, Turn};
+use attache_wire::{Approach, Credential, Fault, Insecure, Machine, Report, Step, Terms, TlsStart, Turn};
 use bytes::BytesMut;
 
 use crate::auth::Login;
 use crate::frame::{self, MAX_REPLY_LEN, Reader, Reply};
-use crate::rejection::{rejection, rejection_unread};
+use crate::rejection::rejection;
 use crate::sentinel_report::{Draft, is_message};
 
 /// What Sentinels publish when they have agreed on another primary.
@@ -28,8 +28,8 @@ pub(crate) struct Asking {
 enum State {
     Connected(Terms),
     Encrypting(Terms),
-    /// It was asked before.
-    Again,
+    /// It was asked before, and was shown this.
+    Again(Option<Arc<Credential>>),
     Hearing(Box<Hearing>),
 }
 
@@ -38,17 +38,9 @@ enum State {
 struct Hearing {
     open: VecDeque<Question>,
     reader: Reader,
-    login: Known,
+    /// What the Sentinel was shown.
+    credential: Option<Arc<Credential>>,
     draft: Draft,
-}
-
-/// What the Sentinel was shown before it answers, as far as it is at hand.
-#[derive(Default)]
-enum Known {
-    /// It was asked before: what it was shown then is not.
-    #[default]
-    No,
-    Yes(Option<Arc<Credential>>),
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -64,12 +56,16 @@ enum Question {
 }
 
 impl Asking {
-    pub(crate) fn new(master: &str, terms: Option<Terms>) -> Self {
-        Self { master: master.to_owned(), state: terms.map_or(State::Again, State::Connected) }
+    pub(crate) fn new(master: &str, approach: Approach) -> Self {
+        let state = match approach {
+            Approach::Anew(terms) => State::Connected(terms),
+            Approach::Again(credential) => State::Again(credential),
+        };
+        Self { master: master.to_owned(), state }
     }
 
     fn log_in(&mut self, terms: &Terms, turn: &mut Turn<'_>) -> Result<(), Fault> {
-        let mut hearing = Hearing { login: Known::Yes(terms.credential.clone()), ..Hearing::default() };
+        let mut hearing = Hearing { credential: terms.credential.clone(), ..Hearing::default() };
         if let Some(login) = Login::of(terms, turn.tls)? {
             login.put_auth(turn.output);
             hearing.open.push_back(Question::Auth);
@@ -116,8 +112,8 @@ impl Machine for Asking {
                 let terms = terms.clone();
                 self.log_in(&terms, turn)?;
             }
-            State::Again => {
-                let mut hearing = Hearing::default();
+            State::Again(credential) => {
+                let mut hearing = Hearing { credential: credential.take(), ..Hearing::default() };
                 hearing.ask(Question::Unsubscribe, &[b"UNSUBSCRIBE", SWITCH], turn.output);
                 self.ask(hearing, turn.output);
             }
@@ -129,7 +125,7 @@ impl Machine for Asking {
     fn limit(&self) -> usize {
         match &self.state {
             State::Connected(_) | State::Encrypting(_) => 0,
-            State::Again | State::Hearing(_) => MAX_REPLY_LEN,
+            State::Again(_) | State::Hearing(_) => MAX_REPLY_LEN,
         }
     }
 }
@@ -179,10 +175,7 @@ impl Hearing {
                 "a server without the command SENTINEL, which is no Sentinel: check host and port",
             );
         }
-        match &self.login {
-            Known::Yes(credential) => rejection(text, credential.as_deref()),
-            Known::No => rejection_unread(text),
-        }
+        rejection(text, self.credential.as_deref())
     }
 }
 
@@ -239,7 +232,7 @@ impl fmt::Debug for Asking {
         let state = match &self.state {
             State::Connected(_) => "connected",
             State::Encrypting(_) => "encrypting",
-            State::Again => "again",
+            State::Again(_) => "again",
             State::Hearing(_) => "hearing",
         };
         f.debug_struct("Asking").field("state", &state).finish_non_exhaustive()

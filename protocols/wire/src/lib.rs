@@ -46,5 +46,5 @@ pub use never::Never;
 pub use options::Text;
 pub use protocol::{Chance, Nonce, Opening, Ping, Protocol, ServerRole, Shared, Terms, TlsStart, Verdict};
 pub use refusal::{Moment, Notice, Refusal};
-pub use sentinel::{Address, Report};
+pub use sentinel::{Address, Approach, Report};
 pub use watch::{Passage, Relay, Watch};

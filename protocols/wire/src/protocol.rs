@@ -13,7 +13,7 @@ use crate::fault::Rejection;
 use crate::features::{Features, Keeps};
 use crate::machine::{Boxed, Machine};
 use crate::refusal::{Moment, Notice};
-use crate::sentinel::Report;
+use crate::sentinel::{Approach, Report};
 use crate::watch::{Relay, Watch};
 
 /// A round trip to a server.
@@ -224,11 +224,10 @@ pub trait Protocol: Send + Sync + Sized + 'static {
         None
     }
 
-    /// Asks a Sentinel for the servers that it knows under the name `master`, and to say when their primary changes. A
-    /// new link is logged in on `terms`; without them, it is one on which the Sentinel was asked before. There is no
-    /// report where it knows no such name. `None` where the protocol has no Sentinels.
-    fn ask_sentinel(master: &str, terms: Option<Terms>) -> Option<Boxed<Option<Report>>> {
-        let _ = (master, terms);
+    /// Asks a Sentinel for the servers that it knows under the name `master`, and to say when their primary changes. There
+    /// is no report where it knows no such name. `None` where the protocol has no Sentinels.
+    fn ask_sentinel(master: &str, approach: Approach) -> Option<Boxed<Option<Report>>> {
+        let _ = (master, approach);
         None
     }
 

@@ -2,6 +2,18 @@
 //! is the primary, and can be asked.
 
 use std::fmt;
+use std::sync::Arc;
+
+use crate::{Credential, Terms};
+
+/// On what link a Sentinel is asked.
+#[derive(Debug, Clone)]
+pub enum Approach {
+    /// A new one, which is logged in on these terms.
+    Anew(Terms),
+    /// One on which it was asked before. What it was shown then is kept out of what it says.
+    Again(Option<Arc<Credential>>),
+}
 
 /// What one Sentinel knows of the servers under one name.
 #[derive(Debug, Clone, PartialEq, Eq)]

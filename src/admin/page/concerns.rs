@@ -51,8 +51,9 @@ fn of_route(route: &RouteStatus) -> Vec<Concern> {
     let any_up = route.endpoints.iter().any(|endpoint| endpoint.up != Some(false));
     let endpoints = route.endpoints.iter().flat_map(|endpoint| of_endpoint(endpoint, any_up));
     let sentinels = route.sentinels.iter().flat_map(of_sentinels);
+    let authorities = route.authorities_problem.iter().map(|problem| of_authorities(problem));
     let of_this = |(tone, what, why)| Concern { tone, route: Some(route.name.clone()), what, why };
-    credential.chain(endpoints).chain(sentinels).map(of_this).collect()
+    credential.chain(authorities).chain(endpoints).chain(sentinels).map(of_this).collect()
 }
 
 type Told = (Tone, String, String);
@@ -103,6 +104,11 @@ fn of_credential(credential: &CredentialStatus, words: &Words) -> Vec<Told> {
     let certificate =
         ending(&format!("The client certificate of the {name}"), credential.certificate_not_after);
     state.into_iter().chain(problem).chain(warnings).chain(certificate).collect()
+}
+
+fn of_authorities(problem: &str) -> Told {
+    let what = "The file of certificate authorities cannot be used".to_owned();
+    (Tone::Warn, what, format!("{problem}. Those that were read before go on, until the next start."))
 }
 
 fn of_endpoint(endpoint: &EndpointStatus, any_up: bool) -> Vec<Told> {

@@ -68,6 +68,7 @@ fn route(name: &str) -> RouteStatus {
         links_by_generation: BTreeMap::from([(1, 3), (2, 11)]),
         warm_links_by_generation: None,
         credential: Some(credential()),
+        authorities_problem: None,
         sentinels: None,
         endpoints: vec![endpoint("orders-1.db.example.com:5432")],
     }
@@ -207,6 +208,7 @@ fn nothing_that_comes_from_outside_becomes_markup() {
     route.sentinels = Some(SentinelsStatus { master: MARKUP.to_owned(), primary: named.clone(), ..all });
     let credential = route.credential.as_mut().unwrap();
     credential.problem = Some(Named { name: "empty", text: MARKUP.to_owned() });
+    route.authorities_problem = Some(MARKUP.to_owned());
     credential.warnings = vec![Named { name: "sub_path", text: MARKUP.to_owned() }];
     let mut status = status(vec![route]);
     (status.ready, status.waiting_for, status.host) = (false, vec![MARKUP.to_owned()], named);
@@ -302,6 +304,18 @@ fn the_latest_events_are_shown_with_what_tells_most_and_the_others_are_folded() 
         "<span>cause\u{a0}<b>reset</b></span> <span>a\u{a0}<b>b</b></span> <span>detail\u{a0}<b>x</b></span>";
     assert!(open.contains(told), "{page}");
     assert!(!page.contains("advice") && !page.contains("duration_ms"), "{page}");
+}
+
+#[test]
+fn authorities_that_cannot_be_read_are_told_although_sessions_go_on() {
+    let mut route = route("orders");
+    route.authorities_problem = Some("/etc/attache/ca.pem: no certificate in it".to_owned());
+    let page = shown(&status(vec![route]));
+    assert!(page.contains("The file of certificate authorities cannot be used"), "{page}");
+    assert!(
+        page.contains("/etc/attache/ca.pem: no certificate in it. Those that were read before go on"),
+        "{page}"
+    );
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::config::domain::{self, ListenAddress};
 use crate::config::{self, Sources};
 use crate::drain::Drain;
 use crate::metrics::Metrics;
+use crate::net::authorities::Authorities;
 use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
@@ -145,9 +146,9 @@ impl Database {
         let (listener, taken) = listen(&wanted)?;
         let endpoints: Vec<_> = route.upstream.endpoints.iter().map(ToString::to_string).collect();
         let parts = RouteParts {
-            source,
-            of_sentinels: None,
+            sources: [source, None],
             resolver: Resolver::from_system(),
+            authorities: Authorities::default(),
             metrics: Arc::new(metrics.route(&wanted.name, &endpoints)),
             ids: Arc::clone(ids),
             traces: Traces::default(),

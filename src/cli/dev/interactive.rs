@@ -113,6 +113,7 @@ mod tests {
             links_by_generation: Default::default(),
             warm_links_by_generation: None,
             credential: None,
+            authorities_problem: None,
             sentinels: None,
             endpoints: (0..endpoints).map(|_| endpoint()).collect(),
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use attache_redis::{Cluster, Intent, Options, Redis, SessionWatch};
 use attache_wire::testing::{contains, run};
-use attache_wire::{Credential, Passage, Protocol, Relay, Terms, TlsStart, Watch};
+use attache_wire::{Approach, Credential, Passage, Protocol, Relay, Terms, TlsStart, Watch};
 use bytes::BytesMut;
 
 use crate::split::same_at_any_split;
@@ -108,7 +108,11 @@ pub fn redis_sentinel(data: &[u8]) {
     let again = choice & 2 != 0;
     let facts = (choice & 0x20 != 0).then(facts);
     let segments: &[&[u8]] = if again || terms.tls == TlsStart::Off { &[said] } else { &[b"", said] };
-    let make = || Redis::ask_sentinel("orders", (!again).then(|| terms.clone())).expect("Redis can");
+    let approach = match again {
+        true => Approach::Again(terms.credential.clone()),
+        false => Approach::Anew(terms.clone()),
+    };
+    let make = || Redis::ask_sentinel("orders", approach.clone()).expect("Redis can");
     let ended = same_at_any_split(make, segments, facts.as_ref());
     let may_tell = terms.allow_cleartext || ended.upgrades > 0;
     assert!((may_tell && !again) || !contains(&ended.output, SECRET), "the secret on a link without TLS");
