@@ -251,10 +251,12 @@ fn links(house: &House, generation: &str) -> i64 {
     house.status()["links_by_generation"][generation].as_i64().unwrap_or_default()
 }
 
+/// They are asked one after the other, and may be of two moments.
 fn is_settled(house: &House) -> bool {
-    let settled = house.metric("attache_credential_settled", &[]) == 1.0;
-    assert_eq!(house.status()["credential"]["settled"], settled);
-    settled
+    eventually("status and metrics to agree", SOON, || {
+        let settled = house.metric("attache_credential_settled", &[]) == 1.0;
+        (house.status()["credential"]["settled"] == settled).then_some(settled)
+    })
 }
 
 /// Another folder is a rotation: the numbers go on, and the policy says what becomes of sessions that live.
