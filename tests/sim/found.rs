@@ -5,7 +5,7 @@ use std::time::Duration;
 use attache::config::domain::{Live, Role};
 
 use crate::book::{Condition, Login};
-use crate::plan::{Farewell, Guest, Habit, Plan, Step};
+use crate::plan::{Farewell, Guest, Habit, Plan, Reload, Step};
 use crate::schedule;
 use crate::speech::Dialect;
 use crate::wire::Fault;
@@ -104,6 +104,42 @@ fn no_session_ends_for_a_generation_that_is_older_than_its_own() {
     let probe_interval = poll;
     let plan = Plan { seed: 204_674, clients, connect_timeout, poll, probe_interval, within, length, ..plan };
     assert_eq!(schedule::run(&Plan { live: Live::Cut, ..plan }).wrong, [""; 0]);
+}
+
+/// What its route said of rotations stood still with the reload, and the next password was none that it knew.
+#[test]
+fn a_session_that_has_waited_since_before_a_reload_stays_on_what_was_accepted_behind_it() {
+    for live in [Live::Cut, Live::Drain] {
+        let steps = [
+            (2000, Step::Server(0, Condition::Down, Farewell::Polite)),
+            (3000, Step::Reload(Reload::Login)),
+            (4000, Step::Mount(login(1))),
+            (4000, Step::Replace(login(1))),
+            (8000, Step::Server(0, Condition::Up, Farewell::None)),
+        ];
+        let plan = Plan::quiet(Dialect::Postgres).with_steps("a reload while the server is down", &steps);
+        let clients = vec![guest(0, Habit::Hopper), guest(2500, Habit::Stayer)];
+        let [deadline, length] = [25, 14].map(Duration::from_secs);
+        let outcome = schedule::run(&Plan { live, clients, deadline, length, ..plan });
+        assert_eq!(outcome.wrong, [""; 0]);
+    }
+}
+
+/// The password had leaked, and a session went on with it until the time was over that the reload had left it.
+#[test]
+fn a_session_that_a_reload_is_about_to_end_leaves_an_old_password_in_time() {
+    for live in [Live::Cut, Live::Drain] {
+        let steps = [
+            (2000, Step::Reload(Reload::Login)),
+            (3000, Step::Allow(login(1))),
+            (3000, Step::Mount(login(1))),
+        ];
+        let plan = Plan::quiet(Dialect::Postgres).with_steps("a reload and a rotation", &steps);
+        let clients = vec![guest(0, Habit::Sleeper), guest(0, Habit::Stayer)];
+        let [deadline, length] = [25, 14].map(Duration::from_secs);
+        let outcome = schedule::run(&Plan { live, clients, deadline, length, ..plan });
+        assert_eq!(outcome.wrong, [""; 0]);
+    }
 }
 
 /// Two servers were promoted while nobody looked. Which of them was first, nobody can tell who has seen both as replicas.
