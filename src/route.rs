@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use attache_wire::Protocol;
+use futures_util::future::OptionFuture;
 
 use crate::config::domain;
 use crate::drain::Drain;
@@ -35,6 +36,10 @@ pub trait Serve: Send + Sync {
     /// What goes on beside the data path: probes, questions to Sentinels, trials of new credentials, the renewal or the
     /// end of sessions of old ones, and whoever keeps links warm.
     fn background(&self) -> Vec<Task>;
+
+    /// Ends the sessions of a route that a reload has taken away from them, in as much time as the process would give them.
+    /// Until then they hear of rotations: a session that waits logs in with what the credential is by then.
+    fn retire(&self, policy: domain::Drain) -> Task;
 
     /// Keeps no more links warm.
     fn wind_down(&self);
@@ -72,15 +77,23 @@ impl<P: Protocol> Serve for Route<P> {
         let endpoints = 0..self.upstream.settings.endpoints.len();
         let probes = endpoints.map(|index| Box::pin(upstream::probe(upstream(), index)) as Task);
         let keeper = self.upstream.pool.as_ref().map(|_| Box::pin(upstream::keep(upstream())) as Task);
-        let retiring = self.source().map(|source| {
-            let orders = self.upstream.orders.clone();
-            Box::pin(orders.follow_rotation(source.clone(), self.on_rotation, P::RENEWS)) as Task
-        });
         let trial = Box::pin(upstream::trial(upstream())) as Task;
         let sentinels =
             self.upstream.settings.sentinel.iter().flat_map(|sentinel| 0..sentinel.endpoints.len());
         let attending = sentinels.map(|seat| Box::pin(upstream::attend(upstream(), seat)) as Task);
-        probes.chain(attending).chain(keeper).chain([trial]).chain(retiring).collect()
+        probes.chain(attending).chain(keeper).chain([trial]).chain(self.follow_rotation()).collect()
+    }
+
+    fn retire(&self, policy: domain::Drain) -> Task {
+        let ending = self.upstream.orders.clone().retire(policy);
+        let following = self.follow_rotation();
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                () = ending => {}
+                Some(()) = OptionFuture::from(following) => {}
+            }
+        })
     }
 
     fn wind_down(&self) {
@@ -154,6 +167,12 @@ impl<P: Protocol> Serve for Route<P> {
 }
 
 impl<P: Protocol> Route<P> {
+    /// Tells the route's sessions of rotations, on a route that has any.
+    fn follow_rotation(&self) -> Option<Task> {
+        let (source, orders) = (self.source()?.clone(), self.upstream.orders.clone());
+        Some(Box::pin(orders.follow_rotation(source, self.on_rotation, P::RENEWS)))
+    }
+
     /// Whether what was valid before the current generation may be revoked: it works, and nobody is left on another, or
     /// about to be. The links are counted after the logins that are under way, which become links.
     fn is_settled(&self, standing: &Standing) -> bool {

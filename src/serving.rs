@@ -135,7 +135,7 @@ impl Serving {
             self.running.push(running);
         }
         for gone in retired {
-            tokio::spawn(gone.company.orders.retire(config.drain));
+            tokio::spawn(gone.route.retire(config.drain));
             self.common.forget(&gone.config);
             changes.removed.push(gone.config.name);
         }
@@ -225,7 +225,8 @@ impl Running {
     fn taken_over_by(mut self, new: &domain::Route, policy: domain::Drain) -> Self {
         let concerns_sessions = concerns_sessions(&self.config, new);
         if concerns_sessions {
-            tokio::spawn(std::mem::take(&mut self.company.orders).retire(policy));
+            tokio::spawn(self.route.retire(policy));
+            self.company.orders = Orders::default();
         }
         let (is_same, leads_there) = (new.credential == self.config.credential, !concerns_sessions);
         let has_same_needs = new.protocol == self.config.protocol;

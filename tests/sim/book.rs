@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::speech::{Broken, Question, Told};
-use crate::wire::Line;
+use crate::wire::{Heard, Line};
 
 /// A user and a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,12 +106,19 @@ pub struct Facts {
 /// A login as a server saw it.
 #[derive(Debug, Clone)]
 pub struct Verdict {
-    pub server: usize,
     /// When its first words came.
     pub began: Instant,
     pub at: Instant,
     pub login: Login,
     pub accepted: bool,
+}
+
+/// A server told what it is, as it does at the end of each login.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub server: usize,
+    pub duty: Duty,
+    pub heard: Heard,
 }
 
 impl Conn {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use attache::config::domain::Live;
+use attache::config::domain::{Live, Role};
 
 use crate::book::{Condition, Login};
-use crate::plan::{Farewell, Guest, Habit, Plan, Step};
+use crate::plan::{Farewell, Guest, Habit, Plan, Reload, Step};
 use crate::schedule;
 use crate::speech::Dialect;
+use crate::wire::Fault;
 
 fn login(number: u32) -> Login {
     Login::new("app_a", &format!("password-{number}"))
@@ -103,6 +104,78 @@ fn no_session_ends_for_a_generation_that_is_older_than_its_own() {
     let probe_interval = poll;
     let plan = Plan { seed: 204_674, clients, connect_timeout, poll, probe_interval, within, length, ..plan };
     assert_eq!(schedule::run(&Plan { live: Live::Cut, ..plan }).wrong, [""; 0]);
+}
+
+/// What its route said of rotations stood still with the reload, and the next password was none that it knew.
+#[test]
+fn a_session_that_has_waited_since_before_a_reload_stays_on_what_was_accepted_behind_it() {
+    for live in [Live::Cut, Live::Drain] {
+        let steps = [
+            (2000, Step::Server(0, Condition::Down, Farewell::Polite)),
+            (3000, Step::Reload(Reload::Login)),
+            (4000, Step::Mount(login(1))),
+            (4000, Step::Replace(login(1))),
+            (8000, Step::Server(0, Condition::Up, Farewell::None)),
+        ];
+        let plan = Plan::quiet(Dialect::Postgres).with_steps("a reload while the server is down", &steps);
+        let clients = vec![guest(0, Habit::Hopper), guest(2500, Habit::Stayer)];
+        let [deadline, length] = [25, 14].map(Duration::from_secs);
+        let outcome = schedule::run(&Plan { live, clients, deadline, length, ..plan });
+        assert_eq!(outcome.wrong, [""; 0]);
+    }
+}
+
+/// The password had leaked, and a session went on with it until the time was over that the reload had left it.
+#[test]
+fn a_session_that_a_reload_is_about_to_end_leaves_an_old_password_in_time() {
+    for live in [Live::Cut, Live::Drain] {
+        let steps = [
+            (2000, Step::Reload(Reload::Login)),
+            (3000, Step::Allow(login(1))),
+            (3000, Step::Mount(login(1))),
+        ];
+        let plan = Plan::quiet(Dialect::Postgres).with_steps("a reload and a rotation", &steps);
+        let clients = vec![guest(0, Habit::Sleeper), guest(0, Habit::Stayer)];
+        let [deadline, length] = [25, 14].map(Duration::from_secs);
+        let outcome = schedule::run(&Plan { live, clients, deadline, length, ..plan });
+        assert_eq!(outcome.wrong, [""; 0]);
+    }
+}
+
+/// Two servers were promoted while nobody looked. Which of them was first, nobody can tell who has seen both as replicas.
+#[test]
+fn of_two_that_were_promoted_between_two_looks_either_may_be_used() {
+    let steps = [
+        (3876, Step::Server(0, Condition::Dark, Farewell::Hurt(Fault::Freeze))),
+        (6249, Step::Mount(login(1))),
+        (8131, Step::Promote(2)),
+        (8932, Step::Crown(1)),
+        (10_898, Step::Server(0, Condition::Up, Farewell::Thaw)),
+        (11_653, Step::Replace(login(1))),
+    ];
+    let plan = Plan::quiet(Dialect::Redis).with_steps("a mess", &steps);
+    let clients = vec![guest(1290, Habit::Hopper), guest(2089, Habit::Stayer)];
+    let [connect_timeout, wait, probe_interval, within, length] = [2, 20, 5, 5, 14].map(Duration::from_secs);
+    let plan =
+        Plan { seed: 300_564, servers: 3, role: Role::Primary, clients, connect_timeout, wait, ..plan };
+    let plan = Plan { probe_interval, live: Live::Cut, within, warm: 3, length, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+}
+
+/// The only login on the new primary was that of a client that hung up before its end: nobody had heard of it.
+#[test]
+fn a_primary_that_told_nobody_has_replaced_no_other() {
+    let steps = [
+        (4632, Step::Server(0, Condition::Dark, Farewell::Hurt(Fault::Freeze))),
+        (12_773, Step::Crown(1)),
+        (13_401, Step::Server(0, Condition::Up, Farewell::Thaw)),
+    ];
+    let plan = Plan::quiet(Dialect::Postgres).with_steps("two primaries", &steps);
+    let clients = vec![guest(1882, Habit::Sleeper), guest(483, Habit::Hopper), guest(1890, Habit::Leaver)];
+    let [wait, probe_interval, poll, within, deadline] = [20, 5, 1, 20, 15].map(Duration::from_secs);
+    let plan = Plan { seed: 301_738, servers: 2, role: Role::Primary, clients, wait, probe_interval, ..plan };
+    let plan = Plan { poll, live: Live::Drain, within, deadline, length: Duration::from_secs(16), ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
 }
 
 /// A link that waited was given to a session after a newer generation was accepted, whose policy then ended it.

@@ -190,10 +190,13 @@ impl Talk<'_> {
 
     /// What a login is followed by: the role, and what a reset will not bring back.
     fn standing(&self, whole: bool) -> Vec<u8> {
-        let read_only = if self.duty() == Duty::Replica { "1" } else { "0" };
+        let duty = self.duty();
+        let read_only = if duty == Duty::Replica { "1" } else { "0" };
         let start = ["utf8mb4", "utf8mb4", "utf8mb4_0900_ai_ci", "", "NONE"];
         let all = [&[read_only, "0"][..], if whole { &start } else { &[] }].concat();
-        self.row(&all)
+        let told = self.row(&all);
+        self.world.tells_duty(self.conn, duty, told.len());
+        told
     }
 
     /// A result of one row (manual, "Text Resultset").

@@ -2,6 +2,8 @@
 //!
 //! It looks at the book of the world alone, and knows nothing of how Attaché works but what `docs/` promises.
 
+mod primaries;
+
 use std::time::Duration;
 
 use attache::config::domain::{Live, Role};
@@ -320,42 +322,6 @@ impl Judge<'_> {
         let was_primary =
             self.during(conn.opened, at).any(|facts| facts.servers[conn.server].duty == Duty::Primary);
         (!was_primary).then(|| "its server was no primary all the time".to_owned())
-    }
-
-    /// A session on a primary of before, although another one was seen to be promoted after it.
-    fn old_primary(&self, number: usize) -> Option<String> {
-        let conn = &self.state.conns[number];
-        let is_session = self.plan.role == Role::Primary && !conn.executed.is_empty();
-        let facts = self.state.history().take_while(|facts| facts.at <= conn.opened).last()?;
-        let since = self.state.history().find(|first| {
-            first.primary == facts.primary
-                && self.during(first.at, facts.at).all(|later| later.primary == first.primary)
-        })?;
-        let seen = |from: Instant, to: Instant| {
-            let mut verdicts = self.state.verdicts.iter();
-            verdicts.rfind(|verdict| {
-                verdict.accepted && verdict.server == facts.primary && (from..to).contains(&verdict.at)
-            })
-        };
-        let (before, after) = (seen(self.state.start, since.at)?, seen(since.at, conn.opened - HEARD)?);
-        // Of one that nobody has seen as a replica nobody knows that it was promoted.
-        let then = self.state.history().take_while(|facts| facts.at <= before.at).last()?;
-        if then.servers[facts.primary].duty != Duty::Replica {
-            return None;
-        }
-        // It told its role after it was logged in, and may have been promoted until then.
-        let asked = conn.login.unwrap_or(conn.opened) + HEARD;
-        let is_promoted = self.during(conn.opened, asked).any(|facts| facts.primary == conn.server);
-        // What was seen is forgotten with a route that changes.
-        let forgotten = self
-            .state
-            .reloads
-            .iter()
-            .any(|(at, what)| *what != Reload::Nothing && (before.at..conn.opened).contains(at));
-        let told =
-            format!("connection {number} to server {} although {} took over at", conn.server, facts.primary);
-        (is_session && !forgotten && !is_promoted && after.at < conn.opened)
-            .then(|| format!("{told} {:.3}", self.at(since.at)))
     }
 
     /// A login that the server has rejected is not repeated too often while nothing has changed.

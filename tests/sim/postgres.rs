@@ -62,12 +62,14 @@ async fn log_in(world: &World, conn: usize, wire: &mut Wire) -> io::Result<Optio
         wire.send(&error("28P01", &text, "FATAL")).await?;
         return Ok(None);
     }
-    let standby = if duty(world, conn) == Duty::Replica { "on" } else { "off" };
+    let duty = duty(world, conn);
+    let standby = if duty == Duty::Replica { "on" } else { "off" };
     let mut greeting = frame(b'R', &[0; 4]);
     greeting.extend(frame(b'S', b"server_version\x0018.0\0"));
     greeting.extend(frame(b'S', format!("in_hot_standby\0{standby}\0").as_bytes()));
     greeting.extend(frame(b'K', &[&u32::try_from(conn).unwrap_or(0).to_be_bytes()[..], &[7; 4]].concat()));
     greeting.extend(frame(b'Z', b"I"));
+    world.tells_duty(conn, duty, greeting.len());
     wire.send(&greeting).await?;
     Ok(Some(()))
 }

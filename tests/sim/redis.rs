@@ -73,8 +73,14 @@ impl Client {
                 b"-LOADING Redis is loading the dataset in memory\r\n".to_vec()
             }
             ["PING"] => b"+PONG\r\n".to_vec(),
-            ["ROLE"] if duty == Duty::Primary => b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n".to_vec(),
-            ["ROLE"] => b"*5\r\n$5\r\nslave\r\n$1\r\nx\r\n:1\r\n$9\r\nconnected\r\n:0\r\n".to_vec(),
+            ["ROLE"] => {
+                let told = match duty {
+                    Duty::Primary => &b"*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"[..],
+                    Duty::Replica => b"*5\r\n$5\r\nslave\r\n$1\r\nx\r\n:1\r\n$9\r\nconnected\r\n:0\r\n",
+                };
+                world.tells_duty(conn, duty, told.len());
+                told.to_vec()
+            }
             ["SELECT", _] | ["QUIT"] => b"+OK\r\n".to_vec(),
             ["SET", ..] if duty == Duty::Replica => {
                 b"-READONLY You can't write against a read only replica.\r\n".to_vec()

@@ -147,9 +147,11 @@ impl Eye {
     /// Whether sessions of older generations should be gone by now that could be ended.
     fn sessions_are_due(&self, state: &State) -> Option<()> {
         let mut due = self.undisputed_since(state)? + self.spread(state)?;
-        // Whom a reload concerns ends with it, and does not hear of rotations.
+        // Whom a reload concerns has the policy of before, until it ends for it.
+        let mut retiring = state.reloads.iter().skip_while(|(_, what)| *what != Reload::Login);
+        let is_other = retiring.any(|(_, what)| matches!(what, Reload::Policy(_)));
         let retired = state.reloads.iter().rfind(|(_, what)| *what == Reload::Login);
-        if let Some((at, _)) = retired {
+        if let Some((at, _)) = retired.filter(|_| is_other) {
             due = due.max(*at + self.plan.deadline);
         }
         (Instant::now() > due).then_some(())

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -44,6 +44,9 @@ pub enum Fault {
 impl Fault {
     pub const ALL: [Fault; 3] = [Fault::Reset, Fault::End, Fault::Freeze];
 }
+
+/// When something that was written had been read to its end, if ever.
+pub type Heard = Arc<OnceLock<Instant>>;
 
 /// One connection, for whoever wants to hurt it.
 #[derive(Debug, Clone)]
@@ -82,6 +85,10 @@ struct Lane {
     unheard: bool,
     /// What was written, and when.
     written: Account,
+    /// How many octets were read.
+    read: usize,
+    /// Who wants to know when so many octets have been read.
+    curious: Vec<(usize, Heard)>,
     /// Of octets that are encrypted only the number counts.
     sealed: bool,
     reader: Option<Waker>,
@@ -148,6 +155,14 @@ impl Line {
     pub fn account(&self) -> String {
         let [one, other] = self.lock().lanes.each_ref().map(|lane| lane.written);
         format!("{} octets {:016x}, {} octets {:016x}", one.octets, one.print, other.octets, other.print)
+    }
+
+    /// When the other end has read the next so many octets that servers write.
+    pub fn heard(&self, octets: usize) -> Heard {
+        let lane = &mut self.lock().lanes[1];
+        let heard = Heard::default();
+        lane.curious.push((lane.written.octets + octets, Arc::clone(&heard)));
+        heard
     }
 
     /// Takes note that it was cut from elsewhere.
@@ -238,6 +253,11 @@ impl Lane {
             self.under_way.pop_front();
         }
         self.octets -= count;
+        self.read += count;
+        let read = self.read;
+        for (_, heard) in self.curious.extract_if(.., |(octets, _)| *octets <= read) {
+            heard.get_or_init(Instant::now);
+        }
         into.put_slice(&taken);
         self.writer.take().into_iter().for_each(Waker::wake);
     }

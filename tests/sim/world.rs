@@ -13,7 +13,7 @@ use rustls::ServerConfig;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::book::{Change, Condition, Conn, Duty, Episode, Facts, Login, Presence, Server, Verdict};
+use crate::book::{Change, Condition, Conn, Duty, Episode, Facts, Login, Presence, Report, Server, Verdict};
 use crate::dice::Dice;
 use crate::plan::{Plan, Reload};
 use crate::speech::Dialect;
@@ -31,6 +31,8 @@ pub struct State {
     pub past: Vec<Facts>,
     pub conns: Vec<Conn>,
     pub verdicts: Vec<Verdict>,
+    /// What servers told of themselves.
+    pub reports: Vec<Report>,
     pub episodes: Vec<Episode>,
     pub reloads: Vec<(Instant, Reload)>,
     /// When the process was told to end.
@@ -90,6 +92,7 @@ impl World {
             past: Vec::new(),
             conns: Vec::new(),
             verdicts: Vec::new(),
+            reports: Vec::new(),
             episodes: Vec::new(),
             reloads: Vec::new(),
             stopped: None,
@@ -196,8 +199,16 @@ impl World {
             state.conns[conn].login = Some(Instant::now());
             state.conns[conn].shown = Some(login.clone());
         }
-        state.verdicts.push(Verdict { server, began, at: Instant::now(), login, accepted });
+        state.verdicts.push(Verdict { began, at: Instant::now(), login, accepted });
         accepted
+    }
+
+    /// A server is about to tell in so many octets what it is, which is entered into the book.
+    pub fn tells_duty(&self, conn: usize, duty: Duty, octets: usize) {
+        let mut state = self.state();
+        let Conn { server, line, .. } = &state.conns[conn];
+        let report = Report { server: *server, duty, heard: line.heard(octets) };
+        state.reports.push(report);
     }
 
     /// Cuts a connection with this call of the house, from 1.
