@@ -117,3 +117,25 @@ fn no_session_is_given_a_link_that_it_has_to_leave_at_once() {
         assert_eq!(schedule::run(&plan).wrong, [""; 0]);
     }
 }
+
+/// The older password had taken over. A session that had tried the newer one meanwhile was told no too, and with that nothing
+/// worked any more, as it seemed: nobody tried the newer one again while links of the older one waited.
+#[test]
+fn a_second_no_to_one_generation_says_nothing_of_the_other() {
+    let wrong = Login::new("app_a", "wrong-0");
+    let steps = [
+        (4198, Step::Mount(wrong)),
+        (6193, Step::Mount(login(2))),
+        (8619, Step::Replace(login(2))),
+        (8975, Step::Mount(login(0))),
+        (25_101, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (27_531, Step::Server(0, Condition::Starting, Farewell::None)),
+        (28_804, Step::Server(0, Condition::Up, Farewell::None)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_steps("a mess", &steps);
+    let habits = [(1809, Habit::Leaver), (1908, Habit::Mute), (320, Habit::Stayer), (1878, Habit::Leaver)];
+    let clients = habits.map(|(millis, habit)| guest(millis, habit)).to_vec();
+    let [poll, connect_timeout, wait, deadline, length] = [1, 5, 20, 25, 30].map(Duration::from_secs);
+    let plan = Plan { seed: 301_131, clients, connect_timeout, wait, poll, deadline, length, ..plan };
+    assert_eq!(schedule::run(&Plan { warm: 1, reuse: true, ..plan }).wrong, [""; 0]);
+}
