@@ -118,6 +118,20 @@ fn no_session_is_given_a_link_that_it_has_to_leave_at_once() {
     }
 }
 
+/// MySQL speaks first: a session waited for a server, and then as long again for the credential.
+#[test]
+fn a_session_waits_for_server_and_credential_together_as_long_as_its_route_says() {
+    let steps = [
+        (3000, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (8000, Step::Forbid(login(0))),
+        (12_000, Step::Server(0, Condition::Up, Farewell::None)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_clients(2, Habit::Hopper).with_steps("a mess", &steps);
+    let outcome = schedule::run(&Plan { length: Duration::from_secs(40), ..plan });
+    assert_eq!(outcome.wrong, [""; 0]);
+    assert!(outcome.counts.excused >= 2, "{:?}", outcome.counts);
+}
+
 /// The older password had taken over. A session that had tried the newer one meanwhile was told no too, and with that nothing
 /// worked any more, as it seemed: nobody tried the newer one again while links of the older one waited.
 #[test]
