@@ -118,6 +118,19 @@ fn no_session_is_given_a_link_that_it_has_to_leave_at_once() {
     }
 }
 
+/// The database was changed before anybody had logged in. That is told at once, and who comes after the Secret is served.
+#[test]
+fn a_credential_that_never_worked_is_not_waited_for() {
+    let steps = [(2000, Step::Replace(login(1))), (4000, Step::Mount(login(1)))];
+    for dialect in [Dialect::Postgres, Dialect::Redis, Dialect::Mysql] {
+        let plan = Plan::quiet(dialect).with_steps("the database first", &steps);
+        let clients = [2100, 2500].map(|millis| guest(millis, Habit::Hopper)).to_vec();
+        let outcome = schedule::run(&Plan { clients, ..plan });
+        assert_eq!(outcome.wrong, [""; 0], "{dialect:?}");
+        assert!(outcome.counts.excused >= 2, "{dialect:?}: {:?}", outcome.counts);
+    }
+}
+
 /// MySQL speaks first: a session waited for a server, and then as long again for the credential.
 #[test]
 fn a_session_waits_for_server_and_credential_together_as_long_as_its_route_says() {

@@ -25,6 +25,8 @@ const CLOSING_MOST: Duration = Duration::from_secs(5);
 
 /// What clients hear when a server has left a session.
 const LOST: &str = "LOADING attache: the database closed the connection";
+/// What clients hear when no credential is accepted.
+const REJECTED: &str = "does not accept the mounted credential";
 /// A verdict takes no longer to be heard, and a login to be sent.
 const HEARD: Duration = Duration::from_millis(100);
 
@@ -86,19 +88,20 @@ impl Judge<'_> {
             return None;
         }
         let frozen = broken.how == How::Silence && self.anything_was_hurt(began, ended);
-        match &broken.told {
+        let told = match &broken.told {
             None if frozen => return None,
             None => return Some("it was told nothing".to_owned()),
             Some(told) if self.of_policy(told, ended) => return None,
             // Nobody tells a client of Redis that its session has begun.
             Some(told) if told.text.contains(LOST) && self.anything_was_hurt(began, ended) => return None,
-            Some(_) => {}
-        }
+            Some(told) => told,
+        };
         let longest = self.plan.wait + self.reloads() + self.plan.connect_timeout + AGAIN;
         if ended - began > longest {
             return Some(format!("only after {:?}", ended - began));
         }
-        let windows = self.windows(began, began + self.plan.wait);
+        let until = if self.is_mistake(told, ended) { ended } else { began + self.plan.wait };
+        let windows = self.windows(began, until);
         let slow = self.plan.connect_timeout * self.silent_servers(began, ended);
         let missed = windows.iter().find(|window| {
             window.to - window.from >= AGAIN + slow
@@ -106,6 +109,12 @@ impl Judge<'_> {
         })?;
         let (from, to) = (self.at(missed.from), self.at(missed.to));
         Some(format!("it could have been served from {from:.3} to {to:.3} ({:?})", missed.change))
+    }
+
+    /// A credential that never worked fails at once (`docs/rotation.md`).
+    fn is_mistake(&self, told: &Told, at: Instant) -> bool {
+        let mut verdicts = self.state.verdicts.iter();
+        told.text.contains(REJECTED) && !verdicts.any(|verdict| verdict.accepted && verdict.at + HEARD < at)
     }
 
     /// Each of them may have made `wait` longer by a second.
