@@ -5,7 +5,7 @@ use std::time::Duration;
 use attache::config::domain::Live;
 
 use crate::book::{Condition, Login};
-use crate::plan::{Farewell, Guest, Habit, Plan, Step};
+use crate::plan::{Farewell, Guest, Habit, Loss, Plan, Step};
 use crate::schedule;
 use crate::speech::Dialect;
 
@@ -165,4 +165,32 @@ fn a_second_no_to_one_generation_says_nothing_of_the_other() {
     let [poll, connect_timeout, wait, deadline, length] = [1, 5, 20, 25, 30].map(Duration::from_secs);
     let plan = Plan { seed: 301_131, clients, connect_timeout, wait, poll, deadline, length, ..plan };
     assert_eq!(schedule::run(&Plan { warm: 1, reuse: true, ..plan }).wrong, [""; 0]);
+}
+
+/// A session that is busy may be on an older generation although it began after the new one came: that was not accepted yet.
+#[test]
+fn whoever_began_before_the_new_generation_was_accepted_may_finish_what_it_does() {
+    let steps = [
+        (7431, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (7680, Step::Server(0, Condition::Starting, Farewell::None)),
+        (8253, Step::Mount(login(1))),
+        (8984, Step::Mount(login(2))),
+        (10_305, Step::Server(0, Condition::Up, Farewell::None)),
+        (10_645, Step::Unmount(Loss::Empty)),
+        (11_266, Step::Remount),
+        (12_384, Step::Replace(login(1))),
+        (12_978, Step::Replace(login(2))),
+        (26_736, Step::Replace(login(3))),
+        (28_334, Step::Mount(login(3))),
+    ];
+    let plan = Plan::quiet(Dialect::Redis).with_steps("a mess", &steps);
+    let hoppers = [2771, 1852].map(|millis| guest(millis, Habit::Hopper));
+    let [mute, sleeper, stayer] = [(275, Habit::Mute), (1482, Habit::Sleeper), (1057, Habit::Stayer)]
+        .map(|(millis, habit)| vec![guest(millis, habit)]);
+    let clients = [mute, hoppers.to_vec(), sleeper, stayer].concat();
+    let [connect_timeout, wait, deadline, length] = [5, 20, 15, 30].map(Duration::from_secs);
+    let (probe_interval, within) = (connect_timeout, connect_timeout);
+    let plan = Plan { seed: 600_057, clients, connect_timeout, wait, deadline, length, ..plan };
+    let plan = Plan { probe_interval, within, live: Live::Drain, warm: 1, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
 }
