@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use attache::config::domain::Live;
+use attache::config::domain::{Live, Role};
 
 use crate::book::{Condition, Login};
 use crate::plan::{Farewell, Guest, Habit, Loss, Plan, Step};
 use crate::schedule;
 use crate::speech::Dialect;
+use crate::wire::Fault;
 
 fn login(number: u32) -> Login {
     Login::new("app_a", &format!("password-{number}"))
@@ -193,4 +194,19 @@ fn whoever_began_before_the_new_generation_was_accepted_may_finish_what_it_does(
     let plan = Plan { seed: 600_057, clients, connect_timeout, wait, deadline, length, ..plan };
     let plan = Plan { probe_interval, within, live: Live::Drain, warm: 1, ..plan };
     assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+}
+
+/// Nobody had seen the first promotion: when its server was back, it looked like the later one of two.
+#[test]
+fn a_promotion_that_nobody_saw_counts_from_the_moment_when_it_is_seen() {
+    let steps = [
+        (5000, Step::Promote(1)),
+        (5000, Step::Server(1, Condition::Dark, Farewell::Hurt(Fault::Freeze))),
+        (9000, Step::Crown(0)),
+        (13_000, Step::Server(1, Condition::Up, Farewell::Thaw)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_clients(3, Habit::Hopper).with_steps("two primaries", &steps);
+    let [probe_interval, length] = [2, 25].map(Duration::from_secs);
+    let outcome = schedule::run(&Plan { servers: 2, role: Role::Primary, probe_interval, length, ..plan });
+    assert_eq!(outcome.wrong, [""; 0]);
 }

@@ -25,8 +25,6 @@ const CLOSING_MOST: Duration = Duration::from_secs(5);
 
 /// What clients hear when a server has left a session.
 const LOST: &str = "LOADING attache: the database closed the connection";
-/// What clients hear when no credential is accepted.
-const REJECTED: &str = "does not accept the mounted credential";
 /// A verdict takes no longer to be heard, and a login to be sent.
 const HEARD: Duration = Duration::from_millis(100);
 
@@ -113,8 +111,8 @@ impl Judge<'_> {
 
     /// A credential that never worked fails at once (`docs/rotation.md`).
     fn is_mistake(&self, told: &Told, at: Instant) -> bool {
-        let mut verdicts = self.state.verdicts.iter();
-        told.text.contains(REJECTED) && !verdicts.any(|verdict| verdict.accepted && verdict.at + HEARD < at)
+        let is_rejected = told.text.contains("does not accept the mounted credential");
+        is_rejected && !self.state.verdicts.iter().any(|verdict| verdict.accepted && verdict.at + HEARD < at)
     }
 
     /// Each of them may have made `wait` longer by a second.
@@ -340,16 +338,19 @@ impl Judge<'_> {
             first.primary == facts.primary
                 && self.during(first.at, facts.at).all(|later| later.primary == first.primary)
         })?;
-        let seen = |from: Instant, to: Instant| {
+        let seen = |server, from: Instant, to: Instant| {
             let mut verdicts = self.state.verdicts.iter();
-            verdicts.rfind(|verdict| {
-                verdict.accepted && verdict.server == facts.primary && (from..to).contains(&verdict.at)
-            })
+            verdicts.rfind(|it| it.accepted && it.server == server && (from..to).contains(&it.at))
         };
-        let (before, after) = (seen(self.state.start, since.at)?, seen(since.at, conn.opened - HEARD)?);
-        // Of one that nobody has seen as a replica nobody knows that it was promoted.
-        let then = self.state.history().take_while(|facts| facts.at <= before.at).last()?;
-        if then.servers[facts.primary].duty != Duty::Replica {
+        let before = |server| seen(server, self.state.start, since.at);
+        let after = seen(facts.primary, since.at, conn.opened - HEARD)?;
+        let (before, other) = (before(facts.primary)?, before(conn.server));
+        let was_replica = |seen: &Verdict| {
+            let then = self.state.history().take_while(|facts| facts.at <= seen.at).last();
+            then.is_some_and(|facts| facts.servers[seen.server].duty == Duty::Replica)
+        };
+        // Who was not seen as a replica before is not known to be promoted; of the other one, who was, nobody knows when.
+        if !was_replica(before) || other.is_some_and(was_replica) {
             return None;
         }
         // It told its role after it was logged in, and may have been promoted until then.
