@@ -19,7 +19,7 @@ pub(super) struct Versions {
     pub(super) ever_worked: bool,
 }
 
-/// One version, and the number of the server's last yes and last no to it.
+/// One version, and the number of the server's last yes to it, and of its first no after that.
 struct Version {
     material: Arc<Material>,
     worked: Option<u64>,
@@ -192,7 +192,9 @@ impl Versions {
         let verdict = self.verdicts;
         let Some(version) = self.version(generation) else { return false };
         let (news, worked) = (!version.is_rejected(), version.works());
-        version.rejected = Some(verdict);
+        if news {
+            version.rejected = Some(verdict);
+        }
         if worked {
             // The server has changed its mind: what it said to others before means nothing any more.
             self.forget_rejections(generation);

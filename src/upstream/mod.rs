@@ -206,7 +206,8 @@ impl<P: Protocol> Upstream<P> {
     /// is one, and on others where that fails.
     ///
     /// # Errors
-    /// What stood in the way, once trying again is pointless or the route's `wait` is over.
+    /// What stood in the way, once trying again is pointless or the route's `wait` is over, of which the meeting has had
+    /// its part.
     pub async fn open(
         &self,
         intent: &P::Intent,
@@ -214,7 +215,7 @@ impl<P: Protocol> Upstream<P> {
         trail: &mut Trail,
     ) -> Result<Opened<P>, Failure> {
         let start = Instant::now();
-        let mut patience = self.patience();
+        let mut patience = self.patience(met.as_ref().map_or(Duration::ZERO, |met| met.waited));
         loop {
             match self.round(intent, &mut met, trail).await {
                 Ok(opened) => {

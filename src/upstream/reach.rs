@@ -24,6 +24,8 @@ pub struct Met<P: Protocol> {
     pub(super) way: Way,
     /// What the server said, where it speaks first.
     pub hello: Option<P::Hello>,
+    /// How much of the route's `wait` its session has spent on it.
+    pub(super) waited: Duration,
 }
 
 impl<P: Protocol> Met<P> {
@@ -40,10 +42,11 @@ impl<P: Protocol> Upstream<P> {
     /// # Errors
     /// What stood in the way, once trying again is pointless or the route's `wait` is over.
     pub async fn meet(&self, trail: &mut Trail) -> Result<Met<P>, Failure> {
-        let mut patience = self.patience();
+        let start = Instant::now();
+        let mut patience = self.patience(Duration::ZERO);
         loop {
             match self.meet_any(trail).await {
-                Ok(met) => return Ok(met),
+                Ok(met) => return Ok(Met { waited: start.elapsed(), ..met }),
                 Err(failure) => self.again(&mut patience, failure, trail).await?,
             }
         }
@@ -113,7 +116,7 @@ impl<P: Protocol> Upstream<P> {
         if let (Some(pool), Some(hello)) = (&self.pool, &hello) {
             pool.heard(index, hello);
         }
-        Ok(Met { index, link, way, hello })
+        Ok(Met { index, link, way, hello, waited: Duration::ZERO })
     }
 
     /// The server's first words. A greeting that does not come is a login that does not begin.
@@ -150,9 +153,10 @@ impl<P: Protocol> Upstream<P> {
         }
     }
 
-    /// How long trying again may go on.
-    pub(super) fn patience(&self) -> Patience {
-        Patience { deadline: Instant::now() + self.settings.wait, pause: super::FIRST_PAUSE }
+    /// How long trying again may go on for a session that has waited so long already.
+    pub(super) fn patience(&self, waited: Duration) -> Patience {
+        let left = self.settings.wait.saturating_sub(waited);
+        Patience { deadline: Instant::now() + left, pause: super::FIRST_PAUSE }
     }
 }
 

@@ -141,7 +141,7 @@ impl<P: Protocol> Upstream<P> {
 
     /// How long a login in the midst of a session may look for a generation that is accepted.
     pub fn attempts(&self) -> Attempts {
-        Attempts { tried: Vec::new(), deadline: self.patience().deadline }
+        Attempts { tried: Vec::new(), deadline: self.patience(Duration::ZERO).deadline }
     }
 
     /// Another generation, where this one was rejected in the midst of a session: one that is there, or, as for a session

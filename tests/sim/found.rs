@@ -5,7 +5,7 @@ use std::time::Duration;
 use attache::config::domain::{Live, Role};
 
 use crate::book::{Condition, Login};
-use crate::plan::{Farewell, Guest, Habit, Plan, Reload, Step};
+use crate::plan::{Farewell, Guest, Habit, Loss, Plan, Reload, Step};
 use crate::schedule;
 use crate::speech::Dialect;
 use crate::wire::Fault;
@@ -189,4 +189,96 @@ fn no_session_is_given_a_link_that_it_has_to_leave_at_once() {
         let plan = Plan { live, within, warm: 5, reuse: true, length: Duration::from_secs(12), ..plan };
         assert_eq!(schedule::run(&plan).wrong, [""; 0]);
     }
+}
+
+/// The database was changed before anybody had logged in. That is told at once, and who comes after the Secret is served.
+#[test]
+fn a_credential_that_never_worked_is_not_waited_for() {
+    let steps = [(2000, Step::Replace(login(1))), (4000, Step::Mount(login(1)))];
+    for dialect in [Dialect::Postgres, Dialect::Redis, Dialect::Mysql] {
+        let plan = Plan::quiet(dialect).with_steps("the database first", &steps);
+        let clients = [2100, 2500].map(|millis| guest(millis, Habit::Hopper)).to_vec();
+        let outcome = schedule::run(&Plan { clients, ..plan });
+        assert_eq!(outcome.wrong, [""; 0], "{dialect:?}");
+        assert!(outcome.counts.excused >= 2, "{dialect:?}: {:?}", outcome.counts);
+    }
+}
+
+/// MySQL speaks first: a session waited for a server, and then as long again for the credential.
+#[test]
+fn a_session_waits_for_server_and_credential_together_as_long_as_its_route_says() {
+    let steps = [
+        (3000, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (8000, Step::Forbid(login(0))),
+        (12_000, Step::Server(0, Condition::Up, Farewell::None)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_clients(2, Habit::Hopper).with_steps("a mess", &steps);
+    let outcome = schedule::run(&Plan { length: Duration::from_secs(40), ..plan });
+    assert_eq!(outcome.wrong, [""; 0]);
+    assert!(outcome.counts.excused >= 2, "{:?}", outcome.counts);
+}
+
+/// The older password had taken over. A session that had tried the newer one meanwhile was told no too, and with that nothing
+/// worked any more, as it seemed: nobody tried the newer one again while links of the older one waited.
+#[test]
+fn a_second_no_to_one_generation_says_nothing_of_the_other() {
+    let wrong = Login::new("app_a", "wrong-0");
+    let steps = [
+        (4198, Step::Mount(wrong)),
+        (6193, Step::Mount(login(2))),
+        (8619, Step::Replace(login(2))),
+        (8975, Step::Mount(login(0))),
+        (25_101, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (27_531, Step::Server(0, Condition::Starting, Farewell::None)),
+        (28_804, Step::Server(0, Condition::Up, Farewell::None)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_steps("a mess", &steps);
+    let habits = [(1809, Habit::Leaver), (1908, Habit::Mute), (320, Habit::Stayer), (1878, Habit::Leaver)];
+    let clients = habits.map(|(millis, habit)| guest(millis, habit)).to_vec();
+    let [poll, connect_timeout, wait, deadline, length] = [1, 5, 20, 25, 30].map(Duration::from_secs);
+    let plan = Plan { seed: 301_131, clients, connect_timeout, wait, poll, deadline, length, ..plan };
+    assert_eq!(schedule::run(&Plan { warm: 1, reuse: true, ..plan }).wrong, [""; 0]);
+}
+
+/// A session that is busy may be on an older generation although it began after the new one came: that was not accepted yet.
+#[test]
+fn whoever_began_before_the_new_generation_was_accepted_may_finish_what_it_does() {
+    let steps = [
+        (7431, Step::Server(0, Condition::Down, Farewell::Polite)),
+        (7680, Step::Server(0, Condition::Starting, Farewell::None)),
+        (8253, Step::Mount(login(1))),
+        (8984, Step::Mount(login(2))),
+        (10_305, Step::Server(0, Condition::Up, Farewell::None)),
+        (10_645, Step::Unmount(Loss::Empty)),
+        (11_266, Step::Remount),
+        (12_384, Step::Replace(login(1))),
+        (12_978, Step::Replace(login(2))),
+        (26_736, Step::Replace(login(3))),
+        (28_334, Step::Mount(login(3))),
+    ];
+    let plan = Plan::quiet(Dialect::Redis).with_steps("a mess", &steps);
+    let hoppers = [2771, 1852].map(|millis| guest(millis, Habit::Hopper));
+    let [mute, sleeper, stayer] = [(275, Habit::Mute), (1482, Habit::Sleeper), (1057, Habit::Stayer)]
+        .map(|(millis, habit)| vec![guest(millis, habit)]);
+    let clients = [mute, hoppers.to_vec(), sleeper, stayer].concat();
+    let [connect_timeout, wait, deadline, length] = [5, 20, 15, 30].map(Duration::from_secs);
+    let (probe_interval, within) = (connect_timeout, connect_timeout);
+    let plan = Plan { seed: 600_057, clients, connect_timeout, wait, deadline, length, ..plan };
+    let plan = Plan { probe_interval, within, live: Live::Drain, warm: 1, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+}
+
+/// Nobody had seen the first promotion: when its server was back, it looked like the later one of two.
+#[test]
+fn a_promotion_that_nobody_saw_counts_from_the_moment_when_it_is_seen() {
+    let steps = [
+        (5000, Step::Promote(1)),
+        (5000, Step::Server(1, Condition::Dark, Farewell::Hurt(Fault::Freeze))),
+        (9000, Step::Crown(0)),
+        (13_000, Step::Server(1, Condition::Up, Farewell::Thaw)),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_clients(3, Habit::Hopper).with_steps("two primaries", &steps);
+    let [probe_interval, length] = [2, 25].map(Duration::from_secs);
+    let outcome = schedule::run(&Plan { servers: 2, role: Role::Primary, probe_interval, length, ..plan });
+    assert_eq!(outcome.wrong, [""; 0]);
 }

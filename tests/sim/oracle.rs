@@ -88,19 +88,20 @@ impl Judge<'_> {
             return None;
         }
         let frozen = broken.how == How::Silence && self.anything_was_hurt(began, ended);
-        match &broken.told {
+        let told = match &broken.told {
             None if frozen => return None,
             None => return Some("it was told nothing".to_owned()),
             Some(told) if self.of_policy(told, ended) => return None,
             // Nobody tells a client of Redis that its session has begun.
             Some(told) if told.text.contains(LOST) && self.anything_was_hurt(began, ended) => return None,
-            Some(_) => {}
-        }
+            Some(told) => told,
+        };
         let longest = self.plan.wait + self.reloads() + self.plan.connect_timeout + AGAIN;
         if ended - began > longest {
             return Some(format!("only after {:?}", ended - began));
         }
-        let windows = self.windows(began, began + self.plan.wait);
+        let until = if self.is_mistake(told, ended) { ended } else { began + self.plan.wait };
+        let windows = self.windows(began, until);
         let slow = self.plan.connect_timeout * self.silent_servers(began, ended);
         let missed = windows.iter().find(|window| {
             window.to - window.from >= AGAIN + slow
@@ -108,6 +109,12 @@ impl Judge<'_> {
         })?;
         let (from, to) = (self.at(missed.from), self.at(missed.to));
         Some(format!("it could have been served from {from:.3} to {to:.3} ({:?})", missed.change))
+    }
+
+    /// A credential that never worked fails at once (`docs/rotation.md`).
+    fn is_mistake(&self, told: &Told, at: Instant) -> bool {
+        let is_rejected = told.text.contains("does not accept the mounted credential");
+        is_rejected && !self.state.verdicts.iter().any(|verdict| verdict.accepted && verdict.at + HEARD < at)
     }
 
     /// Each of them may have made `wait` longer by a second.

@@ -188,9 +188,11 @@ impl Eye {
         conn.is_open() && !conn.is_hurt(Instant::now()) && is_older
     }
 
-    /// Whether it may be counted under an older generation: nobody knows which of two that came close together was read.
+    /// Whether it may be counted under an older generation: nobody knows which of two that came close together was read, and
+    /// before the generation of today was accepted it was logged in with another one.
     fn may_be_older(&self, state: &State, conn: usize) -> bool {
-        state.conns[conn].login.is_some_and(|at| at < self.came_at)
+        let conn = &state.conns[conn];
+        conn.login.is_some_and(|at| at < self.came_at) || !self.is_held(state, conn)
     }
 
     /// Whether the folder has held what it was logged in with since the generation of today came.

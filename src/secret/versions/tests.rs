@@ -181,6 +181,20 @@ fn an_older_generation_takes_over_from_one_that_stopped_working_once_it_has_work
 }
 
 #[test]
+fn an_older_generation_that_has_taken_over_goes_on_when_the_newer_one_is_rejected_again() {
+    let mut versions = versions(&["a", "b"]);
+    versions.worked(1);
+    versions.worked(2);
+    versions.rejected(2);
+    versions.worked(1);
+    assert!(!versions.rejected(2), "a login that was under way, or a trial");
+    assert_eq!((order(&versions), versions.state()), (vec![1, 2], State::Degraded));
+    assert_eq!(on_trial(&versions), Some(2));
+    versions.worked(2);
+    assert_eq!((order(&versions), versions.state()), (vec![2, 1], State::Ok));
+}
+
+#[test]
 fn verdicts_are_news_once() {
     let mut versions = versions(&["a"]);
     assert!(!versions.ever_worked);
