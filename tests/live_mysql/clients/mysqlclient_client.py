@@ -113,7 +113,7 @@ def stream():
     number = session.thread_id()
     # Without a goodbye, and for libmariadb too: it would read on to the end.
     socket.socket(fileno=os.dup(session.fileno())).shutdown(socket.SHUT_RDWR)
-    observer, deadline = connect(autocommit=True), time.monotonic() + 20
+    observer, deadline = connect(autocommit=True), time.monotonic() + 60
     while query(observer, f"select count(*) from information_schema.processlist where id = {number}") != ((0,),):
         assert time.monotonic() < deadline, "the session of a client that went lives on"
         time.sleep(0.02)

@@ -150,7 +150,7 @@ def kill_query():
 
 
 def wait_until(session, question):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         cursor = session.cursor()
         cursor.execute(question)
