@@ -282,3 +282,26 @@ fn a_promotion_that_nobody_saw_counts_from_the_moment_when_it_is_seen() {
     let outcome = schedule::run(&Plan { servers: 2, role: Role::Primary, probe_interval, length, ..plan });
     assert_eq!(outcome.wrong, [""; 0]);
 }
+
+/// An older generation had come back, and something else was mounted before the next look: that was taken for what had been read.
+#[test]
+fn what_was_mounted_right_behind_a_reading_was_not_read() {
+    let [wrong, wrong_too] = ["wrong-1", "wrong-3"].map(|password| Login::new("app_a", password));
+    let steps = [
+        (14_363, Step::Mount(login(1))),
+        (15_036, Step::Mount(wrong)),
+        (17_488, Step::Allow(login(3))),
+        (17_780, Step::Replace(login(1))),
+        (20_909, Step::Mount(wrong_too)),
+        (20_932, Step::Mount(login(1))),
+        (23_965, Step::Mount(login(3))),
+    ];
+    let plan = Plan::quiet(Dialect::Postgres).with_steps("a mess", &steps);
+    let habits = [(2119, Habit::Stayer), (727, Habit::Leaver), (1672, Habit::Mute), (25, Habit::Leaver)];
+    let clients = habits.map(|(millis, habit)| guest(millis, habit)).to_vec();
+    let [connect_timeout, wait, poll, deadline, length] = [1, 15, 5, 15, 30].map(Duration::from_secs);
+    let plan =
+        Plan { seed: 310_583, servers: 2, role: Role::Primary, clients, connect_timeout, wait, ..plan };
+    let plan = Plan { poll, probe_interval: poll, live: Live::Cut, deadline, length, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+}

@@ -198,7 +198,13 @@ impl Eye {
     /// Whether the folder has held what it was logged in with since the generation of today came.
     fn is_held(&self, state: &State, conn: &Conn) -> bool {
         let since = || state.history().skip_while(|facts| facts.at < self.absent_at);
-        let came = since().any(|facts| facts.change == Change::Secret && facts.at <= self.came_at);
+        // What no server has accepted is not the generation of today: it was mounted behind the reading.
+        let is_accepted = |facts: &Facts| {
+            let mut accepted = state.verdicts.iter().filter(|verdict| verdict.accepted);
+            accepted.any(|verdict| facts.mounted.as_ref() == Some(&verdict.login))
+        };
+        let came = since()
+            .any(|facts| facts.change == Change::Secret && facts.at <= self.came_at && is_accepted(facts));
         // Otherwise it had been there before it was read.
         let before = state.history().take_while(|facts| facts.at < self.absent_at).last().filter(|_| !came);
         before
