@@ -118,6 +118,8 @@ impl<G: Ground> Reader<'_, G> {
             }
             None => self.ground.account(user, OLD),
         }
+        // Of two certificates that no server has asked for yet, the second is no new generation.
+        eventually("the first credential to be accepted", SOON, || self.is_settled(1).then_some(()));
         self.house.put(&self.ground.secret(user, OLD));
         eventually("the old password to be used", SOON, || self.is_settled(2).then_some(()));
         user.to_owned()
