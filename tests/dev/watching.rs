@@ -140,10 +140,12 @@ fn the_log_has_colours_where_there_are_any_and_they_are_wanted() {
     let settings = settings.map(|setting| format!("--set {setting}")).join(" ");
     let coloured = |variable: &str| {
         let command = format!("env {variable} {} run {settings}", env!("CARGO_BIN_EXE_attache"));
-        let terminal = Terminal::run(&command, Path::new("/"));
+        let mut terminal = Terminal::run(&command, Path::new("/"));
         let shown = eventually("the start", SOON, || {
             Some(terminal.shown()).filter(|shown| shown.contains("started"))
         });
+        terminal.press("\x03");
+        assert_eq!(terminal.wait_exit(), Some(0));
         shown.contains('\x1b')
     };
     assert!(coloured("NO_COLOR="));
