@@ -1,7 +1,7 @@
 //! The routes that are served, and how they change while they are.
 //!
-//! Every new socket is bound before anything is touched, so that a reload that cannot be done changes nothing. What stays the same stays as it is: a socket keeps its queue, a credential its
-//! generations, a session never notices.
+//! Every new socket is bound before anything is touched, so that a reload that cannot be done changes nothing. What
+//! stays the same stays as it is: a socket keeps its queue, a credential its generations, a session never notices.
 
 use std::collections::HashMap;
 use std::sync::Arc;

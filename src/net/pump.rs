@@ -103,11 +103,6 @@ impl Pump {
         Ok(())
     }
 
-    /// The source is another one, or others have read from it, or another task polls from now on.
-    pub(super) fn renew_vigil(&mut self) {
-        self.vigil.renew();
-    }
-
     /// The same of bytes that were held. Where all of them go on to be held they are not moved: a statement of some MiB may
     /// come octet by octet.
     fn admit_held(
@@ -123,6 +118,11 @@ impl Pump {
         let passing = self.sort_judged(&bytes, judged, seen)?;
         self.spill.extend_from_slice(passing);
         Ok(())
+    }
+
+    /// The source is another one, or others have read from it, or another task polls from now on.
+    pub(super) fn renew_vigil(&mut self) {
+        self.vigil.renew();
     }
 
     /// Goes on after a pause, of which what was held is given back.
