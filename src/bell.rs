@@ -1,8 +1,8 @@
 //! A level that only rises, and those who are woken when it does: for them, waiting is free.
 //!
 //! A session is woken twice for each query; asking a channel each time would take a lock each time. Here it
-//! leaves its waker once, and from then on reads one atomic. All are woken in the order of their seats, which a
-//! channel of the runtime draws: news is carried by bells for that too.
+//! [sits down](Listener::sit_down) once, and from then on reads one atomic. All are woken in the order of their seats,
+//! which a channel of the runtime draws: news is carried by bells for that too.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,13 +25,7 @@ struct Shared {
 #[derive(Debug)]
 pub struct Listener {
     bell: Bell,
-    seat: Option<Seat>,
-}
-
-#[derive(Debug)]
-struct Seat {
-    key: usize,
-    waker: Waker,
+    seat: Option<usize>,
 }
 
 /// One who listens, and knows up to which level it has heard. Belongs to one task.
@@ -100,6 +94,15 @@ impl Listener {
         self.bell.level()
     }
 
+    /// Has this waker woken by whoever raises the level from now on. What was raised before is for the level to tell.
+    pub fn sit_down(&mut self, waker: &Waker) {
+        let mut seats = self.bell.0.seats();
+        match self.seat {
+            Some(seat) => seats[seat].clone_from(waker),
+            None => self.seat = Some(seats.insert(waker.clone())),
+        }
+    }
+
     /// Ready once the level is above this one.
     pub fn poll_above(&mut self, cx: &Context<'_>, known: u64) -> Poll<u64> {
         self.sit_down(cx.waker());
@@ -108,27 +111,12 @@ impl Listener {
             _ => Poll::Pending,
         }
     }
-
-    /// Before the level is read: whoever raises it later finds the waker.
-    fn sit_down(&mut self, waker: &Waker) {
-        match &mut self.seat {
-            Some(seat) if seat.waker.will_wake(waker) => {}
-            Some(seat) => {
-                self.bell.0.seats()[seat.key].clone_from(waker);
-                seat.waker.clone_from(waker);
-            }
-            None => {
-                let key = self.bell.0.seats().insert(waker.clone());
-                self.seat = Some(Seat { key, waker: waker.clone() });
-            }
-        }
-    }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         if let Some(seat) = self.seat.take() {
-            self.bell.0.seats().remove(seat.key);
+            self.bell.0.seats().remove(seat);
         }
     }
 }

@@ -4,7 +4,7 @@
 //! point; at the deadline whatever is left is cut.
 
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -68,9 +68,13 @@ impl Phase {
 }
 
 impl Phases {
-    /// Ready once the process is further than in this phase.
-    pub fn poll_after(&mut self, cx: &Context<'_>, phase: Phase) -> Poll<Phase> {
-        self.0.poll_above(cx, phase as u64).map(Phase::of)
+    pub fn phase(&self) -> Phase {
+        Phase::of(self.0.level())
+    }
+
+    /// Has this waker woken by the phases that begin from now on.
+    pub fn sit_down(&mut self, waker: &Waker) {
+        self.0.sit_down(waker);
     }
 }
 
@@ -183,6 +187,7 @@ pub fn moments(start: Instant, policy: domain::Drain) -> [(Instant, Phase); 2] {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::task::Poll;
 
     use super::*;
 
@@ -192,6 +197,14 @@ mod tests {
         let start = Instant::now();
         drain.run(policy).await;
         start.elapsed()
+    }
+
+    async fn after(phases: &mut Phases, phase: Phase) -> Phase {
+        let further = poll_fn(|cx| {
+            phases.sit_down(cx.waker());
+            Some(phases.phase()).filter(|now| *now > phase).map_or(Poll::Pending, Poll::Ready)
+        });
+        further.await
     }
 
     #[tokio::test(start_paused = true)]
@@ -233,7 +246,7 @@ mod tests {
             let start = Instant::now();
             let mut seen = vec![];
             while phase != Phase::Cut {
-                phase = poll_fn(|cx| phases.poll_after(cx, phase)).await;
+                phase = after(&mut phases, phase).await;
                 seen.push((phase, start.elapsed().as_secs()));
             }
             seen
@@ -256,7 +269,7 @@ mod tests {
         let session = drain.enter();
         let mut phases = drain.watch();
         tokio::spawn(async move {
-            poll_fn(|cx| phases.poll_after(cx, Phase::Serving)).await;
+            after(&mut phases, Phase::Serving).await;
             tokio::time::sleep(Duration::from_secs(1)).await;
             drop(session);
         });

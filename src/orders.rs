@@ -8,7 +8,7 @@ mod turn;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use attache_wire::ServerRole;
@@ -208,9 +208,10 @@ impl Orders {
     pub fn follow(&self, drain: &Drain, facts: Facts) -> Ears {
         let mut ears = Ears {
             process: drain.watch(),
+            phase: drain.phase(),
             route: self.0.bell.listen(),
             heard: self.0.bell.level(),
-            phase: drain.phase(),
+            task: None,
             orders: self.clone(),
             facts,
             turn: None,
@@ -229,9 +230,11 @@ impl Orders {
 #[derive(Debug)]
 pub struct Ears {
     process: Phases,
+    phase: Phase,
     route: Listener,
     heard: u64,
-    phase: Phase,
+    /// Whom both wake.
+    task: Option<Waker>,
     orders: Orders,
     facts: Facts,
     /// Where a rotation has concerned this session. Boxed, for few sessions at a time are concerned.
@@ -278,19 +281,23 @@ impl Ears {
     }
 
     fn poll_news(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut news = false;
-        if let Poll::Ready(phase) = self.process.poll_after(cx, self.phase) {
-            self.phase = phase;
-            news = true;
+        if !self.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            self.sit_down(cx.waker());
         }
-        if let Poll::Ready(level) = self.route.poll_above(cx, self.heard) {
-            self.heard = level;
-            news = true;
-        }
+        let before = (self.phase, self.heard);
+        (self.phase, self.heard) = (self.process.phase(), self.route.level());
+        let mut news = (self.phase, self.heard) != before;
         if let Some(turn) = &mut self.turn {
             news |= turn.poll(cx).is_ready();
         }
         if news { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Before the levels are read: whoever raises one later finds the waker.
+    fn sit_down(&mut self, waker: &Waker) {
+        self.process.sit_down(waker);
+        self.route.sit_down(waker);
+        self.task = Some(waker.clone());
     }
 
     /// Works out what everything together means.
