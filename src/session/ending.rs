@@ -4,12 +4,12 @@
 //! complete: appended to half a frame, our words would be taken for data.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use attache_wire::{Fault, Moment, Protocol, Rejection, RejectionKind, Relay, Watch};
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::interlude::After;
 use super::refusal::notice;
@@ -193,18 +193,10 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears, doubt_role: imp
             Order::WhenQuiet(_) => Until::Quiet,
             Order::Now(cause) => break failed(Side::Attache, cause),
         };
-        let passed = copier.passed();
-        let mut gone = patience(client_ended);
-        let event = tokio::select! {
-            biased;
-            event = poll_fn(|cx| copier.poll(cx, until)) => event,
-            _ = poll_fn(|cx| ears.poll_changed(cx)) => continue,
-            () = &mut gone => {
-                if copier.passed() == passed {
-                    break failed(Side::Client, Cause::ClientLeft);
-                }
-                continue;
-            }
+        let event = match next(copier, ears, until, client_ended).await {
+            News::Event(event) => event,
+            News::Silence => break failed(Side::Client, Cause::ClientLeft),
+            News::Other => continue,
         };
         match event {
             Event::RoleDoubted => doubt_role(),
@@ -240,9 +232,34 @@ async fn copy<W: Watch>(copier: &mut Copier<W>, ears: &mut Ears, doubt_role: imp
     })
 }
 
-/// Boxed, for it is needed at the very end of few sessions.
-fn patience(client_ended: bool) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    if client_ended { Box::pin(tokio::time::sleep(GONE_AFTER)) } else { Box::pin(std::future::pending()) }
+/// What interrupts the copying.
+enum News {
+    Event(Event),
+    /// A client that has finished sending has been sent nothing for as long as is waited.
+    Silence,
+    /// There may be another order, or a client has been sent something and is waited for again.
+    Other,
+}
+
+/// Copies until something is to be done. Polled for every query: written out, for a `select!` is not free.
+fn next<W: Watch>(
+    copier: &mut Copier<W>,
+    ears: &mut Ears,
+    until: Until,
+    client_ended: bool,
+) -> impl Future<Output = News> {
+    let passed = copier.passed();
+    let mut patience = client_ended.then(|| Box::pin(sleep(GONE_AFTER)));
+    poll_fn(move |cx| {
+        if let Poll::Ready(event) = copier.poll(cx, until) {
+            return Poll::Ready(News::Event(event));
+        }
+        if ears.poll_changed(cx).is_ready() {
+            return Poll::Ready(News::Other);
+        }
+        let over = patience.as_mut().map_or(Poll::Pending, |patience| patience.as_mut().poll(cx));
+        over.map(|()| if copier.passed() == passed { News::Silence } else { News::Other })
+    })
 }
 
 fn failed(side: Side, cause: Cause) -> End {
