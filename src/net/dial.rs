@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::resolve::{Found, Late, Resolver};
+use super::socket::pace_for;
 use super::stream::Stream;
 use crate::config::domain::Endpoint;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
@@ -165,7 +166,7 @@ async fn tcp(address: SocketAddr) -> Result<(Stream, Place), Failure> {
         return Ok((Stream::Played(wire), Place::Tcp(address)));
     }
     let stream = TcpStream::connect(address).await.map_err(|error| refused(&address.to_string(), &error))?;
-    protect(&stream).map_err(|error| refused(&address.to_string(), &error))?;
+    protect(&stream, address.ip()).map_err(|error| refused(&address.to_string(), &error))?;
     Ok((Stream::Tcp(stream), Place::Tcp(address)))
 }
 
@@ -175,8 +176,9 @@ async fn unix(path: &Path) -> Result<(Stream, Place), Failure> {
     Ok((Stream::Unix(stream), Place::Unix(path.to_owned())))
 }
 
-fn protect(stream: &TcpStream) -> io::Result<()> {
+fn protect(stream: &TcpStream, to: IpAddr) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    pace_for(to, &SockRef::from(stream));
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)

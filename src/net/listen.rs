@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
 
+use super::socket::pace_for;
 use super::stream::Stream;
 use crate::config::domain::ListenAddress;
 
@@ -78,6 +79,7 @@ impl Listener {
                 socket.set_nonblocking(true)?;
                 // What is accepted from it inherits this.
                 socket.set_tcp_nodelay(true)?;
+                pace_for(address.ip(), &SockRef::from(&socket));
                 if address.is_ipv6() {
                     socket.set_only_v6(true)?;
                 }
@@ -253,6 +255,8 @@ mod tests {
         let _client = std::net::TcpStream::connect(address).unwrap();
         let Stream::Tcp(stream) = acceptor.accept().await.stream else { panic!("it is TCP") };
         assert!(stream.nodelay().unwrap());
+        let pacing = SockRef::from(&stream).tcp_congestion().unwrap();
+        assert!(pacing.starts_with(b"reno"), "{pacing:?}");
     }
 
     #[test]
