@@ -46,12 +46,25 @@ struct Judge<'a> {
 /// A time during which a session could have come about.
 #[derive(Debug, Clone, Copy)]
 struct Window {
-    /// When it began, which may be before anybody asked.
-    since: Instant,
     from: Instant,
     to: Instant,
-    /// What had to change for it.
+    /// Each may have been there before anybody asked, and before the other.
+    server: Since,
+    credential: Since,
+}
+
+/// From when on there was something, and what had to change for it.
+#[derive(Debug, Clone, Copy)]
+struct Since {
+    at: Instant,
     change: Change,
+}
+
+impl Since {
+    /// Goes on, begins or ends.
+    fn follow(since: Option<Since>, is_there: bool, facts: &Facts) -> Option<Since> {
+        is_there.then(|| since.unwrap_or(Since { at: facts.at, change: facts.change }))
+    }
 }
 
 impl Judge<'_> {
@@ -104,11 +117,16 @@ impl Judge<'_> {
         let windows = self.windows(began, until);
         let slow = self.plan.connect_timeout * self.silent_servers(began, ended);
         let missed = windows.iter().find(|window| {
-            window.to - window.from >= AGAIN + slow
-                && window.to - window.since >= AGAIN + slow + self.notice(window.change)
+            let came_round = |since: Since| window.to - since.at >= AGAIN + slow + self.notice(since.change);
+            let lasted = window.to - window.from >= AGAIN + slow;
+            lasted && came_round(window.server) && came_round(window.credential)
         })?;
         let (from, to) = (self.at(missed.from), self.at(missed.to));
-        Some(format!("it could have been served from {from:.3} to {to:.3} ({:?})", missed.change))
+        let [server, credential] =
+            [missed.server, missed.credential].map(|Since { at, change }| (self.at(at), change));
+        Some(format!(
+            "it could have been served from {from:.3} to {to:.3} (server since {server:?}, credential {credential:?})"
+        ))
     }
 
     /// A credential that never worked fails at once (`docs/rotation.md`).
@@ -157,16 +175,18 @@ impl Judge<'_> {
     fn windows(&self, from: Instant, to: Instant) -> Vec<Window> {
         let mut windows: Vec<Window> = Vec::new();
         let mut open: Option<Window> = None;
+        let (mut server, mut credential) = (None, None);
         for facts in self.state.history().take_while(|facts| facts.at <= to) {
-            match (&open, self.is_good(facts)) {
-                (None, true) => {
-                    open =
-                        Some(Window { since: facts.at, from: facts.at.max(from), to, change: facts.change });
+            server = Since::follow(server, self.has_server(facts), facts);
+            credential = Since::follow(credential, self.has_credential(facts), facts);
+            match (&open, server.zip(credential)) {
+                (None, Some((server, credential))) => {
+                    open = Some(Window { from: facts.at.max(from), to, server, credential });
                 }
-                (Some(_), false) => {
-                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }));
+                (Some(_), None) => {
+                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }))
                 }
-                (Some(_), true) | (None, false) => {}
+                (Some(_), Some(_)) | (None, None) => {}
             }
         }
         windows.extend(open);
@@ -174,15 +194,17 @@ impl Judge<'_> {
         windows
     }
 
-    fn is_good(&self, facts: &Facts) -> bool {
+    fn has_server(&self, facts: &Facts) -> bool {
         let fits = |duty| self.plan.role != Role::Primary || duty == Duty::Primary;
-        let server =
-            facts.servers.iter().any(|server| server.condition == Condition::Up && fits(server.duty));
+        facts.servers.iter().any(|server| server.condition == Condition::Up && fits(server.duty))
+    }
+
+    fn has_credential(&self, facts: &Facts) -> bool {
         let mut worked =
             self.state.verdicts.iter().filter(|verdict| verdict.at <= facts.at && verdict.accepted);
         let known: Vec<&Login> =
             worked.next_back().map(|verdict| &verdict.login).into_iter().chain(&facts.mounted).collect();
-        server && known.iter().any(|login| facts.valid.contains(login))
+        known.iter().any(|login| facts.valid.contains(login))
     }
 
     /// A session that was lost: something happened that no proxy can hide, or the configuration says so.
