@@ -1,6 +1,6 @@
 //! Attaché as it is, in a played world: routes are served as `app` serves them, and arrivals are handed to them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
@@ -69,7 +69,7 @@ impl House {
     pub fn reload(&mut self, what: Reload) -> bool {
         let route = &mut self.config.routes[0];
         match what {
-            Reload::Nothing => {}
+            Reload::Nothing | Reload::Path => {}
             Reload::Wait => route.upstream.wait += Duration::from_secs(1),
             Reload::Pool => route.pool.max_idle += Duration::from_secs(1),
             Reload::Policy(live) => route.on_rotation.live = live,
@@ -79,6 +79,12 @@ impl House {
         }
         self.serving.apply(&self.config, &mut Spare::default(), &[]);
         what == Reload::Login
+    }
+
+    /// Reads another configuration, in which the credential lies here.
+    pub fn move_credential(&mut self, path: PathBuf) {
+        self.config.routes[0].credential.as_mut().expect("the base has one").path = path;
+        self.serving.apply(&self.config, &mut Spare::default(), &[]);
     }
 
     pub fn policy(&self) -> domain::Drain {

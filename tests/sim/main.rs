@@ -7,6 +7,7 @@ mod book;
 mod clients;
 mod cuts;
 mod dice;
+mod folder;
 mod found;
 mod house;
 mod mysql;

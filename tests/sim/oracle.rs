@@ -176,7 +176,7 @@ impl Judge<'_> {
     fn policies(&self) -> impl Iterator<Item = Live> {
         let reloaded = self.state.reloads.iter().filter_map(|(_, what)| match what {
             Reload::Policy(live) => Some(*live),
-            Reload::Nothing | Reload::Wait | Reload::Pool | Reload::Login => None,
+            Reload::Nothing | Reload::Wait | Reload::Pool | Reload::Path | Reload::Login => None,
         });
         reloaded.chain([self.plan.live])
     }

@@ -82,6 +82,8 @@ pub enum Step {
     Remount,
     /// The folder holds another client certificate from now on, beside what it holds.
     Renew,
+    /// A reload says that the folder lies elsewhere; what it holds there, if it is there yet.
+    Move(Option<Login>),
     /// The database accepts this too.
     Allow(Login),
     /// The database accepts no other password of this user any more.
@@ -127,6 +129,8 @@ pub enum Reload {
     Wait,
     Pool,
     Policy(Live),
+    /// The folder lies elsewhere.
+    Path,
     /// Sessions that live would have come about differently.
     Login,
 }
@@ -215,7 +219,9 @@ impl Plan {
     pub fn last_login(&self) -> Login {
         let steps = self.events.iter().flat_map(|event| &event.steps);
         let mounted = steps.filter_map(|(at, step)| match step {
-            Step::Mount(login) if !login.password.starts_with(WRONG) => Some((at, login)),
+            Step::Mount(login) | Step::Move(Some(login)) if !login.password.starts_with(WRONG) => {
+                Some((at, login))
+            }
             _ => None,
         });
         mounted.max_by_key(|(at, _)| **at).map_or_else(|| self.first.clone(), |(_, login)| login.clone())

@@ -3,17 +3,17 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attache_kit::Mounted;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::book::{Change, Condition, Duty, Login, Verdict};
 use crate::clients::Client;
+use crate::folder::Folder;
 use crate::house::{House, Shared};
 use crate::oracle;
-use crate::plan::{Farewell, Loss, Plan, Step};
+use crate::plan::{Farewell, Loss, Plan, Reload, Step};
 use crate::settling;
-use crate::tls::{self, Authorities, Trust};
+use crate::tls::{Authorities, Trust};
 use crate::wire::{Fault, Line};
 use crate::world::{Target, World};
 
@@ -106,13 +106,8 @@ struct Schedule<'a> {
     plan: &'a Plan,
     world: &'a World,
     house: Shared,
-    secret: Mounted,
+    folder: Folder,
     authorities: Authorities,
-    /// What the folder is meant to hold, and how it is broken.
-    content: Login,
-    broken: Option<Loss>,
-    /// How many client certificates it has held.
-    certificates: usize,
     /// Connections that were cut.
     cut: Vec<Line>,
     start: Instant,
@@ -120,28 +115,15 @@ struct Schedule<'a> {
 
 impl<'a> Schedule<'a> {
     fn new(plan: &'a Plan, world: &'a World) -> Schedule<'a> {
-        let Login { user, password } = &plan.first;
-        let secret = Mounted::new(&[("username", user), ("password", password)]);
+        let folder = Folder::new(plan.first.clone());
         world.change(Change::Beginning, |facts| {
             facts.valid.push(plan.first.clone());
             facts.mounted = Some(plan.first.clone());
         });
         let authorities = Authorities::new(plan.tls);
-        let house = House::open(plan, secret.path(), &authorities.file());
+        let house = House::open(plan, folder.path(), &authorities.file());
         let house = Arc::new(Mutex::new(Some(house)));
-        let content = plan.first.clone();
-        Schedule {
-            plan,
-            world,
-            house,
-            secret,
-            authorities,
-            content,
-            broken: None,
-            certificates: 0,
-            cut: Vec::new(),
-            start: Instant::now(),
-        }
+        Schedule { plan, world, house, folder, authorities, cut: Vec::new(), start: Instant::now() }
     }
 
     async fn play(mut self) {
@@ -263,12 +245,18 @@ impl<'a> Schedule<'a> {
             |act: &dyn Fn(&mut Vec<Login>)| world.change(Change::Accounts, |facts| act(&mut facts.valid));
         match step {
             Step::Mount(login) => self.mount(login),
-            Step::Unmount(loss) => self.unmount(loss),
-            Step::Remount => self.mount(self.content.clone()),
-            Step::Renew => {
-                self.certificates += 1;
-                self.mount(self.content.clone());
+            Step::Unmount(loss) => {
+                if self.folder.lose(loss) {
+                    world.change(Change::Secret, |facts| facts.mounted = None);
+                }
             }
+            Step::Remount => self.mount(self.folder.content()),
+            Step::Renew => {
+                self.folder.renew();
+                let login = self.folder.content();
+                world.change(Change::Secret, |facts| facts.mounted = Some(login));
+            }
+            Step::Move(login) => self.move_folder(login),
             Step::Allow(login) => accounts(&|valid| valid.push(login.clone())),
             Step::Replace(login) => accounts(&|valid| {
                 valid.retain(|other| other.user != login.user);
@@ -292,30 +280,19 @@ impl<'a> Schedule<'a> {
     }
 
     fn mount(&mut self, login: Login) {
-        if self.broken.take() == Some(Loss::Key) {
-            self.secret.readable("password");
-        }
-        let mut entries = vec![("username", login.user.as_str()), ("password", login.password.as_str())];
-        if let Some(number) = self.certificates.checked_sub(1) {
-            let pair = tls::client(number);
-            entries.extend([("tls.crt", pair.cert_pem.as_str()), ("tls.key", pair.key_pem.as_str())]);
-        }
-        self.secret.write(&entries);
-        self.content = login.clone();
+        self.folder.write(login.clone());
         self.world.change(Change::Secret, |facts| facts.mounted = Some(login));
     }
 
-    fn unmount(&mut self, loss: Loss) {
-        if self.broken.is_some() {
-            return;
+    fn move_folder(&mut self, login: Option<Login>) {
+        self.folder.move_with(login.clone().unwrap_or_else(|| self.folder.content()));
+        if login.is_none() {
+            self.folder.lose(Loss::Folder);
         }
-        match loss {
-            Loss::Folder => self.secret.break_(),
-            Loss::Key => self.secret.unreadable("password"),
-            Loss::Empty => drop(self.secret.credential(&self.content.user, "")),
-        }
-        self.broken = Some(loss);
-        self.world.change(Change::Secret, |facts| facts.mounted = None);
+        self.world.change(Change::Secret, |facts| facts.mounted = login);
+        let path = self.folder.path().to_owned();
+        self.with_house(|house| house.move_credential(path));
+        self.world.state().reloads.push((Instant::now(), Reload::Path));
     }
 
     fn turn(&mut self, server: usize, condition: Condition, farewell: Farewell) {

@@ -69,7 +69,7 @@ impl Writer {
 
     fn event(&mut self, at: Duration) -> Event {
         let gap = self.dice.between(0, 10_000);
-        let (name, steps) = match self.dice.roll(if self.tls { 17 } else { 13 }) {
+        let (name, steps) = match self.dice.roll(if self.tls { 18 } else { 14 }) {
             0 | 1 => {
                 let new = self.next(false);
                 ("the Secret first", vec![(at, Step::Mount(new.clone())), (at + gap, Step::Replace(new))])
@@ -89,9 +89,10 @@ impl Writer {
                 let (which, fault) = (self.dice.next(), self.dice.pick(&Fault::ALL));
                 ("a connection breaks", vec![(at, Step::Cut(which, fault))])
             }
-            13..=16 if at < self.trust_until => ("the certificate is renewed", vec![(at, Step::Renew)]),
-            13 | 14 => self.certificate_changes(at),
-            15 | 16 => self.authority_changes(at, gap),
+            12 => self.credential_moves(at, gap),
+            14..=17 if at < self.trust_until => ("the certificate is renewed", vec![(at, Step::Renew)]),
+            14 | 15 => self.certificate_changes(at),
+            16 | 17 => self.authority_changes(at, gap),
             _ => {
                 let policy = self.dice.pick(&[Live::Keep, Live::Drain, Live::Cut]);
                 let all =
@@ -135,6 +136,24 @@ impl Writer {
         }
         let loss = self.dice.pick(&[Loss::Folder, Loss::Key, Loss::Empty]);
         ("the Secret breaks", vec![(at, Step::Unmount(loss)), (at + gap, Step::Remount)])
+    }
+
+    /// Another path, with the same there, or another password, or nothing yet.
+    fn credential_moves(&mut self, at: Duration, gap: Duration) -> (&'static str, Vec<(Duration, Step)>) {
+        let old = self.login.clone();
+        let steps = match self.dice.roll(4) {
+            0 => vec![(at, Step::Move(Some(old)))],
+            1 => vec![(at, Step::Move(None)), (at + gap, Step::Mount(old))],
+            2 => {
+                let new = self.next(false);
+                vec![(at, Step::Move(Some(new.clone()))), (at + gap, Step::Replace(new))]
+            }
+            _ => {
+                let new = self.next(false);
+                vec![(at, Step::Replace(new.clone())), (at + gap, Step::Move(Some(new)))]
+            }
+        };
+        ("the credential lies elsewhere", steps)
     }
 
     fn server_restarts(&mut self, at: Duration) -> (&'static str, Vec<(Duration, Step)>) {
