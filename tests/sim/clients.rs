@@ -149,6 +149,7 @@ impl Client {
                     self.world.wrong(format!("client {} asked {question:?} and got {number}", self.number));
                 }
                 at.conn = Some(conn).filter(|conn| *conn != usize::MAX).or(at.conn);
+                self.world.state().stays.is_served(self.number);
                 self.stands(Presence::Busy(at.conn));
                 Some(())
             }
@@ -219,6 +220,7 @@ impl Client {
         let (end, line) = house.as_mut()?.arrive(&self.world);
         self.line = Some(line);
         self.stands(Presence::Busy(None));
+        self.world.state().stays.begin(self.number);
         Some(Session::new(self.world.state().dialect, end))
     }
 

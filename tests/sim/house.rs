@@ -73,6 +73,7 @@ impl House {
             Reload::Wait => route.upstream.wait += Duration::from_secs(1),
             Reload::Pool => route.pool.max_idle += Duration::from_secs(1),
             Reload::Policy(live) => route.on_rotation.live = live,
+            Reload::Seats(most) => route.client.max_sessions = most,
             Reload::Login => {
                 route.database = Some(format!("{}x", route.database.as_deref().unwrap_or("shop")));
             }
@@ -143,6 +144,7 @@ fn configuration(plan: &Plan, secret: &Path, authorities: &Path) -> domain::Conf
     credential.path = secret.to_owned();
     credential.poll = plan.poll;
     route.on_rotation = domain::OnRotation { live: plan.live, within: plan.within };
+    route.client.max_sessions = plan.max_sessions;
     route.pool.warm = plan.warm;
     route.pool.reuse = plan.reuse;
     config

@@ -22,6 +22,7 @@ mod script;
 mod sentinel;
 mod settling;
 mod speech;
+mod stay;
 mod sweep;
 mod tls;
 mod trial;

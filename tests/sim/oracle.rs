@@ -3,6 +3,7 @@
 //! It looks at the book of the world alone, and knows nothing of how Attaché works but what `docs/` promises.
 
 mod primaries;
+mod seats;
 mod turned_away;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ pub fn judge(plan: &Plan, state: &State) -> Vec<String> {
     let judge = Judge { plan, state };
     let mut wrong: Vec<_> = state.episodes.iter().filter_map(|episode| judge.episode(episode)).collect();
     wrong.extend(judge.lockout());
+    wrong.extend(state.stays.all().iter().filter_map(|stay| judge.crowded(stay)));
     wrong.extend((0..state.conns.len()).filter_map(|conn| judge.old_primary(conn)));
     wrong
 }
@@ -44,7 +46,7 @@ impl Judge<'_> {
     fn episode(&self, episode: &Episode) -> Option<String> {
         match episode {
             Episode::TurnedAway { client, began, ended, broken } => {
-                let wrong = self.turned_away(*began, *ended, broken)?;
+                let wrong = self.turned_away(*client, *began, *ended, broken)?;
                 let (began, ended) = (self.at(*began), self.at(*ended));
                 Some(format!(
                     "client {client} was turned away ({began:.3} to {ended:.3}): {wrong}: {broken:?}"
@@ -176,7 +178,12 @@ impl Judge<'_> {
     fn policies(&self) -> impl Iterator<Item = Live> {
         let reloaded = self.state.reloads.iter().filter_map(|(_, what)| match what {
             Reload::Policy(live) => Some(*live),
-            Reload::Nothing | Reload::Wait | Reload::Pool | Reload::Path | Reload::Login => None,
+            Reload::Nothing
+            | Reload::Wait
+            | Reload::Pool
+            | Reload::Seats(_)
+            | Reload::Path
+            | Reload::Login => None,
         });
         reloaded.chain([self.plan.live])
     }

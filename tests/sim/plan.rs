@@ -15,6 +15,9 @@ use crate::wire::Fault;
 /// How long the events take; what they begin may end a little later.
 pub const LENGTH: Duration = Duration::from_secs(30);
 
+/// More sessions than there are clients.
+const MANY: usize = 1000;
+
 /// How passwords begin that no database ever accepts.
 pub const WRONG: &str = "wrong";
 
@@ -33,6 +36,7 @@ pub struct Plan {
     pub within: Duration,
     pub warm: usize,
     pub reuse: bool,
+    pub max_sessions: usize,
     pub deadline: Duration,
     pub first: Login,
     pub clients: Vec<Guest>,
@@ -129,6 +133,8 @@ pub enum Reload {
     Wait,
     Pool,
     Policy(Live),
+    /// So many sessions at once from now on.
+    Seats(usize),
     /// The folder lies elsewhere.
     Path,
     /// Sessions that live would have come about differently.
@@ -164,6 +170,7 @@ impl Plan {
             warm,
             // A link of Redis' cannot be reset.
             reuse: warm > 0 && dialect != Dialect::Redis && dice.in_hundred(60),
+            max_sessions: dice.pick(&[MANY, MANY, MANY, MANY, MANY, MANY, 1, 2, 3]),
             deadline: seconds(&mut dice, &[5, 15, 25]),
             first: Login::new("app_a", "password-0"),
             clients: Vec::new(),
@@ -193,6 +200,7 @@ impl Plan {
             within: second,
             warm: 0,
             reuse: false,
+            max_sessions: MANY,
             deadline: second * 5,
             first: Login::new("app_a", "password-0"),
             clients: Vec::new(),
@@ -269,11 +277,12 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "live {:?} within {:?}, warm {}, reuse {}, deadline {:?}, {}",
+            "live {:?} within {:?}, warm {}, reuse {}, at most {} sessions, deadline {:?}, {}",
             self.live,
             self.within,
             self.warm,
             self.reuse,
+            self.max_sessions,
             self.deadline,
             if self.stopped { "stopped at work" } else { "everybody leaves" }
         )?;

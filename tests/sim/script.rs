@@ -95,8 +95,9 @@ impl Writer {
             16 | 17 => self.authority_changes(at, gap),
             _ => {
                 let policy = self.dice.pick(&[Live::Keep, Live::Drain, Live::Cut]);
-                let all =
-                    [Reload::Nothing, Reload::Wait, Reload::Pool, Reload::Policy(policy), Reload::Login];
+                let seats = Reload::Seats(self.dice.pick(&[1, 2, 3, 1000]));
+                let policy = Reload::Policy(policy);
+                let all = [Reload::Nothing, Reload::Wait, Reload::Pool, policy, seats, Reload::Login];
                 ("reload", vec![(at, Step::Reload(self.dice.pick(&all)))])
             }
         };

@@ -175,7 +175,12 @@ impl Eye {
     fn policy(&self, state: &State) -> Live {
         let reloaded = state.reloads.iter().rev().find_map(|(_, what)| match what {
             Reload::Policy(live) => Some(*live),
-            Reload::Nothing | Reload::Wait | Reload::Pool | Reload::Path | Reload::Login => None,
+            Reload::Nothing
+            | Reload::Wait
+            | Reload::Pool
+            | Reload::Seats(_)
+            | Reload::Path
+            | Reload::Login => None,
         });
         reloaded.unwrap_or(self.plan.live)
     }

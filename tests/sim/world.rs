@@ -17,6 +17,7 @@ use crate::book::{Change, Condition, Conn, Duty, Episode, Facts, Login, Presence
 use crate::dice::Dice;
 use crate::plan::{Plan, Reload};
 use crate::speech::Dialect;
+use crate::stay::Stays;
 use crate::tls;
 use crate::wire::{self, End, Fault, Line, Manner};
 
@@ -51,6 +52,7 @@ pub struct State {
     pub arrivals: Vec<Line>,
     /// Clients that have a session, or are about to.
     pub guests: BTreeMap<usize, Presence>,
+    pub stays: Stays,
 }
 
 /// A connection, by the order in which they come about.
@@ -105,6 +107,7 @@ impl World {
             cut: None,
             arrivals: Vec::new(),
             guests: BTreeMap::new(),
+            stays: Stays::default(),
         })))
     }
 
@@ -143,7 +146,11 @@ impl World {
     }
 
     pub fn stands(&self, client: usize, presence: Presence) {
-        self.state().guests.insert(client, presence);
+        let mut state = self.state();
+        if presence == Presence::Away {
+            state.stays.end(client);
+        }
+        state.guests.insert(client, presence);
     }
 
     /// Every connection, and what has passed on it.

@@ -40,7 +40,13 @@ impl Since {
 
 impl Judge<'_> {
     /// A session that did not come about: nobody could have brought it about, and the client was told.
-    pub(super) fn turned_away(&self, began: Instant, ended: Instant, broken: &Broken) -> Option<String> {
+    pub(super) fn turned_away(
+        &self,
+        client: usize,
+        began: Instant,
+        ended: Instant,
+        broken: &Broken,
+    ) -> Option<String> {
         if self.is_cut_by_the_end(ended) {
             return None;
         }
@@ -51,6 +57,7 @@ impl Judge<'_> {
             Some(told) if self.of_policy(told, ended) => return None,
             // Nobody tells a client of Redis that its session has begun.
             Some(told) if told.text.contains(LOST) && self.anything_was_hurt(began, ended) => return None,
+            Some(told) if self.is_refused(told) => return self.had_room(client, began, ended, told),
             Some(told) => told,
         };
         let longest = self.plan.wait + self.reloads() + self.plan.connect_timeout + AGAIN;
