@@ -214,10 +214,10 @@ impl Client {
         let _ = timeout(self.until.saturating_duration_since(Instant::now()), asking).await;
     }
 
-    /// `None` once the process has ended.
+    /// `None` once the process has ended, and while nobody listens.
     fn connect(&mut self) -> Option<Session> {
         let mut house = self.house.lock().expect("nothing panics under this lock");
-        let (end, line) = house.as_mut()?.arrive(&self.world);
+        let (end, line) = house.as_mut()?.arrive(&self.world)?;
         self.line = Some(line);
         self.stands(Presence::Busy(None));
         self.world.state().stays.begin(self.number);

@@ -16,6 +16,7 @@ mod oracle;
 mod plan;
 mod postgres;
 mod redis;
+mod removal;
 mod same;
 mod schedule;
 mod script;

@@ -13,7 +13,9 @@ use tokio::time::Instant;
 
 use crate::book::{Busy, Change, Conn, Duty, Episode, Facts, Verdict};
 use crate::plan::{Plan, Reload};
+
 use crate::speech::{Broken, How, Question, Told};
+use crate::stay::Stay;
 use crate::world::State;
 
 /// The longest pause between two attempts (2 s and a quarter), and some slow round trips.
@@ -25,6 +27,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CLOSING_SHARE: u32 = 5;
 const CLOSING_MOST: Duration = Duration::from_secs(5);
 
+/// How long the end of a session may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// A verdict takes no longer to be heard, and a login to be sent.
 const HEARD: Duration = Duration::from_millis(100);
 
@@ -32,6 +37,7 @@ pub fn judge(plan: &Plan, state: &State) -> Vec<String> {
     let judge = Judge { plan, state };
     let mut wrong: Vec<_> = state.episodes.iter().filter_map(|episode| judge.episode(episode)).collect();
     wrong.extend(judge.lockout());
+    wrong.extend(state.stays.all().iter().filter_map(|stay| judge.outstayed(stay)));
     wrong.extend(state.stays.all().iter().filter_map(|stay| judge.crowded(stay)));
     wrong.extend((0..state.conns.len()).filter_map(|conn| judge.old_primary(conn)));
     wrong
@@ -133,8 +139,11 @@ impl Judge<'_> {
             false
         };
         let closing = self.plan.deadline - (self.plan.deadline / CLOSING_SHARE).min(CLOSING_MOST);
-        let early =
-            self.state.stopped.is_some_and(|stopped| told.text.contains("stopped") && at < stopped + closing);
+        let ordered = match told.text.contains("anew") {
+            true => self.reloaded(at),
+            false => self.state.stopped.filter(|_| told.text.contains("stopped")),
+        };
+        let early = ordered.is_some_and(|ordered| at < ordered + closing);
         match (harmless || cut, early) {
             (true, false) => None,
             (false, _) => Some("it was not at rest".to_owned()),
@@ -176,15 +185,7 @@ impl Judge<'_> {
     }
 
     fn policies(&self) -> impl Iterator<Item = Live> {
-        let reloaded = self.state.reloads.iter().filter_map(|(_, what)| match what {
-            Reload::Policy(live) => Some(*live),
-            Reload::Nothing
-            | Reload::Wait
-            | Reload::Pool
-            | Reload::Seats(_)
-            | Reload::Path
-            | Reload::Login => None,
-        });
+        let reloaded = self.state.reloads.iter().filter_map(|(_, what)| what.policy());
         reloaded.chain([self.plan.live])
     }
 
@@ -197,8 +198,25 @@ impl Judge<'_> {
     /// The first reload under which sessions would have come about differently.
     fn reloaded(&self, at: Instant) -> Option<Instant> {
         let mut reloads =
-            self.state.reloads.iter().filter(|(when, what)| *when <= at && *what == Reload::Login);
+            self.state.reloads.iter().filter(|(when, what)| *when <= at && what.ends_sessions());
         reloads.next().map(|(when, _)| *when)
+    }
+
+    /// Since when there has been this route, as far as it can know of anything: since the start, or since it was put in again.
+    fn route_since(&self, at: Instant) -> Instant {
+        let mut reloads = self.state.reloads.iter().rev();
+        let restored = reloads.find(|(when, what)| *when <= at && *what == Reload::Restore);
+        restored.map_or(self.state.start, |(when, _)| *when)
+    }
+
+    /// A session that went on for longer than a reload has left it.
+    fn outstayed(&self, stay: &Stay) -> Option<String> {
+        let served = stay.served?;
+        let mut reloads = self.state.reloads.iter().filter(|(_, what)| what.ends_sessions());
+        let (reload, _) = reloads.find(|(at, _)| *at > stay.began)?;
+        let due = served.max(*reload + self.plan.deadline) + LAST_WORDS;
+        let (client, due) = (stay.client, (!stay.is_over(due)).then_some(due)?);
+        Some(format!("client {client} has a session at {:.3}, which a reload was to end", self.at(due)))
     }
 
     /// Whether another server than the first was promoted, if the first has heard of it or not.
@@ -251,7 +269,8 @@ impl Judge<'_> {
     fn was_known(&self, at: usize) -> bool {
         let verdict = &self.state.verdicts[at];
         let before = self.state.verdicts[..at].iter().rev().find(|other| other.login == verdict.login);
-        before.is_some_and(|before| {
+        let is_told_since = self.route_since(verdict.began);
+        before.filter(|before| before.at >= is_told_since).is_some_and(|before| {
             let changes = self.state.history().filter(|facts| {
                 matches!(facts.change, Change::Accounts | Change::Secret)
                     && (before.at..=verdict.began).contains(&facts.at)

@@ -139,6 +139,27 @@ pub enum Reload {
     Path,
     /// Sessions that live would have come about differently.
     Login,
+    /// There is no route any more.
+    Remove,
+    /// There is one again.
+    Restore,
+}
+
+impl Reload {
+    /// The new policy.
+    pub fn policy(self) -> Option<Live> {
+        if let Self::Policy(live) = self { Some(live) } else { None }
+    }
+
+    /// How many sessions there may be.
+    pub fn seats(self) -> Option<usize> {
+        if let Self::Seats(most) = self { Some(most) } else { None }
+    }
+
+    /// Whether sessions that live have to end for it.
+    pub fn ends_sessions(self) -> bool {
+        matches!(self, Self::Login | Self::Remove)
+    }
 }
 
 impl Plan {

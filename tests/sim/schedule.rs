@@ -12,6 +12,7 @@ use crate::folder::Folder;
 use crate::house::{House, Shared};
 use crate::oracle;
 use crate::plan::{Farewell, Loss, Plan, Reload, Step};
+use crate::removal;
 use crate::settling;
 use crate::tls::{Authorities, Trust};
 use crate::wire::{Fault, Line};
@@ -184,7 +185,7 @@ impl<'a> Schedule<'a> {
 
     /// What is not as it should be when nobody is there.
     fn lacking(&self) -> Option<String> {
-        let status = self.with_house(|house| house.status());
+        let status = self.with_house(|house| house.status())?;
         let credential = status.credential.as_ref()?;
         if credential.state != "ok" {
             return Some(format!("the credential is {credential:?}"));
@@ -208,6 +209,7 @@ impl<'a> Schedule<'a> {
     async fn stop(&self) {
         let (route, drain, policy) =
             self.with_house(|house| (house.route(), house.drain.clone(), house.policy()));
+        let route = route.expect("it was put in again");
         let begun = Instant::now();
         self.world.state().stopped = Some(begun);
         self.world.tell(|| "the process is told to end".to_owned());
@@ -272,10 +274,8 @@ impl<'a> Schedule<'a> {
             Step::Cut(which, fault) => self.cut(which, fault),
             Step::Show(certificate) => world.change(Change::Trust, |facts| facts.shown = certificate),
             Step::Trust(whom) => self.authorities.write(whom),
-            Step::Reload(what) => {
-                self.with_house(|house| house.reload(what));
-                world.state().reloads.push((Instant::now(), what));
-            }
+            Step::Reload(Reload::Restore) => self.restore(),
+            Step::Reload(what) => self.reload(what),
         }
     }
 
@@ -293,6 +293,20 @@ impl<'a> Schedule<'a> {
         let path = self.folder.path().to_owned();
         self.with_house(|house| house.move_credential(path));
         self.world.state().reloads.push((Instant::now(), Reload::Path));
+    }
+
+    fn reload(&self, what: Reload) {
+        self.with_house(|house| house.reload(what));
+        self.world.state().reloads.push((Instant::now(), what));
+    }
+
+    /// Puts the route in again, if it is out. Nothing but what was left behind is counted in that moment.
+    fn restore(&self) {
+        let Some(since) = self.with_house(|house| house.out_since) else { return };
+        self.reload(Reload::Restore);
+        let status = self.with_house(|house| house.status()).expect("it is in again");
+        let left = removal::left_behind(self.plan, &self.world.state(), &status, since.elapsed());
+        left.into_iter().for_each(|wrong| self.world.wrong(wrong));
     }
 
     fn turn(&mut self, server: usize, condition: Condition, farewell: Farewell) {
@@ -358,5 +372,6 @@ impl<'a> Schedule<'a> {
         }
         self.world.change(Change::Accounts, |facts| facts.valid = vec![login.clone()]);
         self.mount(login);
+        self.restore();
     }
 }

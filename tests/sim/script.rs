@@ -69,7 +69,7 @@ impl Writer {
 
     fn event(&mut self, at: Duration) -> Event {
         let gap = self.dice.between(0, 10_000);
-        let (name, steps) = match self.dice.roll(if self.tls { 18 } else { 14 }) {
+        let (name, steps) = match self.dice.roll(if self.tls { 19 } else { 15 }) {
             0 | 1 => {
                 let new = self.next(false);
                 ("the Secret first", vec![(at, Step::Mount(new.clone())), (at + gap, Step::Replace(new))])
@@ -90,9 +90,10 @@ impl Writer {
                 ("a connection breaks", vec![(at, Step::Cut(which, fault))])
             }
             12 => self.credential_moves(at, gap),
-            14..=17 if at < self.trust_until => ("the certificate is renewed", vec![(at, Step::Renew)]),
-            14 | 15 => self.certificate_changes(at),
-            16 | 17 => self.authority_changes(at, gap),
+            13 => self.route_goes(at, gap),
+            15..=18 if at < self.trust_until => ("the certificate is renewed", vec![(at, Step::Renew)]),
+            15 | 16 => self.certificate_changes(at),
+            17 | 18 => self.authority_changes(at, gap),
             _ => {
                 let policy = self.dice.pick(&[Live::Keep, Live::Drain, Live::Cut]);
                 let seats = Reload::Seats(self.dice.pick(&[1, 2, 3, 1000]));
@@ -155,6 +156,13 @@ impl Writer {
             }
         };
         ("the credential lies elsewhere", steps)
+    }
+
+    /// It comes back, mostly before whoever was there has gone.
+    fn route_goes(&mut self, at: Duration, gap: Duration) -> (&'static str, Vec<(Duration, Step)>) {
+        let back = at + gap * 2;
+        let steps = vec![(at, Step::Reload(Reload::Remove)), (back, Step::Reload(Reload::Restore))];
+        ("the route goes and comes back", steps)
     }
 
     fn server_restarts(&mut self, at: Duration) -> (&'static str, Vec<(Duration, Step)>) {

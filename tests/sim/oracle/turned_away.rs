@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{AGAIN, HEARD, Judge};
 use crate::book::{Change, Condition, Duty, Facts, Login};
+use crate::plan::Reload;
 use crate::speech::{Broken, How, Told};
 
 /// While a credential is rejected, one of those who wait tries so often where the account could be locked.
@@ -60,11 +61,14 @@ impl Judge<'_> {
             Some(told) if self.is_refused(told) => return self.had_room(client, began, ended, told),
             Some(told) => told,
         };
+        if self.was_removed(began, ended) {
+            return None;
+        }
         let longest = self.plan.wait + self.reloads() + self.plan.connect_timeout + AGAIN;
         if ended - began > longest {
             return Some(format!("only after {:?}", ended - began));
         }
-        let until = if self.is_mistake(told, ended) { ended } else { began + self.plan.wait };
+        let until = if self.is_mistake(told, began, ended) { ended } else { began + self.plan.wait };
         let windows = self.windows(began, until);
         let slow = self.plan.connect_timeout * self.silent_servers(began, ended);
         let missed = windows.iter().find(|window| {
@@ -81,9 +85,17 @@ impl Judge<'_> {
     }
 
     /// A credential that never worked fails at once (`docs/rotation.md`).
-    fn is_mistake(&self, told: &Told, at: Instant) -> bool {
+    fn is_mistake(&self, told: &Told, began: Instant, at: Instant) -> bool {
         let is_rejected = told.text.contains("does not accept the mounted credential");
-        is_rejected && !self.state.verdicts.iter().any(|verdict| verdict.accepted && verdict.at + HEARD < at)
+        let since = self.route_since(began);
+        let mut verdicts = self.state.verdicts.iter().filter(|verdict| verdict.began >= since);
+        is_rejected && !verdicts.any(|verdict| verdict.accepted && verdict.at + HEARD < at)
+    }
+
+    /// Whether the route was taken out while it waited.
+    fn was_removed(&self, began: Instant, ended: Instant) -> bool {
+        let mut reloads = self.state.reloads.iter();
+        reloads.any(|(at, what)| *what == Reload::Remove && (began..=ended).contains(at))
     }
 
     /// Each of them may have made `wait` longer by a second.
@@ -120,7 +132,7 @@ impl Judge<'_> {
         let (mut server, mut credential) = (None, None);
         for facts in self.state.history().take_while(|facts| facts.at <= to) {
             server = Since::follow(server, self.has_server(facts), facts);
-            credential = Since::follow(credential, self.has_credential(facts), facts);
+            credential = Since::follow(credential, self.has_credential(facts, self.route_since(from)), facts);
             match (&open, server.zip(credential)) {
                 (None, Some((server, credential))) => {
                     open = Some(Window { from: facts.at.max(from), to, server, credential });
@@ -141,9 +153,9 @@ impl Judge<'_> {
         facts.servers.iter().any(|server| server.condition == Condition::Up && fits(server.duty))
     }
 
-    fn has_credential(&self, facts: &Facts) -> bool {
-        let mut worked =
-            self.state.verdicts.iter().filter(|verdict| verdict.at <= facts.at && verdict.accepted);
+    fn has_credential(&self, facts: &Facts, since: Instant) -> bool {
+        let verdicts = self.state.verdicts.iter().filter(|verdict| verdict.began >= since);
+        let mut worked = verdicts.filter(|verdict| verdict.at <= facts.at && verdict.accepted);
         let known: Vec<&Login> =
             worked.next_back().map(|verdict| &verdict.login).into_iter().chain(&facts.mounted).collect();
         known.iter().any(|login| facts.valid.contains(login))
