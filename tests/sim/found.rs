@@ -331,3 +331,17 @@ fn whoever_waits_for_a_turn_is_not_served_sooner_because_a_server_comes_back() {
     let plan = Plan { probe_interval, poll, live: Live::Drain, length, ..plan };
     assert_eq!(schedule::run(&plan).wrong, [""; 0]);
 }
+
+/// It had as many sessions again: those of before were counted for nobody.
+#[test]
+fn a_route_that_was_taken_out_and_put_in_again_has_no_more_sessions_than_it_may_have() {
+    let steps = [(2000, Step::Reload(Reload::Remove)), (3000, Step::Reload(Reload::Restore))];
+    for dialect in [Dialect::Postgres, Dialect::Redis, Dialect::Mysql] {
+        let plan = Plan::quiet(dialect).with_steps("there and back", &steps);
+        let clients = vec![guest(0, Habit::Stayer), guest(3500, Habit::Hopper)];
+        let outcome =
+            schedule::run(&Plan { clients, max_sessions: 1, deadline: Duration::from_secs(25), ..plan });
+        assert_eq!(outcome.wrong, [""; 0], "{dialect:?}");
+        assert!(outcome.counts.excused > 0, "{dialect:?}: somebody had to be refused");
+    }
+}
