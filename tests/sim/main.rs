@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "a schedule that fails is told to whoever runs it")]
 
 mod book;
+mod cancels;
 mod clients;
 mod cuts;
 mod dice;

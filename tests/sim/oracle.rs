@@ -12,6 +12,7 @@ use attache::config::domain::{Live, Role};
 use tokio::time::Instant;
 
 use crate::book::{Busy, Change, Conn, Duty, Episode, Facts, Verdict};
+use crate::cancels::{CANCELLED, session_of};
 use crate::plan::{Plan, Reload};
 
 use crate::speech::{Broken, How, Question, Told};
@@ -66,7 +67,7 @@ impl Judge<'_> {
                 ))
             }
             Episode::Refused { at, conn, question, told } => {
-                let wrong = self.refused(*at, *conn, *question)?;
+                let wrong = self.refused(*at, *conn, *question, told)?;
                 Some(format!("{question:?} was refused at {:.3} ({conn:?}): {wrong}: {told:?}", self.at(*at)))
             }
         }
@@ -237,7 +238,10 @@ impl Judge<'_> {
     }
 
     /// An error: a server that was a primary when the session began may have become a replica.
-    fn refused(&self, at: Instant, conn: Option<usize>, question: Question) -> Option<String> {
+    fn refused(&self, at: Instant, conn: Option<usize>, question: Question, told: &Told) -> Option<String> {
+        if told.code == CANCELLED && self.state.cancels.contains(&session_of(question.number())) {
+            return None;
+        }
         let Question::Write(_) = question else { return Some("any server would have done it".to_owned()) };
         if self.plan.role != Role::Primary {
             return None;

@@ -37,6 +37,8 @@ pub struct Plan {
     pub warm: usize,
     pub reuse: bool,
     pub max_sessions: usize,
+    /// Whether clients send cancel requests.
+    pub cancels: bool,
     pub deadline: Duration,
     pub first: Login,
     pub clients: Vec<Guest>,
@@ -192,6 +194,7 @@ impl Plan {
             // A link of Redis' cannot be reset.
             reuse: warm > 0 && dialect != Dialect::Redis && dice.in_hundred(60),
             max_sessions: dice.pick(&[MANY, MANY, MANY, MANY, MANY, MANY, 1, 2, 3]),
+            cancels: dialect == Dialect::Postgres && dice.in_hundred(50),
             deadline: seconds(&mut dice, &[5, 15, 25]),
             first: Login::new("app_a", "password-0"),
             clients: Vec::new(),
@@ -222,6 +225,7 @@ impl Plan {
             warm: 0,
             reuse: false,
             max_sessions: MANY,
+            cancels: false,
             deadline: second * 5,
             first: Login::new("app_a", "password-0"),
             clients: Vec::new(),
@@ -298,12 +302,13 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "live {:?} within {:?}, warm {}, reuse {}, at most {} sessions, deadline {:?}, {}",
+            "live {:?} within {:?}, warm {}, reuse {}, at most {} sessions, cancels {}, deadline {:?}, {}",
             self.live,
             self.within,
             self.warm,
             self.reuse,
             self.max_sessions,
+            self.cancels,
             self.deadline,
             if self.stopped { "stopped at work" } else { "everybody leaves" }
         )?;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::book::{Change, Condition, Duty, Login, Verdict};
+use crate::book::{Change, Condition, Duty, Episode, Login, Verdict};
+use crate::cancels::CANCELLED;
 use crate::clients::Client;
 use crate::folder::Folder;
 use crate::house::{House, Shared};
@@ -42,6 +43,8 @@ pub struct Counts {
     pub logins: usize,
     pub rejected: usize,
     pub questions: usize,
+    /// Questions that were cancelled.
+    pub cancelled: usize,
     /// Things that went wrong for clients because nobody could have helped it.
     pub excused: usize,
 }
@@ -51,6 +54,7 @@ impl Counts {
         self.logins += other.logins;
         self.rejected += other.rejected;
         self.questions += other.questions;
+        self.cancelled += other.cancelled;
         self.excused += other.excused;
     }
 }
@@ -99,8 +103,13 @@ fn count(state: &crate::world::State) -> Counts {
         logins: state.verdicts.iter().filter(|verdict| verdict.accepted).count(),
         rejected: state.verdicts.iter().filter(|verdict| !verdict.accepted).count(),
         questions: state.conns.iter().map(|conn| conn.executed.len()).sum(),
-        excused: state.episodes.len(),
+        cancelled: state.episodes.iter().filter(|episode| is_cancelled(episode)).count(),
+        excused: state.episodes.iter().filter(|episode| !is_cancelled(episode)).count(),
     }
+}
+
+fn is_cancelled(episode: &Episode) -> bool {
+    matches!(episode, Episode::Refused { told, .. } if told.code == CANCELLED)
 }
 
 struct Schedule<'a> {

@@ -53,6 +53,8 @@ pub struct State {
     /// Clients that have a session, or are about to.
     pub guests: BTreeMap<usize, Presence>,
     pub stays: Stays,
+    /// Sessions that have sent a cancel request.
+    pub cancels: Vec<u64>,
 }
 
 /// A connection, by the order in which they come about.
@@ -108,6 +110,7 @@ impl World {
             arrivals: Vec::new(),
             guests: BTreeMap::new(),
             stays: Stays::default(),
+            cancels: Vec::new(),
         })))
     }
 
@@ -291,6 +294,7 @@ impl World {
             login,
             shown: None,
             executed,
+            cancelled: Arc::new(Notify::new()),
             closing: Arc::clone(&closing),
         });
         let dialect = state.dialect;
@@ -321,6 +325,11 @@ impl State {
     /// How things stood over time, the present last.
     pub fn history(&self) -> impl Iterator<Item = &Facts> {
         self.past.iter().chain([&self.now])
+    }
+
+    /// What a server needs for something small.
+    pub fn moment(&mut self) -> Duration {
+        self.network.between(0, 30)
     }
 
     fn manner(&mut self, rooms: &[usize]) -> Manner {
