@@ -37,9 +37,18 @@ pub struct Common {
 pub struct Serving {
     common: Common,
     running: Vec<Running>,
-    /// The numbers of the credentials that there are and were, by the name of the route: sessions of one that was taken
-    /// out are still told apart from those of one that has its name now.
-    ledgers: HashMap<String, Ledger>,
+    /// By the name of the route, also of one that was taken out.
+    namesakes: HashMap<String, Namesakes>,
+}
+
+/// What all routes of one name have in common that there are and were: sessions of one that was taken out may live when it is put
+/// in again.
+#[derive(Clone, Default)]
+struct Namesakes {
+    /// The numbers of their credentials, by which their sessions are told apart.
+    ledger: Ledger,
+    seats: Arc<Seats>,
+    errands: Arc<Errands>,
 }
 
 /// One route that is served. Dropping it closes its sockets and ends its background work, but no session: those
@@ -47,20 +56,13 @@ pub struct Serving {
 struct Running {
     config: domain::Route,
     route: Arc<dyn Serve>,
-    company: Company,
+    /// What sessions hear, also those that came before a reload changed what does not concern them.
+    orders: Orders,
     credential: Option<Followed>,
     of_sentinels: Option<Followed>,
     doors: Vec<Door>,
     /// Ended with the set.
     _background: JoinSet<()>,
-}
-
-/// What the sessions of a route have in common with those that came before a reload changed it.
-#[derive(Clone, Default)]
-struct Company {
-    errands: Arc<Errands>,
-    orders: Orders,
-    seats: Arc<Seats>,
 }
 
 /// A socket, and the hold on those who accept from it: they stop when it is dropped.
@@ -95,7 +97,7 @@ pub struct Changes {
 
 impl Serving {
     pub fn new(common: Common) -> Self {
-        Self { common, running: Vec::new(), ledgers: HashMap::new() }
+        Self { common, running: Vec::new(), namesakes: HashMap::new() }
     }
 
     /// The routes, in the order of the configuration.
@@ -130,8 +132,8 @@ impl Serving {
             let list = if old.is_some() { &mut changes.changed } else { &mut changes.added };
             list.push(route.name.clone());
             let old = old.map(|old| old.taken_over_by(route, config.drain));
-            let ledger = self.ledgers.entry(route.name.clone()).or_default();
-            let running = self.common.start(route, old, ledger, sockets, workers);
+            let namesakes = self.namesakes.entry(route.name.clone()).or_default();
+            let running = self.common.start(route, old, namesakes, sockets, workers);
             self.running.push(running);
         }
         for gone in retired {
@@ -153,7 +155,7 @@ impl Common {
     pub fn build(&self, config: &domain::Route) -> (Arc<dyn Serve>, Vec<Watcher>) {
         let (source, watcher) = open_credential(config, &Ledger::default()).unzip();
         let (of_sentinels, other_watcher) = open_that_of_sentinels(config).unzip();
-        let route = self.assemble(config, [source, of_sentinels], Company::default());
+        let route = self.assemble(config, [source, of_sentinels], Orders::default(), &Namesakes::default());
         (route, watcher.into_iter().chain(other_watcher).collect())
     }
 
@@ -168,12 +170,13 @@ impl Common {
         &self,
         config: &domain::Route,
         sources: [Option<Source>; 2],
-        company: Company,
+        orders: Orders,
+        namesakes: &Namesakes,
     ) -> Arc<dyn Serve> {
         // Which places of a list are taken is found out later.
         let known = if config.upstream.list().is_some() { Vec::new() } else { endpoints(config) };
         let metrics = Arc::new(self.metrics.route(&config.name, &known));
-        let Company { errands, orders, seats } = company;
+        let Namesakes { ledger: _, seats, errands } = namesakes.clone();
         let (resolver, ids, traces) = (self.resolver.clone(), Arc::clone(&self.ids), self.traces.clone());
         let authorities = self.authorities.clone();
         protocol(&config.protocol).build(
@@ -187,21 +190,21 @@ impl Common {
         &self,
         config: &domain::Route,
         old: Option<Running>,
-        ledger: &Ledger,
+        namesakes: &Namesakes,
         sockets: &mut Spare,
         workers: &[Worker],
     ) -> Running {
         if let Some(old) = &old {
             self.forget(&old.config);
         }
-        let old = old.map(|old| (old.company, old.credential, old.of_sentinels));
-        let (company, credential, of_sentinels) = old.unwrap_or_default();
+        let old = old.map(|old| (old.orders, old.credential, old.of_sentinels));
+        let (orders, credential, of_sentinels) = old.unwrap_or_default();
         let follow = |(source, watcher)| Followed::new(source, watcher);
-        let credential = credential.or_else(|| open_credential(config, ledger).map(follow));
+        let credential = credential.or_else(|| open_credential(config, &namesakes.ledger).map(follow));
         let of_sentinels = of_sentinels.or_else(|| open_that_of_sentinels(config).map(follow));
         let source = |followed: &Option<Followed>| followed.as_ref().map(|it| it.source.clone());
         let sources = [source(&credential), source(&of_sentinels)];
-        let route = self.assemble(config, sources, company.clone());
+        let route = self.assemble(config, sources, orders.clone(), namesakes);
         let mut background = JoinSet::new();
         for task in route.background() {
             background.spawn(task);
@@ -211,7 +214,7 @@ impl Common {
         Running {
             config: config.clone(),
             route,
-            company,
+            orders,
             credential,
             of_sentinels,
             doors,
@@ -226,7 +229,7 @@ impl Running {
         let concerns_sessions = concerns_sessions(&self.config, new);
         if concerns_sessions {
             tokio::spawn(self.route.retire(policy));
-            self.company.orders = Orders::default();
+            self.orders = Orders::default();
         }
         let (is_same, leads_there) = (new.credential == self.config.credential, !concerns_sessions);
         let has_same_needs = new.protocol == self.config.protocol;

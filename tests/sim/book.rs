@@ -73,6 +73,8 @@ pub struct Conn {
     pub shown: Option<Login>,
     /// Numbers of questions that were acted upon.
     pub executed: Vec<u64>,
+    /// What it is doing is cancelled.
+    pub cancelled: Arc<Notify>,
     /// The server ends, and says so.
     pub closing: Arc<Notify>,
 }

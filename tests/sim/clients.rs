@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::book::{Busy, Episode, Presence};
+use crate::cancels;
 use crate::dice::Dice;
 use crate::house::Shared;
 use crate::plan::{Guest, Habit, Plan};
@@ -24,7 +25,10 @@ pub struct Client {
     house: Shared,
     /// When it is asked to leave.
     until: Instant,
+    /// Its sessions, and its questions in the last of them.
+    sessions: u64,
     asked: u64,
+    cancels: bool,
     /// Its connection.
     line: Option<Line>,
 }
@@ -41,7 +45,8 @@ impl Client {
     pub fn new(number: usize, plan: &Plan, world: &World, house: &Shared, until: Instant) -> Client {
         let dice = Dice::of(plan.seed ^ number as u64, "client");
         let (world, house) = (world.clone(), house.clone());
-        Client { number, guest: plan.clients[number], dice, world, house, until, asked: 0, line: None }
+        let (guest, cancels) = (plan.clients[number], plan.cancels);
+        Client { number, guest, dice, world, house, until, sessions: 0, asked: 0, cancels, line: None }
     }
 
     pub async fn run(mut self) {
@@ -73,7 +78,13 @@ impl Client {
     }
 
     async fn hop(&mut self) {
-        let Some((session, _)) = self.begin().await else { return };
+        let Some((mut session, mut at)) = self.begin().await else { return };
+        if self.cancels {
+            let question = Question::Slow(self.number(), self.dice.between(0, 300));
+            if self.put(&mut session, &mut at, question).await.is_none() {
+                return;
+            }
+        }
         session.leave().await;
     }
 
@@ -143,12 +154,14 @@ impl Client {
 
     /// Asks a question, and compares the answer with it.
     async fn put(&mut self, session: &mut Session, at: &mut At, question: Question) -> Option<()> {
+        self.may_cancel(session, question);
         match session.ask(question, PATIENCE).await {
             Ok(Answer::Done { conn, number }) => {
                 if number != question.number() {
                     self.world.wrong(format!("client {} asked {question:?} and got {number}", self.number));
                 }
                 at.conn = Some(conn).filter(|conn| *conn != usize::MAX).or(at.conn);
+                self.world.state().stays.is_served(self.number);
                 self.stands(Presence::Busy(at.conn));
                 Some(())
             }
@@ -213,13 +226,25 @@ impl Client {
         let _ = timeout(self.until.saturating_duration_since(Instant::now()), asking).await;
     }
 
-    /// `None` once the process has ended.
+    /// `None` once the process has ended, and while nobody listens.
     fn connect(&mut self) -> Option<Session> {
         let mut house = self.house.lock().expect("nothing panics under this lock");
-        let (end, line) = house.as_mut()?.arrive(&self.world);
+        let (end, line) = house.as_mut()?.arrive(&self.world)?;
         self.line = Some(line);
+        (self.sessions, self.asked) = (self.sessions + 1, 0);
         self.stands(Presence::Busy(None));
+        self.world.state().stays.begin(self.number);
         Some(Session::new(self.world.state().dialect, end))
+    }
+
+    /// Now and then a question is to be cancelled, which may be too late for it, and for its session.
+    fn may_cancel(&mut self, session: &Session, question: Question) {
+        if let Some(key) = session.key().filter(|_| self.cancels)
+            && self.dice.in_hundred(30)
+        {
+            let (of, after) = (cancels::session_of(question.number()), self.dice.between(0, 400));
+            tokio::spawn(cancels::send(self.world.clone(), self.house.clone(), of, key, after));
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -228,7 +253,7 @@ impl Client {
 
     fn number(&mut self) -> u64 {
         self.asked += 1;
-        self.number as u64 * 1_000_000 + self.asked
+        cancels::number(self.number, self.sessions, self.asked)
     }
 
     fn stands(&self, presence: Presence) {

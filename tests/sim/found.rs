@@ -305,3 +305,43 @@ fn what_was_mounted_right_behind_a_reading_was_not_read() {
     let plan = Plan { poll, probe_interval: poll, live: Live::Cut, deadline, length, ..plan };
     assert_eq!(schedule::run(&plan).wrong, [""; 0]);
 }
+
+/// The server came back 27 ms after the credential had become good, about which a replica had just been asked too often.
+#[test]
+fn whoever_waits_for_a_turn_is_not_served_sooner_because_a_server_comes_back() {
+    let steps = [
+        (5131, Step::Mount(login(1))),
+        (13_990, Step::Replace(login(1))),
+        (18_200, Step::Server(0, Condition::Down, Farewell::Hurt(Fault::Reset))),
+        (20_921, Step::Mount(login(2))),
+        (21_733, Step::Mount(login(3))),
+        (22_255, Step::Replace(login(2))),
+        (22_267, Step::Mount(login(4))),
+        (22_988, Step::Server(0, Condition::Starting, Farewell::None)),
+        (24_843, Step::Replace(login(4))),
+        (24_870, Step::Server(0, Condition::Up, Farewell::None)),
+        (24_948, Step::Renew),
+        (29_872, Step::Replace(login(3))),
+    ];
+    let plan = Plan::quiet(Dialect::Postgres).with_steps("a mess", &steps);
+    let habits = [(587, Habit::Sleeper), (1329, Habit::Mute), (1937, Habit::Stayer), (2620, Habit::Stayer)];
+    let clients = habits.map(|(millis, habit)| guest(millis, habit)).to_vec();
+    let [connect_timeout, probe_interval, poll, length] = [2, 5, 1, 30].map(Duration::from_secs);
+    let plan = Plan { seed: 311_578, servers: 3, role: Role::Primary, clients, connect_timeout, ..plan };
+    let plan = Plan { probe_interval, poll, live: Live::Drain, length, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+}
+
+/// It had as many sessions again: those of before were counted for nobody.
+#[test]
+fn a_route_that_was_taken_out_and_put_in_again_has_no_more_sessions_than_it_may_have() {
+    let steps = [(2000, Step::Reload(Reload::Remove)), (3000, Step::Reload(Reload::Restore))];
+    for dialect in [Dialect::Postgres, Dialect::Redis, Dialect::Mysql] {
+        let plan = Plan::quiet(dialect).with_steps("there and back", &steps);
+        let clients = vec![guest(0, Habit::Stayer), guest(3500, Habit::Hopper)];
+        let outcome =
+            schedule::run(&Plan { clients, max_sessions: 1, deadline: Duration::from_secs(25), ..plan });
+        assert_eq!(outcome.wrong, [""; 0], "{dialect:?}");
+        assert!(outcome.counts.excused > 0, "{dialect:?}: somebody had to be refused");
+    }
+}

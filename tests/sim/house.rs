@@ -1,6 +1,6 @@
 //! Attaché as it is, in a played world: routes are served as `app` serves them, and arrivals are handed to them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll};
@@ -18,6 +18,7 @@ use attache::serving::Serving;
 use attache::sockets::Spare;
 use attache::status::RouteStatus;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::plan::{Plan, Reload};
 use crate::speech::Dialect;
@@ -28,6 +29,8 @@ use crate::world::{self, World};
 pub struct House {
     serving: Serving,
     config: domain::Config,
+    /// Since when the route has been out.
+    pub out_since: Option<Instant>,
     pub drain: Drain,
     sessions: JoinSet<()>,
 }
@@ -40,45 +43,63 @@ impl House {
         let config = configuration(plan, secret, authorities);
         let mut serving = Serving::new(attache::app::common(&Metrics::new()));
         serving.apply(&config, &mut Spare::default(), &[]);
-        House { serving, config, drain: Drain::default(), sessions: JoinSet::new() }
+        House { serving, config, out_since: None, drain: Drain::default(), sessions: JoinSet::new() }
     }
 
-    pub fn route(&self) -> Arc<dyn Serve> {
-        Arc::clone(&self.serving.routes()[0])
+    /// `None` while it is taken out.
+    pub fn route(&self) -> Option<Arc<dyn Serve>> {
+        self.serving.routes().pop()
     }
 
-    pub fn status(&self) -> RouteStatus {
-        self.route().status()
+    pub fn status(&self) -> Option<RouteStatus> {
+        Some(self.route()?.status())
     }
 
-    /// A client connects, by this end of this line.
-    pub fn arrive(&mut self, world: &World) -> (End, Line) {
+    /// A client connects, by this end of this line, if anybody listens.
+    pub fn arrive(&mut self, world: &World) -> Option<(End, Line)> {
+        let route = self.route()?;
         let turns = world.turns_of_next_session();
         let (client, ours, line) = world.client_line();
         let arrival = Arrival { stream: Stream::Played(Box::new(ours)), uid: None };
-        let session = self.route().serve(arrival, self.drain.clone());
+        let session = route.serve(arrival, self.drain.clone());
         match turns {
             Some(turns) => self.sessions.spawn(Dropped { session: Some(session), turns, line: line.clone() }),
             None => self.sessions.spawn(session),
         };
         while self.sessions.try_join_next().is_some() {}
-        (client, line)
+        Some((client, line))
     }
 
-    /// Reads another configuration. Returns whether sessions that live had come about differently under it.
-    pub fn reload(&mut self, what: Reload) -> bool {
+    /// Reads another configuration.
+    pub fn reload(&mut self, what: Reload) {
         let route = &mut self.config.routes[0];
         match what {
-            Reload::Nothing => {}
+            Reload::Nothing | Reload::Path => {}
             Reload::Wait => route.upstream.wait += Duration::from_secs(1),
             Reload::Pool => route.pool.max_idle += Duration::from_secs(1),
             Reload::Policy(live) => route.on_rotation.live = live,
+            Reload::Seats(most) => route.client.max_sessions = most,
             Reload::Login => {
                 route.database = Some(format!("{}x", route.database.as_deref().unwrap_or("shop")));
             }
+            Reload::Remove => drop(self.out_since.get_or_insert_with(Instant::now)),
+            Reload::Restore => self.out_since = None,
         }
-        self.serving.apply(&self.config, &mut Spare::default(), &[]);
-        what == Reload::Login
+        self.apply();
+    }
+
+    /// Reads another configuration, in which the credential lies here.
+    pub fn move_credential(&mut self, path: PathBuf) {
+        self.config.routes[0].credential.as_mut().expect("the base has one").path = path;
+        self.apply();
+    }
+
+    fn apply(&mut self) {
+        let mut config = self.config.clone();
+        if self.out_since.is_some() {
+            config.routes.clear();
+        }
+        self.serving.apply(&config, &mut Spare::default(), &[]);
     }
 
     pub fn policy(&self) -> domain::Drain {
@@ -137,6 +158,7 @@ fn configuration(plan: &Plan, secret: &Path, authorities: &Path) -> domain::Conf
     credential.path = secret.to_owned();
     credential.poll = plan.poll;
     route.on_rotation = domain::OnRotation { live: plan.live, within: plan.within };
+    route.client.max_sessions = plan.max_sessions;
     route.pool.warm = plan.warm;
     route.pool.reuse = plan.reuse;
     config

@@ -4,9 +4,11 @@
 #![allow(clippy::print_stdout, reason = "a schedule that fails is told to whoever runs it")]
 
 mod book;
+mod cancels;
 mod clients;
 mod cuts;
 mod dice;
+mod folder;
 mod found;
 mod house;
 mod mysql;
@@ -15,12 +17,14 @@ mod oracle;
 mod plan;
 mod postgres;
 mod redis;
+mod removal;
 mod same;
 mod schedule;
 mod script;
 mod sentinel;
 mod settling;
 mod speech;
+mod stay;
 mod sweep;
 mod tls;
 mod trial;

@@ -3,21 +3,24 @@
 //! It looks at the book of the world alone, and knows nothing of how Attaché works but what `docs/` promises.
 
 mod primaries;
+mod seats;
+mod turned_away;
 
 use std::time::Duration;
 
 use attache::config::domain::{Live, Role};
 use tokio::time::Instant;
 
-use crate::book::{Busy, Change, Condition, Conn, Duty, Episode, Facts, Login, Verdict};
+use crate::book::{Busy, Change, Conn, Duty, Episode, Facts, Verdict};
+use crate::cancels::{CANCELLED, session_of};
 use crate::plan::{Plan, Reload};
+
 use crate::speech::{Broken, How, Question, Told};
+use crate::stay::Stay;
 use crate::world::State;
 
 /// The longest pause between two attempts (2 s and a quarter), and some slow round trips.
 const AGAIN: Duration = Duration::from_secs(3);
-/// While a credential is rejected, one of those who wait tries so often where the account could be locked.
-const TURN: Duration = Duration::from_millis(12_500);
 /// A rejected login is repeated so often in a minute (`docs/rotation.md`).
 const REJECTED_A_MINUTE: usize = 10;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -25,8 +28,9 @@ const MINUTE: Duration = Duration::from_secs(60);
 const CLOSING_SHARE: u32 = 5;
 const CLOSING_MOST: Duration = Duration::from_secs(5);
 
-/// What clients hear when a server has left a session.
-const LOST: &str = "LOADING attache: the database closed the connection";
+/// How long the end of a session may take.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// A verdict takes no longer to be heard, and a login to be sent.
 const HEARD: Duration = Duration::from_millis(100);
 
@@ -34,6 +38,8 @@ pub fn judge(plan: &Plan, state: &State) -> Vec<String> {
     let judge = Judge { plan, state };
     let mut wrong: Vec<_> = state.episodes.iter().filter_map(|episode| judge.episode(episode)).collect();
     wrong.extend(judge.lockout());
+    wrong.extend(state.stays.all().iter().filter_map(|stay| judge.outstayed(stay)));
+    wrong.extend(state.stays.all().iter().filter_map(|stay| judge.crowded(stay)));
     wrong.extend((0..state.conns.len()).filter_map(|conn| judge.old_primary(conn)));
     wrong
 }
@@ -43,22 +49,11 @@ struct Judge<'a> {
     state: &'a State,
 }
 
-/// A time during which a session could have come about.
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    /// When it began, which may be before anybody asked.
-    since: Instant,
-    from: Instant,
-    to: Instant,
-    /// What had to change for it.
-    change: Change,
-}
-
 impl Judge<'_> {
     fn episode(&self, episode: &Episode) -> Option<String> {
         match episode {
             Episode::TurnedAway { client, began, ended, broken } => {
-                let wrong = self.turned_away(*began, *ended, broken)?;
+                let wrong = self.turned_away(*client, *began, *ended, broken)?;
                 let (began, ended) = (self.at(*began), self.at(*ended));
                 Some(format!(
                     "client {client} was turned away ({began:.3} to {ended:.3}): {wrong}: {broken:?}"
@@ -72,7 +67,7 @@ impl Judge<'_> {
                 ))
             }
             Episode::Refused { at, conn, question, told } => {
-                let wrong = self.refused(*at, *conn, *question)?;
+                let wrong = self.refused(*at, *conn, *question, told)?;
                 Some(format!("{question:?} was refused at {:.3} ({conn:?}): {wrong}: {told:?}", self.at(*at)))
             }
         }
@@ -82,68 +77,6 @@ impl Judge<'_> {
         moment.duration_since(self.state.start).as_secs_f64()
     }
 
-    /// A session that did not come about: nobody could have brought it about, and the client was told.
-    fn turned_away(&self, began: Instant, ended: Instant, broken: &Broken) -> Option<String> {
-        if self.is_cut_by_the_end(ended) {
-            return None;
-        }
-        let frozen = broken.how == How::Silence && self.anything_was_hurt(began, ended);
-        let told = match &broken.told {
-            None if frozen => return None,
-            None => return Some("it was told nothing".to_owned()),
-            Some(told) if self.of_policy(told, ended) => return None,
-            // Nobody tells a client of Redis that its session has begun.
-            Some(told) if told.text.contains(LOST) && self.anything_was_hurt(began, ended) => return None,
-            Some(told) => told,
-        };
-        let longest = self.plan.wait + self.reloads() + self.plan.connect_timeout + AGAIN;
-        if ended - began > longest {
-            return Some(format!("only after {:?}", ended - began));
-        }
-        let until = if self.is_mistake(told, ended) { ended } else { began + self.plan.wait };
-        let windows = self.windows(began, until);
-        let slow = self.plan.connect_timeout * self.silent_servers(began, ended);
-        let missed = windows.iter().find(|window| {
-            window.to - window.from >= AGAIN + slow
-                && window.to - window.since >= AGAIN + slow + self.notice(window.change)
-        })?;
-        let (from, to) = (self.at(missed.from), self.at(missed.to));
-        Some(format!("it could have been served from {from:.3} to {to:.3} ({:?})", missed.change))
-    }
-
-    /// A credential that never worked fails at once (`docs/rotation.md`).
-    fn is_mistake(&self, told: &Told, at: Instant) -> bool {
-        let is_rejected = told.text.contains("does not accept the mounted credential");
-        is_rejected && !self.state.verdicts.iter().any(|verdict| verdict.accepted && verdict.at + HEARD < at)
-    }
-
-    /// Each of them may have made `wait` longer by a second.
-    fn reloads(&self) -> Duration {
-        Duration::from_secs(self.state.reloads.len() as u64)
-    }
-
-    /// How long it may take until a change for the good has come round to a session that waits.
-    fn notice(&self, change: Change) -> Duration {
-        match change {
-            Change::Beginning | Change::Trust => Duration::ZERO,
-            Change::Server => self.plan.probe_interval.min(Duration::from_secs(1)),
-            // Whoever takes a turn reads the folder again.
-            Change::Secret => self.plan.poll.min(TURN),
-            Change::Accounts => TURN,
-        }
-    }
-
-    /// Servers that cost a whole attempt each.
-    fn silent_servers(&self, from: Instant, to: Instant) -> u32 {
-        let silent = |facts: &Facts, server: usize| {
-            matches!(facts.servers[server].condition, Condition::Deaf | Condition::Dark)
-        };
-        let within: Vec<_> = self.during(from, to).collect();
-        let count =
-            (0..self.plan.servers).filter(|server| within.iter().any(|facts| silent(facts, *server))).count();
-        u32::try_from(count).expect("a few")
-    }
-
     fn during(&self, from: Instant, to: Instant) -> impl Iterator<Item = &Facts> {
         let all: Vec<&Facts> = self.state.history().collect();
         let until = |at: usize| all.get(at + 1).map(|next| next.at);
@@ -151,38 +84,6 @@ impl Judge<'_> {
             .filter(|at| all[*at].at <= to && until(*at).is_none_or(|end| end > from))
             .collect();
         held.into_iter().map(move |at| all[at])
-    }
-
-    /// When, in that time, a session could have come about.
-    fn windows(&self, from: Instant, to: Instant) -> Vec<Window> {
-        let mut windows: Vec<Window> = Vec::new();
-        let mut open: Option<Window> = None;
-        for facts in self.state.history().take_while(|facts| facts.at <= to) {
-            match (&open, self.is_good(facts)) {
-                (None, true) => {
-                    open =
-                        Some(Window { since: facts.at, from: facts.at.max(from), to, change: facts.change });
-                }
-                (Some(_), false) => {
-                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }));
-                }
-                (Some(_), true) | (None, false) => {}
-            }
-        }
-        windows.extend(open);
-        windows.retain(|window| window.to > window.from);
-        windows
-    }
-
-    fn is_good(&self, facts: &Facts) -> bool {
-        let fits = |duty| self.plan.role != Role::Primary || duty == Duty::Primary;
-        let server =
-            facts.servers.iter().any(|server| server.condition == Condition::Up && fits(server.duty));
-        let mut worked =
-            self.state.verdicts.iter().filter(|verdict| verdict.at <= facts.at && verdict.accepted);
-        let known: Vec<&Login> =
-            worked.next_back().map(|verdict| &verdict.login).into_iter().chain(&facts.mounted).collect();
-        server && known.iter().any(|login| facts.valid.contains(login))
     }
 
     /// A session that was lost: something happened that no proxy can hide, or the configuration says so.
@@ -239,8 +140,11 @@ impl Judge<'_> {
             false
         };
         let closing = self.plan.deadline - (self.plan.deadline / CLOSING_SHARE).min(CLOSING_MOST);
-        let early =
-            self.state.stopped.is_some_and(|stopped| told.text.contains("stopped") && at < stopped + closing);
+        let ordered = match told.text.contains("anew") {
+            true => self.reloaded(at),
+            false => self.state.stopped.filter(|_| told.text.contains("stopped")),
+        };
+        let early = ordered.is_some_and(|ordered| at < ordered + closing);
         match (harmless || cut, early) {
             (true, false) => None,
             (false, _) => Some("it was not at rest".to_owned()),
@@ -282,10 +186,7 @@ impl Judge<'_> {
     }
 
     fn policies(&self) -> impl Iterator<Item = Live> {
-        let reloaded = self.state.reloads.iter().filter_map(|(_, what)| match what {
-            Reload::Policy(live) => Some(*live),
-            Reload::Nothing | Reload::Wait | Reload::Pool | Reload::Login => None,
-        });
+        let reloaded = self.state.reloads.iter().filter_map(|(_, what)| what.policy());
         reloaded.chain([self.plan.live])
     }
 
@@ -298,8 +199,25 @@ impl Judge<'_> {
     /// The first reload under which sessions would have come about differently.
     fn reloaded(&self, at: Instant) -> Option<Instant> {
         let mut reloads =
-            self.state.reloads.iter().filter(|(when, what)| *when <= at && *what == Reload::Login);
+            self.state.reloads.iter().filter(|(when, what)| *when <= at && what.ends_sessions());
         reloads.next().map(|(when, _)| *when)
+    }
+
+    /// Since when there has been this route, as far as it can know of anything: since the start, or since it was put in again.
+    fn route_since(&self, at: Instant) -> Instant {
+        let mut reloads = self.state.reloads.iter().rev();
+        let restored = reloads.find(|(when, what)| *when <= at && *what == Reload::Restore);
+        restored.map_or(self.state.start, |(when, _)| *when)
+    }
+
+    /// A session that went on for longer than a reload has left it.
+    fn outstayed(&self, stay: &Stay) -> Option<String> {
+        let served = stay.served?;
+        let mut reloads = self.state.reloads.iter().filter(|(_, what)| what.ends_sessions());
+        let (reload, _) = reloads.find(|(at, _)| *at > stay.began)?;
+        let due = served.max(*reload + self.plan.deadline) + LAST_WORDS;
+        let (client, due) = (stay.client, (!stay.is_over(due)).then_some(due)?);
+        Some(format!("client {client} has a session at {:.3}, which a reload was to end", self.at(due)))
     }
 
     /// Whether another server than the first was promoted, if the first has heard of it or not.
@@ -320,7 +238,10 @@ impl Judge<'_> {
     }
 
     /// An error: a server that was a primary when the session began may have become a replica.
-    fn refused(&self, at: Instant, conn: Option<usize>, question: Question) -> Option<String> {
+    fn refused(&self, at: Instant, conn: Option<usize>, question: Question, told: &Told) -> Option<String> {
+        if told.code == CANCELLED && self.state.cancels.contains(&session_of(question.number())) {
+            return None;
+        }
         let Question::Write(_) = question else { return Some("any server would have done it".to_owned()) };
         if self.plan.role != Role::Primary {
             return None;
@@ -352,7 +273,8 @@ impl Judge<'_> {
     fn was_known(&self, at: usize) -> bool {
         let verdict = &self.state.verdicts[at];
         let before = self.state.verdicts[..at].iter().rev().find(|other| other.login == verdict.login);
-        before.is_some_and(|before| {
+        let is_told_since = self.route_since(verdict.began);
+        before.filter(|before| before.at >= is_told_since).is_some_and(|before| {
             let changes = self.state.history().filter(|facts| {
                 matches!(facts.change, Change::Accounts | Change::Secret)
                     && (before.at..=verdict.began).contains(&facts.at)

@@ -15,6 +15,9 @@ use crate::wire::Fault;
 /// How long the events take; what they begin may end a little later.
 pub const LENGTH: Duration = Duration::from_secs(30);
 
+/// More sessions than there are clients.
+const MANY: usize = 1000;
+
 /// How passwords begin that no database ever accepts.
 pub const WRONG: &str = "wrong";
 
@@ -33,6 +36,9 @@ pub struct Plan {
     pub within: Duration,
     pub warm: usize,
     pub reuse: bool,
+    pub max_sessions: usize,
+    /// Whether clients send cancel requests.
+    pub cancels: bool,
     pub deadline: Duration,
     pub first: Login,
     pub clients: Vec<Guest>,
@@ -82,6 +88,8 @@ pub enum Step {
     Remount,
     /// The folder holds another client certificate from now on, beside what it holds.
     Renew,
+    /// A reload says that the folder lies elsewhere; what it holds there, if it is there yet.
+    Move(Option<Login>),
     /// The database accepts this too.
     Allow(Login),
     /// The database accepts no other password of this user any more.
@@ -127,8 +135,33 @@ pub enum Reload {
     Wait,
     Pool,
     Policy(Live),
+    /// So many sessions at once from now on.
+    Seats(usize),
+    /// The folder lies elsewhere.
+    Path,
     /// Sessions that live would have come about differently.
     Login,
+    /// There is no route any more.
+    Remove,
+    /// There is one again.
+    Restore,
+}
+
+impl Reload {
+    /// The new policy.
+    pub fn policy(self) -> Option<Live> {
+        if let Self::Policy(live) = self { Some(live) } else { None }
+    }
+
+    /// How many sessions there may be.
+    pub fn seats(self) -> Option<usize> {
+        if let Self::Seats(most) = self { Some(most) } else { None }
+    }
+
+    /// Whether sessions that live have to end for it.
+    pub fn ends_sessions(self) -> bool {
+        matches!(self, Self::Login | Self::Remove)
+    }
 }
 
 impl Plan {
@@ -160,6 +193,8 @@ impl Plan {
             warm,
             // A link of Redis' cannot be reset.
             reuse: warm > 0 && dialect != Dialect::Redis && dice.in_hundred(60),
+            max_sessions: dice.pick(&[MANY, MANY, MANY, MANY, MANY, MANY, 1, 2, 3]),
+            cancels: dialect == Dialect::Postgres && dice.in_hundred(50),
             deadline: seconds(&mut dice, &[5, 15, 25]),
             first: Login::new("app_a", "password-0"),
             clients: Vec::new(),
@@ -189,6 +224,8 @@ impl Plan {
             within: second,
             warm: 0,
             reuse: false,
+            max_sessions: MANY,
+            cancels: false,
             deadline: second * 5,
             first: Login::new("app_a", "password-0"),
             clients: Vec::new(),
@@ -215,7 +252,9 @@ impl Plan {
     pub fn last_login(&self) -> Login {
         let steps = self.events.iter().flat_map(|event| &event.steps);
         let mounted = steps.filter_map(|(at, step)| match step {
-            Step::Mount(login) if !login.password.starts_with(WRONG) => Some((at, login)),
+            Step::Mount(login) | Step::Move(Some(login)) if !login.password.starts_with(WRONG) => {
+                Some((at, login))
+            }
             _ => None,
         });
         mounted.max_by_key(|(at, _)| **at).map_or_else(|| self.first.clone(), |(_, login)| login.clone())
@@ -263,11 +302,13 @@ impl fmt::Display for Plan {
         )?;
         writeln!(
             f,
-            "live {:?} within {:?}, warm {}, reuse {}, deadline {:?}, {}",
+            "live {:?} within {:?}, warm {}, reuse {}, at most {} sessions, cancels {}, deadline {:?}, {}",
             self.live,
             self.within,
             self.warm,
             self.reuse,
+            self.max_sessions,
+            self.cancels,
             self.deadline,
             if self.stopped { "stopped at work" } else { "everybody leaves" }
         )?;

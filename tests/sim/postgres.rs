@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::book::{Condition, Duty, Login};
+use crate::cancels::{self, CANCEL, CANCELLED};
 use crate::speech::{Answer, Broken, Question, Told, Wire, broken};
 use crate::world::World;
 
@@ -42,6 +43,10 @@ async fn log_in(world: &World, conn: usize, wire: &mut Wire) -> io::Result<Optio
         wire.send(b"S").await?;
         wire.secure(tls).await?;
         startup = first(wire).await?;
+    }
+    if let Some(key) = startup.strip_prefix(&CANCEL.to_be_bytes()) {
+        cancels::receive(world, key).await;
+        return Ok(None);
     }
     let began = Instant::now();
     if startup.get(..4) != Some(&VERSION_3.to_be_bytes()[..]) {
@@ -102,19 +107,30 @@ async fn answer(world: &World, conn: usize, wire: &mut Wire) -> io::Result<()> {
             }
             _ => {
                 world.state().conns[conn].executed.push(number);
-                if let Some(millis) = words.get(2).and_then(|word| word.parse().ok()) {
-                    sleep(Duration::from_millis(millis)).await;
-                }
+                let millis = words.get(2).and_then(|word| word.parse().ok()).unwrap_or_default();
                 match words[0] {
                     "begin" => state = b'T',
                     "commit" => state = b'I',
                     _ => {}
                 }
-                row(&format!("{number} {conn}"))
+                match is_cancelled(world, conn, Duration::from_millis(millis)).await {
+                    true => error(CANCELLED, "canceling statement due to user request", "ERROR"),
+                    false => row(&format!("{number} {conn}")),
+                }
             }
         };
         reply.extend(frame(b'Z', &[state]));
         wire.send(&reply).await?;
+    }
+}
+
+/// Works for so long, if nobody cancels it.
+async fn is_cancelled(world: &World, conn: usize, time: Duration) -> bool {
+    let cancelled = Arc::clone(&world.state().conns[conn].cancelled);
+    tokio::select! {
+        biased;
+        () = sleep(time) => false,
+        () = cancelled.notified() => true,
     }
 }
 
@@ -172,7 +188,10 @@ async fn hear(wire: &mut Wire, _sent: io::Result<()>) -> Result<Answer, Broken> 
         match tag {
             b'E' => told = Some(said(&body)),
             b'D' => answer = done(&body),
-            b'K' => answer = key(&body),
+            b'K' => {
+                answer = key(&body);
+                wire.key = Some(body);
+            }
             b'Z' => {
                 let error = told.map(Answer::Error);
                 return Ok(error.or(answer).expect("an answer before ReadyForQuery"));

@@ -3,17 +3,19 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use attache_kit::Mounted;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::book::{Change, Condition, Duty, Login, Verdict};
+use crate::book::{Change, Condition, Duty, Episode, Login, Verdict};
+use crate::cancels::CANCELLED;
 use crate::clients::Client;
+use crate::folder::Folder;
 use crate::house::{House, Shared};
 use crate::oracle;
-use crate::plan::{Farewell, Loss, Plan, Step};
+use crate::plan::{Farewell, Loss, Plan, Reload, Step};
+use crate::removal;
 use crate::settling;
-use crate::tls::{self, Authorities, Trust};
+use crate::tls::{Authorities, Trust};
 use crate::wire::{Fault, Line};
 use crate::world::{Target, World};
 
@@ -41,6 +43,8 @@ pub struct Counts {
     pub logins: usize,
     pub rejected: usize,
     pub questions: usize,
+    /// Questions that were cancelled.
+    pub cancelled: usize,
     /// Things that went wrong for clients because nobody could have helped it.
     pub excused: usize,
 }
@@ -50,6 +54,7 @@ impl Counts {
         self.logins += other.logins;
         self.rejected += other.rejected;
         self.questions += other.questions;
+        self.cancelled += other.cancelled;
         self.excused += other.excused;
     }
 }
@@ -98,21 +103,21 @@ fn count(state: &crate::world::State) -> Counts {
         logins: state.verdicts.iter().filter(|verdict| verdict.accepted).count(),
         rejected: state.verdicts.iter().filter(|verdict| !verdict.accepted).count(),
         questions: state.conns.iter().map(|conn| conn.executed.len()).sum(),
-        excused: state.episodes.len(),
+        cancelled: state.episodes.iter().filter(|episode| is_cancelled(episode)).count(),
+        excused: state.episodes.iter().filter(|episode| !is_cancelled(episode)).count(),
     }
+}
+
+fn is_cancelled(episode: &Episode) -> bool {
+    matches!(episode, Episode::Refused { told, .. } if told.code == CANCELLED)
 }
 
 struct Schedule<'a> {
     plan: &'a Plan,
     world: &'a World,
     house: Shared,
-    secret: Mounted,
+    folder: Folder,
     authorities: Authorities,
-    /// What the folder is meant to hold, and how it is broken.
-    content: Login,
-    broken: Option<Loss>,
-    /// How many client certificates it has held.
-    certificates: usize,
     /// Connections that were cut.
     cut: Vec<Line>,
     start: Instant,
@@ -120,28 +125,15 @@ struct Schedule<'a> {
 
 impl<'a> Schedule<'a> {
     fn new(plan: &'a Plan, world: &'a World) -> Schedule<'a> {
-        let Login { user, password } = &plan.first;
-        let secret = Mounted::new(&[("username", user), ("password", password)]);
+        let folder = Folder::new(plan.first.clone());
         world.change(Change::Beginning, |facts| {
             facts.valid.push(plan.first.clone());
             facts.mounted = Some(plan.first.clone());
         });
         let authorities = Authorities::new(plan.tls);
-        let house = House::open(plan, secret.path(), &authorities.file());
+        let house = House::open(plan, folder.path(), &authorities.file());
         let house = Arc::new(Mutex::new(Some(house)));
-        let content = plan.first.clone();
-        Schedule {
-            plan,
-            world,
-            house,
-            secret,
-            authorities,
-            content,
-            broken: None,
-            certificates: 0,
-            cut: Vec::new(),
-            start: Instant::now(),
-        }
+        Schedule { plan, world, house, folder, authorities, cut: Vec::new(), start: Instant::now() }
     }
 
     async fn play(mut self) {
@@ -202,7 +194,7 @@ impl<'a> Schedule<'a> {
 
     /// What is not as it should be when nobody is there.
     fn lacking(&self) -> Option<String> {
-        let status = self.with_house(|house| house.status());
+        let status = self.with_house(|house| house.status())?;
         let credential = status.credential.as_ref()?;
         if credential.state != "ok" {
             return Some(format!("the credential is {credential:?}"));
@@ -226,6 +218,7 @@ impl<'a> Schedule<'a> {
     async fn stop(&self) {
         let (route, drain, policy) =
             self.with_house(|house| (house.route(), house.drain.clone(), house.policy()));
+        let route = route.expect("it was put in again");
         let begun = Instant::now();
         self.world.state().stopped = Some(begun);
         self.world.tell(|| "the process is told to end".to_owned());
@@ -263,12 +256,18 @@ impl<'a> Schedule<'a> {
             |act: &dyn Fn(&mut Vec<Login>)| world.change(Change::Accounts, |facts| act(&mut facts.valid));
         match step {
             Step::Mount(login) => self.mount(login),
-            Step::Unmount(loss) => self.unmount(loss),
-            Step::Remount => self.mount(self.content.clone()),
-            Step::Renew => {
-                self.certificates += 1;
-                self.mount(self.content.clone());
+            Step::Unmount(loss) => {
+                if self.folder.lose(loss) {
+                    world.change(Change::Secret, |facts| facts.mounted = None);
+                }
             }
+            Step::Remount => self.mount(self.folder.content()),
+            Step::Renew => {
+                self.folder.renew();
+                let login = self.folder.content();
+                world.change(Change::Secret, |facts| facts.mounted = Some(login));
+            }
+            Step::Move(login) => self.move_folder(login),
             Step::Allow(login) => accounts(&|valid| valid.push(login.clone())),
             Step::Replace(login) => accounts(&|valid| {
                 valid.retain(|other| other.user != login.user);
@@ -284,38 +283,39 @@ impl<'a> Schedule<'a> {
             Step::Cut(which, fault) => self.cut(which, fault),
             Step::Show(certificate) => world.change(Change::Trust, |facts| facts.shown = certificate),
             Step::Trust(whom) => self.authorities.write(whom),
-            Step::Reload(what) => {
-                self.with_house(|house| house.reload(what));
-                world.state().reloads.push((Instant::now(), what));
-            }
+            Step::Reload(Reload::Restore) => self.restore(),
+            Step::Reload(what) => self.reload(what),
         }
     }
 
     fn mount(&mut self, login: Login) {
-        if self.broken.take() == Some(Loss::Key) {
-            self.secret.readable("password");
-        }
-        let mut entries = vec![("username", login.user.as_str()), ("password", login.password.as_str())];
-        if let Some(number) = self.certificates.checked_sub(1) {
-            let pair = tls::client(number);
-            entries.extend([("tls.crt", pair.cert_pem.as_str()), ("tls.key", pair.key_pem.as_str())]);
-        }
-        self.secret.write(&entries);
-        self.content = login.clone();
+        self.folder.write(login.clone());
         self.world.change(Change::Secret, |facts| facts.mounted = Some(login));
     }
 
-    fn unmount(&mut self, loss: Loss) {
-        if self.broken.is_some() {
-            return;
+    fn move_folder(&mut self, login: Option<Login>) {
+        self.folder.move_with(login.clone().unwrap_or_else(|| self.folder.content()));
+        if login.is_none() {
+            self.folder.lose(Loss::Folder);
         }
-        match loss {
-            Loss::Folder => self.secret.break_(),
-            Loss::Key => self.secret.unreadable("password"),
-            Loss::Empty => drop(self.secret.credential(&self.content.user, "")),
-        }
-        self.broken = Some(loss);
-        self.world.change(Change::Secret, |facts| facts.mounted = None);
+        self.world.change(Change::Secret, |facts| facts.mounted = login);
+        let path = self.folder.path().to_owned();
+        self.with_house(|house| house.move_credential(path));
+        self.world.state().reloads.push((Instant::now(), Reload::Path));
+    }
+
+    fn reload(&self, what: Reload) {
+        self.with_house(|house| house.reload(what));
+        self.world.state().reloads.push((Instant::now(), what));
+    }
+
+    /// Puts the route in again, if it is out. Nothing but what was left behind is counted in that moment.
+    fn restore(&self) {
+        let Some(since) = self.with_house(|house| house.out_since) else { return };
+        self.reload(Reload::Restore);
+        let status = self.with_house(|house| house.status()).expect("it is in again");
+        let left = removal::left_behind(self.plan, &self.world.state(), &status, since.elapsed());
+        left.into_iter().for_each(|wrong| self.world.wrong(wrong));
     }
 
     fn turn(&mut self, server: usize, condition: Condition, farewell: Farewell) {
@@ -381,5 +381,6 @@ impl<'a> Schedule<'a> {
         }
         self.world.change(Change::Accounts, |facts| facts.valid = vec![login.clone()]);
         self.mount(login);
+        self.restore();
     }
 }

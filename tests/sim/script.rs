@@ -69,7 +69,7 @@ impl Writer {
 
     fn event(&mut self, at: Duration) -> Event {
         let gap = self.dice.between(0, 10_000);
-        let (name, steps) = match self.dice.roll(if self.tls { 17 } else { 13 }) {
+        let (name, steps) = match self.dice.roll(if self.tls { 19 } else { 15 }) {
             0 | 1 => {
                 let new = self.next(false);
                 ("the Secret first", vec![(at, Step::Mount(new.clone())), (at + gap, Step::Replace(new))])
@@ -89,13 +89,16 @@ impl Writer {
                 let (which, fault) = (self.dice.next(), self.dice.pick(&Fault::ALL));
                 ("a connection breaks", vec![(at, Step::Cut(which, fault))])
             }
-            13..=16 if at < self.trust_until => ("the certificate is renewed", vec![(at, Step::Renew)]),
-            13 | 14 => self.certificate_changes(at),
-            15 | 16 => self.authority_changes(at, gap),
+            12 => self.credential_moves(at, gap),
+            13 => self.route_goes(at, gap),
+            15..=18 if at < self.trust_until => ("the certificate is renewed", vec![(at, Step::Renew)]),
+            15 | 16 => self.certificate_changes(at),
+            17 | 18 => self.authority_changes(at, gap),
             _ => {
                 let policy = self.dice.pick(&[Live::Keep, Live::Drain, Live::Cut]);
-                let all =
-                    [Reload::Nothing, Reload::Wait, Reload::Pool, Reload::Policy(policy), Reload::Login];
+                let seats = Reload::Seats(self.dice.pick(&[1, 2, 3, 1000]));
+                let policy = Reload::Policy(policy);
+                let all = [Reload::Nothing, Reload::Wait, Reload::Pool, policy, seats, Reload::Login];
                 ("reload", vec![(at, Step::Reload(self.dice.pick(&all)))])
             }
         };
@@ -135,6 +138,31 @@ impl Writer {
         }
         let loss = self.dice.pick(&[Loss::Folder, Loss::Key, Loss::Empty]);
         ("the Secret breaks", vec![(at, Step::Unmount(loss)), (at + gap, Step::Remount)])
+    }
+
+    /// Another path, with the same there, or another password, or nothing yet.
+    fn credential_moves(&mut self, at: Duration, gap: Duration) -> (&'static str, Vec<(Duration, Step)>) {
+        let old = self.login.clone();
+        let steps = match self.dice.roll(4) {
+            0 => vec![(at, Step::Move(Some(old)))],
+            1 => vec![(at, Step::Move(None)), (at + gap, Step::Mount(old))],
+            2 => {
+                let new = self.next(false);
+                vec![(at, Step::Move(Some(new.clone()))), (at + gap, Step::Replace(new))]
+            }
+            _ => {
+                let new = self.next(false);
+                vec![(at, Step::Replace(new.clone())), (at + gap, Step::Move(Some(new)))]
+            }
+        };
+        ("the credential lies elsewhere", steps)
+    }
+
+    /// It comes back, mostly before whoever was there has gone.
+    fn route_goes(&mut self, at: Duration, gap: Duration) -> (&'static str, Vec<(Duration, Step)>) {
+        let back = at + gap * 2;
+        let steps = vec![(at, Step::Reload(Reload::Remove)), (back, Step::Reload(Reload::Restore))];
+        ("the route goes and comes back", steps)
     }
 
     fn server_restarts(&mut self, at: Duration) -> (&'static str, Vec<(Duration, Step)>) {

@@ -37,8 +37,12 @@ pub async fn watch(plan: Plan, world: World, house: Shared) {
         }
         let status =
             house.lock().expect("nothing panics under this lock").as_ref().map(|house| house.status());
-        let Some(status) = status.filter(|_| eye.world.state().stopped.is_none()) else { return };
-        eye.look(&status);
+        match status.filter(|_| eye.world.state().stopped.is_none()) {
+            None => return,
+            Some(Some(status)) => eye.look(&status),
+            // There is no route.
+            Some(None) => eye.looked_at = Instant::now(),
+        }
     }
 }
 
@@ -149,10 +153,15 @@ impl Eye {
         let mut due = self.undisputed_since(state)? + self.spread(state)?;
         // Whom a reload concerns has the policy of before, until it ends for it.
         let mut retiring = state.reloads.iter().skip_while(|(_, what)| *what != Reload::Login);
-        let is_other = retiring.any(|(_, what)| matches!(what, Reload::Policy(_)));
+        let is_other = retiring.any(|(_, what)| what.policy().is_some());
         let retired = state.reloads.iter().rfind(|(_, what)| *what == Reload::Login);
         if let Some((at, _)) = retired.filter(|_| is_other) {
             due = due.max(*at + self.plan.deadline);
+        }
+        // Those of a route that was taken out do not hear of what is mounted since then.
+        let removed = state.reloads.iter().rfind(|(_, what)| *what == Reload::Remove);
+        if let Some((at, _)) = removed {
+            due = due.max(*at + self.plan.deadline + ENDING);
         }
         (Instant::now() > due).then_some(())
     }
@@ -173,10 +182,7 @@ impl Eye {
     }
 
     fn policy(&self, state: &State) -> Live {
-        let reloaded = state.reloads.iter().rev().find_map(|(_, what)| match what {
-            Reload::Policy(live) => Some(*live),
-            Reload::Nothing | Reload::Wait | Reload::Pool | Reload::Login => None,
-        });
+        let reloaded = state.reloads.iter().rev().find_map(|(_, what)| what.policy());
         reloaded.unwrap_or(self.plan.live)
     }
 

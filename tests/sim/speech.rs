@@ -114,11 +114,13 @@ pub struct Wire {
     pub input: BytesMut,
     /// Something was sent by half.
     pub sending: bool,
+    /// What a cancel request has to name.
+    pub key: Option<Vec<u8>>,
 }
 
 impl Wire {
     pub fn new(end: End) -> Wire {
-        Wire { end: Box::new(end), input: BytesMut::new(), sending: false }
+        Wire { end: Box::new(end), input: BytesMut::new(), sending: false, key: None }
     }
 
     /// Goes on in TLS, as a server.
@@ -182,6 +184,11 @@ impl Session {
             Dialect::Mysql => timeout(patience, mysql::ask(&mut self.wire, question)).await,
         };
         asked.unwrap_or_else(|_| Err(self.broken(How::Silence, None)))
+    }
+
+    /// What a cancel request has to name, where the protocol has any.
+    pub fn key(&self) -> Option<Vec<u8>> {
+        self.wire.key.clone()
     }
 
     /// Waits, and hears whatever comes unasked.

@@ -17,6 +17,7 @@ use crate::book::{Change, Condition, Conn, Duty, Episode, Facts, Login, Presence
 use crate::dice::Dice;
 use crate::plan::{Plan, Reload};
 use crate::speech::Dialect;
+use crate::stay::Stays;
 use crate::tls;
 use crate::wire::{self, End, Fault, Line, Manner};
 
@@ -51,6 +52,9 @@ pub struct State {
     pub arrivals: Vec<Line>,
     /// Clients that have a session, or are about to.
     pub guests: BTreeMap<usize, Presence>,
+    pub stays: Stays,
+    /// Sessions that have sent a cancel request.
+    pub cancels: Vec<u64>,
 }
 
 /// A connection, by the order in which they come about.
@@ -105,6 +109,8 @@ impl World {
             cut: None,
             arrivals: Vec::new(),
             guests: BTreeMap::new(),
+            stays: Stays::default(),
+            cancels: Vec::new(),
         })))
     }
 
@@ -143,7 +149,11 @@ impl World {
     }
 
     pub fn stands(&self, client: usize, presence: Presence) {
-        self.state().guests.insert(client, presence);
+        let mut state = self.state();
+        if presence == Presence::Away {
+            state.stays.end(client);
+        }
+        state.guests.insert(client, presence);
     }
 
     /// Every connection, and what has passed on it.
@@ -284,6 +294,7 @@ impl World {
             login,
             shown: None,
             executed,
+            cancelled: Arc::new(Notify::new()),
             closing: Arc::clone(&closing),
         });
         let dialect = state.dialect;
@@ -314,6 +325,11 @@ impl State {
     /// How things stood over time, the present last.
     pub fn history(&self) -> impl Iterator<Item = &Facts> {
         self.past.iter().chain([&self.now])
+    }
+
+    /// What a server needs for something small.
+    pub fn moment(&mut self) -> Duration {
+        self.network.between(0, 30)
     }
 
     fn manner(&mut self, rooms: &[usize]) -> Manner {
