@@ -19,7 +19,7 @@ use crate::wait::eventually;
 
 /// A test that looks for a credential needs the beginning, not a copy of 100 MB.
 const RECORD_LIMIT: usize = 1024 * 1024;
-const REBIND_DEADLINE: Duration = Duration::from_secs(5);
+const REBIND_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
