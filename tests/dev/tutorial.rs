@@ -10,7 +10,7 @@ use attache_kit::{available, ports, tools};
 use rustix::process::{Pid, Signal, getuid, kill_process};
 
 /// It makes a database and waits for two changes to be noticed.
-const DEADLINE: Duration = Duration::from_secs(90);
+const DEADLINE: Duration = Duration::from_secs(300);
 /// Debian's number for nobody: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 /// Between the commands of two blocks.
