@@ -172,7 +172,7 @@ impl Relay {
         self.connections_so_far().iter().flat_map(|connection| connection.record(direction)).collect()
     }
 
-    /// Everything that was sent to the server, once all connections are over: a recording may lag behind an answer.
+    /// Everything that was sent to the server, once all connections are over.
     pub fn sent_over(&self) -> Vec<u8> {
         eventually("the connections to end", SOON, || (self.live() == 0).then_some(()));
         self.sent(Direction::ToServer)
