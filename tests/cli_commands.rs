@@ -172,11 +172,11 @@ fn wait_comes_back_when_the_credential_is_there_and_says_what_it_waited_for() {
     folder.break_();
     let running = run(&tcp_route_with_credential(server.addr(), folder.path()));
     let health = running.health.to_string();
-    let late = attache(&["wait", "--timeout", "300ms", "--health", &health]);
+    let late = attache(&["wait", "--timeout", "2s", "--health", &health]);
     assert_eq!(code(&late), Some(1));
     assert!(late.stderr.contains("credential of echo"), "{}", late.stderr);
     let waiting = std::thread::spawn(move || {
-        attache(&["wait", "--for", "ready", "--timeout", "20s", "--health", &health])
+        attache(&["wait", "--for", "ready", "--timeout", "50s", "--health", &health])
     });
     folder.heal();
     let ran = waiting.join().unwrap();
@@ -227,7 +227,8 @@ fn a_second_signal_ends_at_once() {
     let start = Instant::now();
     running.process.signal(Signal::TERM);
     assert_eq!(running.process.wait_exit(SOON).code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // Without it, the session would have 20 s.
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     drop(session);
 }
 
@@ -301,12 +302,16 @@ fn a_process_that_does_not_answer_is_not_waited_for_longer_than_asked() {
     let server = echo();
     let running = run(&tcp_route(server.addr()));
     running.process.signal(Signal::STOP);
-    let start = Instant::now();
-    let ran = attache(&["wait", "--timeout", "300ms", "--health", &running.health.to_string()]);
+    // Shorter than one answer is waited for. A busy machine may add to it now and then, not each time.
+    let in_time = |_| {
+        let start = Instant::now();
+        let ran = attache(&["wait", "--timeout", "300ms", "--health", &running.health.to_string()]);
+        assert_eq!(code(&ran), Some(1));
+        assert!(ran.stderr.contains("no answer"), "{}", ran.stderr);
+        start.elapsed() < Duration::from_secs(4)
+    };
+    assert!((0..5).any(in_time), "it waits for longer than it was told");
     running.process.signal(Signal::CONT);
-    assert_eq!(code(&ran), Some(1));
-    assert!(ran.stderr.contains("no answer"), "{}", ran.stderr);
-    assert!(start.elapsed() < Duration::from_secs(4), "{:?}", start.elapsed());
 }
 
 /// Ends the process if the test does not come to it.

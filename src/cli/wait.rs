@@ -51,13 +51,15 @@ impl Wait {
 
 async fn poll(address: &ListenAddress, path: &str, patience: Duration) -> Outcome {
     let deadline = Instant::now() + patience;
+    let mut missing = format!("{address}: no answer");
     loop {
-        let missing = match timeout_at(deadline, ask(Method::GET, address, path)).await {
+        match timeout_at(deadline, ask(Method::GET, address, path)).await {
             Ok(Ok(answer)) if answer.is_ok() => return Ok(()),
-            Ok(Ok(answer)) => answer.reason().replace('\n', ", "),
-            Ok(Err(error)) => error,
-            Err(_) => format!("{address}: no answer"),
-        };
+            Ok(Ok(answer)) => missing = answer.reason().replace('\n', ", "),
+            Ok(Err(error)) => missing = error,
+            // What was heard before, if anything, says more.
+            Err(_) => {}
+        }
         if Instant::now() + PAUSE >= deadline {
             return Err(Failed::Because(format!("still waiting after {patience:?} for: {missing}")));
         }

@@ -212,15 +212,17 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_is_woken_each_time() {
         let (mut reader, mut peer) = pair();
+        let (heard, mut hears) = tokio::sync::mpsc::unbounded_channel();
         let waiting = tokio::spawn(async move {
             for expected in ["one", "two", ""] {
                 reader.reads(expected).await;
+                let _ = heard.send(());
             }
         });
         for words in ["one", "two"] {
             tokio::task::yield_now().await;
             write(&mut peer, words).await;
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            hears.recv().await.expect("it was heard");
         }
         drop(peer);
         waiting.await.expect("everything was heard");

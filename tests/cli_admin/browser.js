@@ -5,7 +5,7 @@ const readline = require("node:readline");
 const { chromium } = require("playwright-core");
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 
-const PATIENCE = 15000;
+const PATIENCE = 60000;
 let browser, page, complaints;
 
 // Told to the page before any script of its own, and not subject to its policy.
@@ -18,7 +18,7 @@ const listen = () => {
 
 const orders = {
   async open({ url, scheme = "light", width = 1100, script = true }) {
-    browser ??= await chromium.launch({ executablePath: process.env.ATTACHE_CHROMIUM });
+    browser ??= await chromium.launch({ executablePath: process.env.ATTACHE_CHROMIUM, timeout: PATIENCE });
     const context = await browser.newContext({
       colorScheme: scheme,
       javaScriptEnabled: script,

@@ -58,7 +58,7 @@ pub(crate) fn tcp_route(server: SocketAddr) -> String {
   echo:
     protocol: tcp
     listen: 127.0.0.1:0
-    upstream: {{ endpoints: \"{server}\", tls: {{ mode: off }}, probe_interval: off, connect_timeout: 2s }}
+    upstream: {{ endpoints: \"{server}\", tls: {{ mode: off }}, probe_interval: off, connect_timeout: 10s }}
 "
     )
 }

@@ -64,11 +64,11 @@ fn a_hello_that_stops_anywhere_leaves_nothing() {
 /// Either it has a session or it is sent away in time; nobody stays in between.
 #[test]
 fn a_client_that_says_nothing_more_is_not_kept_waiting_for() {
-    const LIMIT: Duration = Duration::from_millis(300);
+    const LIMIT: Duration = Duration::from_secs(1);
     each(|speech| {
         for end in [0, speech.hello.len().min(1), speech.hello.len().saturating_sub(1)] {
             let server = echo(speech);
-            let house = speech.route(server.addr()).key("client: { login_timeout: 300ms }").start();
+            let house = speech.route(server.addr()).key("client: { login_timeout: 1s }").start();
             let start = Instant::now();
             let mut client = connect(&house);
             client.send(&speech.hello[..end]);
@@ -78,7 +78,7 @@ fn a_client_that_says_nothing_more_is_not_kept_waiting_for() {
                 continue;
             }
             let words = client.ending();
-            assert!(start.elapsed() >= LIMIT && start.elapsed() < LIMIT + Duration::from_secs(5));
+            assert!(start.elapsed() >= LIMIT && start.elapsed() < LIMIT + Duration::from_secs(10));
             assert!(
                 is_refusal(&speech, &words),
                 "{}: {:?}",

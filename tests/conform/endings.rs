@@ -1,7 +1,5 @@
 //! The process ends as it promises, whatever its sessions speak.
 
-use std::time::Duration;
-
 use attache_kit::{House, SOON, Signal};
 
 use crate::house::echo;
@@ -35,7 +33,7 @@ fn the_deadline_ends_what_is_left_with_0() {
         let client = speech.session(&house);
         terminate(&house);
         client.ending();
-        assert_eq!(house.attache.wait_exit(Duration::from_secs(6)).code(), Some(0), "{}", speech.protocol);
+        assert_eq!(house.attache.wait_exit(SOON).code(), Some(0), "{}", speech.protocol);
     });
 }
 
@@ -43,10 +41,10 @@ fn the_deadline_ends_what_is_left_with_0() {
 fn a_second_signal_ends_at_once_with_0() {
     each(|speech| {
         let server = echo(speech);
-        let mut house = speech.route(server.addr()).start();
+        let mut house = speech.route(server.addr()).top("drain: { deadline: 10m }").start();
         let _client = speech.session(&house);
         terminate(&house);
         house.attache.signal(Signal::TERM);
-        assert_eq!(house.attache.wait_exit(Duration::from_secs(3)).code(), Some(0), "{}", speech.protocol);
+        assert_eq!(house.attache.wait_exit(SOON).code(), Some(0), "{}", speech.protocol);
     });
 }

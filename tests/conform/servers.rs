@@ -8,7 +8,7 @@ use crate::house::{echo, is_refusal};
 use crate::speech::{Speech, each};
 
 /// The longest of the limits of these routes, and what a busy machine adds.
-const LIMIT: Duration = Duration::from_secs(10);
+const LIMIT: Duration = Duration::from_secs(15);
 
 fn is_turned_away(speech: Speech, house: &House, result: &[&str]) {
     let (since, start) = (house.attache.lines(), Instant::now());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::render::deploy;
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// That of 2021, as docker-compose 1.29.2 carries it (Apache-2.0): newer keys would be too new for somebody.
 const SCHEMA: &str = include_str!("data/compose-spec.json");
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use crate::render::{Rendered, check_configurations, deploy, run};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 const IMAGE: &str = "ghcr.io/example/orders";
 const DIGEST: &str = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
@@ -60,9 +60,7 @@ impl Repository {
         run(built.args(["dependency", "build"]).arg(repository.path("deploy/helm/example"))).ok();
         fs::create_dir(repository.path("bin")).unwrap();
         for name in ["docker", "trivy", "cosign", "helm", "kubectl", "attache"] {
-            let file = repository.path("bin").join(name);
-            fs::write(&file, STAND_IN).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            tools::write_script(&repository.path("bin").join(name), STAND_IN);
         }
         Ok(repository)
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::render::{Rendered, kustomize};
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// What the policy says of each pod: `None` for admitted.
 fn verdicts(pods: &[Value]) -> Result<Vec<Option<String>>, Missing> {

@@ -14,7 +14,7 @@ use attache_kit::kubelet::Manifests;
 use attache_kit::tools::{self, Ran};
 use tempfile::TempDir;
 
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 /// The oldest that the chart accepts to the newest that there are schemas of.
 pub const MINORS: std::ops::RangeInclusive<u32> = 28..=37;
 pub const HELMS: [u32; 2] = [3, 4];

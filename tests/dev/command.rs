@@ -2,14 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::TcpListener;
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use attache_kit::{Process, Signal, eventually, tools};
 
-use crate::house::{SECRET, SOON, Terminal, anybody, code, dev, launch, psql, server};
+use crate::house::{SECRET, SOON, Terminal, anybody, code, dev, launch, psql, server, usual_port_is_taken};
 
 const WHO: &str = "select current_user || ' ' || current_database() || ' ' || ssl from pg_stat_ssl where pid = pg_backend_pid()";
 
@@ -154,12 +151,7 @@ fn ctrl_c_at_a_terminal_reaches_the_command_once() {
 fn where_the_usual_port_is_taken_the_next_free_one_is_used_and_told() {
     let Some(server) = server() else { return };
     let file = server.password("port", SECRET);
-    // Another test may have it for a moment; whoever has it for longer is as good.
-    let (start, mut taken) = (Instant::now(), TcpListener::bind("127.0.0.1:5432"));
-    while taken.is_err() && start.elapsed() < SOON {
-        sleep(Duration::from_millis(20));
-        taken = TcpListener::bind("127.0.0.1:5432");
-    }
+    let _taken = usual_port_is_taken();
     let url = server.url("app");
     let arguments = ["dev", &url, "--password-file", &file];
     let process = arguments.into_iter().fold(launch(), |launch, argument| launch.arg(argument)).start();

@@ -1,6 +1,7 @@
 //! One server for all tests of this binary, and `attache dev` before it.
 
 use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -8,13 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use attache_kit::tools::Ran;
+use attache_kit::wait::within;
 use attache_kit::{
     Encryption, Flavour, Launch, Mysql, Pki, Postgres, Process, Redis, Require, Script, Setup, Version,
     available, eventually, tools,
 };
 
 pub(crate) const SECRET: &str = "s3cret-that-nobody-sees";
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL with TLS and the role `app`.
 pub(crate) struct Server {
@@ -120,6 +122,12 @@ pub(crate) fn code(ran: &Ran) -> Option<i32> {
 pub(crate) fn psql() -> Option<String> {
     let psql = available(tools::postgres_tool("psql"))?;
     Some(psql.get_program().to_str().unwrap().to_owned())
+}
+
+/// PostgreSQL's own port, as long as the value is kept. Another test, or a program that one has started, may have it for a
+/// moment, and would give it back too early; whoever has it for longer is as good.
+pub(crate) fn usual_port_is_taken() -> Option<TcpListener> {
+    within(SOON, || TcpListener::bind("127.0.0.1:5432").ok())
 }
 
 /// A server of no protocol that anybody can connect to.

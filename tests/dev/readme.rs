@@ -1,7 +1,6 @@
 //! The commands of the README, run from its own text against a database of the test's.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -120,8 +119,7 @@ fn dev_of_the_readme_asks_for_the_password_and_runs_the_command() {
     let folder = tempfile::tempdir().unwrap();
     // What a project's tests may be.
     let npm = folder.path().join("npm");
-    fs::write(&npm, format!("#!/bin/sh\necho \"$@\" of $({psql} -XAtqc 'select current_user')\n")).unwrap();
-    fs::set_permissions(&npm, fs::Permissions::from_mode(0o755)).unwrap();
+    tools::write_script(&npm, &format!("#!/bin/sh\necho \"$@\" of $({psql} -XAtqc 'select current_user')\n"));
     let line = commands().into_iter().find(|line| line.starts_with("attache dev")).unwrap();
     let line = made_true(
         &line,

@@ -1,11 +1,10 @@
 //! Several databases at once, and every kind of URL.
 
 use std::fs;
-use std::net::TcpListener;
 
 use attache_kit::{Flavour, eventually, tools};
 
-use crate::house::{Cache, SECRET, SOON, code, dev, launch, mysql, psql, serve, server};
+use crate::house::{Cache, SECRET, SOON, code, dev, launch, mysql, psql, serve, server, usual_port_is_taken};
 
 #[test]
 fn a_redis_url_says_whether_there_is_tls_and_which_database() {
@@ -90,8 +89,7 @@ fn three_databases_are_found_by_one_command() {
 fn two_of_a_kind_have_ports_and_variables_of_their_own() {
     let Some(server) = server() else { return };
     let file = server.password("two", SECRET);
-    // Somebody else may have it already, which is as good.
-    let _taken = TcpListener::bind("127.0.0.1:5432");
+    let _taken = usual_port_is_taken();
     let (one, two) = (format!("one={}", server.url("app")), format!("two={}", server.url("app")));
     let process = serve(&[
         &one,

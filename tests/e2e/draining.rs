@@ -54,7 +54,7 @@ fn new_sessions_are_served_while_the_process_drains() {
 
 #[test]
 fn idle_sessions_are_told_before_the_deadline_and_busy_ones_at_their_next_quiet_point() {
-    let Some((mut house, _secret)) = house("drain_quiet", "{ deadline: 10s }") else { return };
+    let Some((mut house, _secret)) = house("drain_quiet", "{ deadline: 20s }") else { return };
     let idle = house.session();
     let mut busy = house.session();
     assert_eq!(busy.query("begin").1, b'T');
@@ -63,14 +63,14 @@ fn idle_sessions_are_told_before_the_deadline_and_busy_ones_at_their_next_quiet_
     assert_eq!(idle.refusal(), "57P01");
     let told = start.elapsed();
     // The last fifth of the deadline.
-    assert!(told >= Duration::from_millis(7900) && told < Duration::from_millis(9500), "{told:?}");
+    assert!(told >= Duration::from_millis(15_900) && told < Duration::from_millis(19_500), "{told:?}");
     assert_eq!(busy.query("select 1"), ("1".to_owned(), b'T'));
     busy.ask("commit");
     let (_, state) = busy.until_ready();
     assert_eq!(state, b'I');
     assert_eq!(busy.refusal(), "57P01");
     assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
-    assert!(start.elapsed() < Duration::from_secs(10), "it ends with its last session");
+    assert!(start.elapsed() < Duration::from_secs(20), "it ends with its last session");
     let told = house.attache.count(|line| line["kind"] == "session" && line["result"] == "shutting_down");
     assert_eq!(told, 2);
 }
@@ -89,7 +89,7 @@ fn the_deadline_ends_what_is_left() {
     assert_eq!(asking.refusal(), "57P01");
     assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
     let took = start.elapsed();
-    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(5), "{took:?}");
+    assert!(took >= Duration::from_secs(1) && took < SOON, "{took:?}");
 }
 
 /// One hangs up when it has heard the last words; one never does, and one has not said what it wants.
@@ -136,7 +136,7 @@ fn a_second_signal_ends_at_once() {
     terminate(&house);
     assert!(house.attache.is_running());
     house.attache.signal(Signal::INT);
-    assert_eq!(house.attache.wait_exit(Duration::from_secs(5)).code(), Some(0));
+    assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
     let told = house.attache.count(|line| line["kind"] == "session" && line["result"] == "shutting_down");
     assert_eq!(told, 1);
 }
@@ -154,10 +154,11 @@ fn quit_drains_like_a_signal() {
 
 #[test]
 fn it_lingers_for_sessions_that_may_still_come() {
-    let Some((mut house, _secret)) = house("drain_linger", "{ deadline: 1m, linger: 2s }") else { return };
+    let Some((mut house, _secret)) = house("drain_linger", "{ deadline: 1m, linger: 4s }") else { return };
     let start = Instant::now();
     terminate(&house);
-    assert_eq!(house.query("select 1"), "1");
+    // By hand: a program might not have started by then.
+    assert_eq!(house.session().query("select 1").0, "1");
     assert_eq!(house.attache.wait_exit(SOON).code(), Some(0));
-    assert!(start.elapsed() >= Duration::from_secs(2));
+    assert!(start.elapsed() >= Duration::from_secs(4));
 }

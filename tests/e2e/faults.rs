@@ -12,7 +12,7 @@ use crate::real::Real;
 use crate::server;
 
 /// What a route may take beyond its limits, on a machine that runs all tests at once.
-const SLACK: Duration = Duration::from_secs(5);
+const SLACK: Duration = Duration::from_secs(12);
 
 fn credential(user: &str) -> Mounted {
     Mounted::new(&[("username", user), ("password", SECRET)])
@@ -45,14 +45,14 @@ fn a_server_that_hangs_is_given_up_after_connect_timeout_and_wait() {
     let hole = Relay::to(ports::reserve().addr());
     hole.set(Fault::Blackhole);
     let secret = credential("app");
-    let limits = postgres(&[hole.addr()]).upstream("connect_timeout: 200ms").upstream("wait: 600ms");
+    let limits = postgres(&[hole.addr()]).upstream("connect_timeout: 200ms").upstream("wait: 2s");
     let house = limits.folder(secret.path()).start();
     let start = Instant::now();
     let (code, line) = refused(&house);
     let took = start.elapsed();
     assert_eq!(code, "08006");
     assert_eq!((&line["result"], &line["ended_by"]), (&"timed_out".into(), &"upstream".into()), "{line}");
-    assert!(took >= Duration::from_millis(600) && took < SLACK, "{took:?}");
+    assert!(took >= Duration::from_secs(2) && took < SLACK, "{took:?}");
     assert!(hole.connections() > 1, "one attempt is shorter than the wait");
     house.settles();
 }

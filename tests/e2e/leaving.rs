@@ -209,7 +209,7 @@ fn and_a_stopped_process_costs_its_neighbours_nothing() {
 fn a_client_that_never_says_what_it_wants_is_sent_away() {
     let secret = credential("app");
     let plan = postgres(&[ports::reserve().addr()]).folder(secret.path());
-    let house = plan.key("client: { login_timeout: 300ms }").start();
+    let house = plan.key("client: { login_timeout: 2s }").start();
     let silent = house.connect();
     let mut slow = house.connect();
     slow.send(&startup()[..10]);

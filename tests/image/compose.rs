@@ -18,7 +18,7 @@ use crate::play::{LONG, deploy};
 
 const DATABASE: &str = "localhost/postgres:18";
 const SERVER: &str = "/usr/lib/postgresql/15";
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(180);
 
 /// A copy of the example, and a `docker` that is podman-compose on a storage of its own.
 struct Laptop {
@@ -62,8 +62,7 @@ impl Laptop {
     fn program(&self, name: &str, script: &str) -> PathBuf {
         let file = self.folder.path().join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(&file, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        tools::write_script(&file, &format!("#!/bin/sh\n{script}\n"));
         file
     }
 

@@ -17,7 +17,7 @@ use crate::play::deploy;
 
 const COMPILER: &str = "localhost/rust:1.95-bookworm";
 const NAME: &str = "localhost/attache:docker";
-const DEADLINE: Duration = Duration::from_secs(100);
+const DEADLINE: Duration = Duration::from_secs(300);
 /// What a Debian with a compiler has, and this machine too.
 const OF_MACHINE: [&str; 3] = ["/usr", "/etc/alternatives", "/var/lib/dpkg"];
 

@@ -14,7 +14,8 @@ use attache_kit::kubelet::{Node, Pod};
 use attache_kit::postgres::Encryption;
 use attache_kit::{Leaf, Pair, Pki, Postgres, Setup, StartError, Version, tools};
 
-pub const SOON: Duration = Duration::from_secs(20);
+/// Below the half minute after which folders are read anyway: what is seen by then was noticed.
+pub const SOON: Duration = Duration::from_secs(25);
 pub const SECRET: &str = "s3cret-that-nobody-sees";
 pub const SECOND: &str = "s3cret-after-the-rotation";
 

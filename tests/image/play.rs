@@ -11,7 +11,7 @@ use attache_kit::{StartError, available, tools};
 use crate::house::{Database, SECRET, node};
 
 /// Containers are built and started by programs that take minutes where other tests run beside them.
-pub const LONG: Duration = Duration::from_secs(180);
+pub const LONG: Duration = Duration::from_secs(300);
 
 pub fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")

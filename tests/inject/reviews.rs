@@ -263,7 +263,7 @@ fn a_certificate_of_its_own_is_vouched_for_by_the_printed_bundle() {
 
 #[test]
 fn health_tells_and_metrics_are_those_of_the_page() {
-    let mut webhook = start(&["--linger", "1s"]);
+    let mut webhook = start(&["--linger", "5s"]);
     assert_eq!(webhook.get("/livez").body, "ok\n");
     assert_eq!(webhook.get("/readyz").body, "ok\n");
     webhook.review(&pod(&usual()));

@@ -18,7 +18,10 @@ use tempfile::TempDir;
 
 use crate::command::{BINARY, manifest};
 
+/// Below the half minute after which folders are read anyway: what is seen by then was noticed.
 pub const SOON: Duration = Duration::from_secs(20);
+/// For one answer.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// As a Service of the namespace is called in a cluster.
 pub const NAME: &str = "attache-webhook.attache-system.svc";
 
@@ -162,7 +165,7 @@ fn connect(address: SocketAddr, ca: &str) -> std::io::Result<Tls> {
     let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
     let connection = ClientConnection::new(config, ServerName::try_from(NAME).unwrap()).unwrap();
     let socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(SOON))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
     Ok(StreamOwned::new(connection, socket))
 }
 

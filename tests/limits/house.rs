@@ -17,7 +17,7 @@ use attache_kit::{
 };
 
 /// Crowds take their time.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 fn server() -> Option<&'static Postgres> {
     static SERVER: LazyLock<Option<Postgres>> = LazyLock::new(|| {
@@ -51,6 +51,8 @@ pub(crate) trait Measured {
     fn back_to(&self, open_files: usize);
     /// The share of one core that the process uses, over an interval in which nothing happens.
     fn load(&self) -> f64;
+    /// Waits until it uses no more than this: what was under way may go on for a moment, not for ever.
+    fn rests(&self, load: f64);
 }
 
 impl Measured for House {
@@ -86,6 +88,10 @@ impl Measured for House {
         // No condition to wait for: the interval is what is measured.
         thread::sleep(INTERVAL);
         (ticks(self.attache.pid()) - before) / TICKS_PER_SECOND / INTERVAL.as_secs_f64()
+    }
+
+    fn rests(&self, load: f64) {
+        eventually("the process to rest", SOON, || (self.load() < load).then_some(()));
     }
 }
 

@@ -83,13 +83,14 @@ fn a_cancel_request_is_encrypted_as_its_session_is() {
         let mut session = house.raw("cancel_tls");
         session.send(&raw::query(SLEEP));
         sleeping(db, "cancel_tls", 1);
-        let before = relay.sent(Direction::ToServer).len();
         cancel(house.addr(), &session.key());
         assert_cancelled(&mut session);
         eventually("the errand to be over", SOON, || (relay.live() == 1).then_some(()));
-        let sent = relay.sent(Direction::ToServer).split_off(before);
         assert_eq!(relay.connections(), 2);
-        assert_eq!(sent[..9], [0, 0, 0, 8, 4, 210, 22, 47, 0x16], "SSLRequest, then TLS");
+        // One connection after the other, whatever of the first was recorded late.
+        let sent = relay.sent(Direction::ToServer);
+        let questions = sent.windows(9).filter(|bytes| **bytes == [0, 0, 0, 8, 4, 210, 22, 47, 0x16]).count();
+        assert_eq!(questions, 2, "SSLRequest, then TLS");
         assert!(!contains(&sent, session.key()));
     }
 }

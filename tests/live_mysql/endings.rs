@@ -20,7 +20,7 @@ fn terminate(house: &House) {
 fn a_drain_tells_idle_clients_and_lets_transactions_finish() {
     for db in servers::each() {
         db.account("draining");
-        let mut house = db.route("draining").top("drain: { deadline: 5s }").start();
+        let mut house = db.route("draining").top("drain: { deadline: 10s }").start();
         let mut idle = house.raw("draining");
         assert_eq!(idle.value("select 1"), "1");
         let mut busy = house.raw("draining");

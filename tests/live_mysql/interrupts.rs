@@ -16,10 +16,12 @@ fn ctrl_c_ends_the_statement_and_not_the_session() {
         let mut input = client.stdin.take().unwrap();
         input.write_all(b"select sleep(60) as sleeping from dual where 1 = 1;\n").unwrap();
         let running = "select count(*) from information_schema.processlist where info like 'select sleep(60) as sleeping%'";
-        eventually("the statement to run", SOON, || (way.db.server.sql(running) == "1").then_some(()));
+        // MySQL cannot tell while somebody else runs a statement that is no text.
+        let so_many = |count: &str| (way.db.server.try_sql(running).as_deref() == Ok(count)).then_some(());
+        eventually("the statement to run", SOON, || so_many("1"));
 
         kill_process(Pid::from_child(&client), Signal::INT).unwrap();
-        eventually("the statement to end", SOON, || (way.db.server.sql(running) == "0").then_some(()));
+        eventually("the statement to end", SOON, || so_many("0"));
         input.write_all(b"select 'still here';\n").unwrap();
         drop(input);
         let said = client.wait_with_output().unwrap();

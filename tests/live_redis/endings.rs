@@ -23,7 +23,7 @@ fn a_client_hears_that_the_server_goes_and_works_with_the_next_one() {
 #[test]
 fn at_the_end_a_transaction_is_finished_and_an_idle_client_is_told() {
     let Some(db) = servers::shared() else { return };
-    let mut house = db.route().top("drain: { deadline: 5s }").start();
+    let mut house = db.route().top("drain: { deadline: 10s }").start();
     let (mut idle, mut busy) = (house.raw(), house.raw());
     assert_eq!(idle.ask(&["PING"]), "+PONG\r\n");
     assert_eq!(busy.ask(&["MULTI"]), "+OK\r\n");

@@ -103,7 +103,7 @@ impl<G: Ground> Bench<'_, G> {
         timeout(SOON, session.operate(number, &act)).await.expect("an answer or an error, in time")
     }
 
-    /// By the session's connection, while no probe has one too. The relay counts a moment after it has passed something on.
+    /// By the session's connection, while no probe has one too, and once nothing more comes.
     async fn carried(&self) -> [u64; 2] {
         let settled = async {
             let mut before = Vec::new();

@@ -4,8 +4,6 @@
 //! `kubectl` is the real one for what it does without a cluster; what it would apply goes into the mounted folder.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::Ordering;
 use std::thread;
@@ -234,11 +232,6 @@ fn desk<G: Ground>(ground: &G) -> TempDir {
     for (key, value) in ground.secret("orders", NEW) {
         put(key, &value);
     }
-    put("kubectl", KUBECTL);
-    executable(&folder.path().join("kubectl"));
+    tools::write_script(&folder.path().join("kubectl"), KUBECTL);
     folder
-}
-
-fn executable(path: &Path) {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }

@@ -5,8 +5,8 @@ use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
 
 use super::*;
 
-/// Well below what a question that nobody answers costs.
-const AT_ONCE: Duration = Duration::from_millis(700);
+/// Below what a question that nobody answers costs, with room for a busy machine.
+const AT_ONCE: Duration = Duration::from_millis(2500);
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
 /// As `/etc/resolv.conf` of a pod in the namespace `blue` says.
@@ -33,6 +33,17 @@ fn in_pod(dns: &Dns) -> Resolver {
     resolver(dns, &SEARCH, 5)
 }
 
+/// How often the server was asked, once that was so often: a question may be on its way although another was enough.
+async fn questions(dns: &Dns, expected: usize) -> usize {
+    let asked = async {
+        while dns.questions() < expected {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(20), asked).await;
+    dns.questions()
+}
+
 async fn found(resolver: &Resolver, host: &str) -> Result<Vec<String>, Cause> {
     let found = resolver.addresses(host, 1).await.map_err(|trouble| trouble.cause)?;
     Ok(found.first.iter().map(|address| address.ip().to_string()).collect())
@@ -54,7 +65,7 @@ async fn a_short_name_is_looked_for_in_the_search_list_first() {
     dns.address("redis", "10.0.0.3");
     let resolver = in_pod(&dns);
     assert_eq!(found(&resolver, "redis").await, just("10.0.0.1"));
-    assert_eq!(dns.questions(), 2, "one per family");
+    assert_eq!(questions(&dns, 2).await, 2, "one per family");
     assert_eq!(found(&resolver, "redis.green").await, just("10.0.0.2"));
     assert_eq!(found(&resolver, "redis.").await, just("10.0.0.3"), "a dot at the end means the name itself");
 }
@@ -65,11 +76,11 @@ async fn an_absolute_name_costs_one_question_per_family() {
     dns.address("db.example.com", "10.0.0.1");
     let pod = in_pod(&dns);
     assert_eq!(found(&pod, "db.example.com.").await, just("10.0.0.1"));
-    assert_eq!(dns.questions(), 2, "with a dot at its end");
+    assert_eq!(questions(&dns, 2).await, 2, "with a dot at its end");
 
     let elsewhere = resolver(&dns, &["corp.example"], 1);
     assert_eq!(found(&elsewhere, "db.example.com").await, just("10.0.0.1"));
-    assert_eq!(dns.questions(), 4, "with as many dots as ndots");
+    assert_eq!(questions(&dns, 4).await, 4, "with as many dots as ndots");
     assert_eq!(asked(&dns, "db.example.com.corp.example"), (0, 0));
 
     let again = in_pod(&dns);
@@ -101,7 +112,7 @@ async fn a_changed_address_is_found_when_its_lifetime_is_over_and_not_asked_for_
     assert_eq!(found(&resolver, "moving.example.com.").await, just("10.0.0.1"));
     dns.set("moving.example.com", TEN_MINUTES, &[address(2)]);
     while found(&resolver, "moving.example.com.").await == just("10.0.0.1") {
-        assert!(start.elapsed() < Duration::from_secs(5), "the new address is never found");
+        assert!(start.elapsed() < Duration::from_secs(30), "the new address is never found");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(start.elapsed() >= Duration::from_millis(900), "it was kept for its lifetime");
@@ -130,6 +141,11 @@ async fn both_families_are_used_ipv6_first() {
     let both = ["10.0.0.1", "fd00::1"].map(|address| Record::Address(address.parse().unwrap()));
     dns.set("db.example.com", TEN_MINUTES, &both);
     let resolver = in_pod(&dns);
+    // One of the answers may be late on a busy machine; from then on both are known.
+    let found_at_first = resolver.addresses("db.example.com.", 1).await.expect("an address");
+    if let Some(late) = found_at_first.late {
+        late.await;
+    }
     assert_eq!(
         found(&resolver, "db.example.com.").await,
         Ok(vec!["fd00::1".to_owned(), "10.0.0.1".to_owned()])

@@ -14,7 +14,7 @@ use crate::tools;
 use crate::wait::eventually;
 
 /// For what a loaded machine does in moments.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Reads a request with the schema that OpenTelemetry publishes; what the schema does not know is an error. OTLP
 /// writes identifiers in hexadecimal, where JSON of Protocol Buffers has base64.
@@ -70,8 +70,9 @@ impl Collector {
                     None => peer,
                 };
                 while let Some(request) = read(&mut peer)? {
-                    locked(&heard).push(request);
+                    // Before anybody can see the request and think of another answer.
                     let status = answer.load(Ordering::Relaxed);
+                    locked(&heard).push(request);
                     peer.send(format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\n{{}}").as_bytes())?;
                 }
                 Ok(())

@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use crate::chance::{self, Chance};
+use crate::house::LONG;
 use crate::wait::within;
 
 /// What is over is remembered for so long: what is on its way to it may still hit somebody.
@@ -38,7 +39,8 @@ impl Crowd {
     }
 
     /// All members have sessions, each of which ends in one of these ways: first in every one of them. Beside them comes
-    /// the storm, again and again. Both are counted; the storm by what it returns.
+    /// the storm, again and again. Both are counted; the storm by what it returns. A busy machine is given more time, until
+    /// there was one of everything.
     ///
     /// # Panics
     /// If anybody did, or if there was no time for everything.
@@ -50,42 +52,41 @@ impl Crowd {
     ) -> (BTreeMap<E, usize>, usize) {
         let over = AtomicBool::new(false);
         let goes_on = || !over.load(Ordering::Relaxed);
-        let live = |number| {
+        let (counts, stormed) = (Mutex::new(BTreeMap::new()), AtomicUsize::new(0));
+        let live = |number: usize| {
             let mut member =
                 Member { number, sessions: 0, chance: Chance::new(self.seed).of(&number.to_string()) };
-            let mut counts = BTreeMap::new();
             while goes_on() {
                 let end = member.next(ends);
                 session(&mut member, end);
-                *counts.entry(end).or_insert(0) += 1;
+                *locked(&counts).entry(end).or_insert(0) += 1;
             }
-            counts
         };
-        let (counts, stormed) = thread::scope(|scope| {
+        let there_was_everything =
+            || locked(&counts).len() == ends.len() && stormed.load(Ordering::Relaxed) > 0;
+        thread::scope(|scope| {
             let live = &live;
             let members: Vec<_> = (0..self.members).map(|number| scope.spawn(move || live(number))).collect();
             let storm = scope.spawn(|| {
-                let (mut chance, mut count) = (Chance::new(self.seed).of("storm"), 0);
+                let mut chance = Chance::new(self.seed).of("storm");
                 while goes_on() {
                     let done = storm(&mut chance);
                     if done == 0 {
                         thread::yield_now();
                     }
-                    count += done;
+                    stormed.fetch_add(done, Ordering::Relaxed);
                 }
-                count
             });
-            within(self.time, || members.iter().any(ScopedJoinHandle::is_finished).then_some(()));
+            let failed = || members.iter().any(ScopedJoinHandle::is_finished);
+            within(self.time, || failed().then_some(()));
+            within(LONG, || (failed() || there_was_everything()).then_some(()));
             over.store(true, Ordering::Relaxed);
-            let counts: Vec<_> =
-                members.into_iter().map(|member| member.join().expect("nothing wrong was seen")).collect();
-            (counts, storm.join().expect("the storm goes on"))
+            members.into_iter().for_each(|member| member.join().expect("nothing wrong was seen"));
+            storm.join().expect("the storm goes on");
         });
-        let mut all = BTreeMap::new();
-        for (end, count) in counts.into_iter().flatten() {
-            *all.entry(end).or_insert(0) += count;
-        }
-        assert!(all.len() == ends.len() && stormed > 0, "too little time: {all:?}, {stormed} in the storm");
+        let all_there = there_was_everything();
+        let (all, stormed) = (locked(&counts).clone(), stormed.into_inner());
+        assert!(all_there, "too little time: {all:?}, {stormed} in the storm");
         (all, stormed)
     }
 }
@@ -124,6 +125,10 @@ impl<T: Clone> Past<T> {
     }
 
     fn keys(&self) -> MutexGuard<'_, Vec<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.0)
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

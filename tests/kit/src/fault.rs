@@ -19,7 +19,7 @@ use crate::wait::eventually;
 
 /// A test that looks for a credential needs the beginning, not a copy of 100 MB.
 const RECORD_LIMIT: usize = 1024 * 1024;
-const REBIND_DEADLINE: Duration = Duration::from_secs(5);
+const REBIND_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -172,7 +172,7 @@ impl Relay {
         self.connections_so_far().iter().flat_map(|connection| connection.record(direction)).collect()
     }
 
-    /// Everything that was sent to the server, once all connections are over: a recording may lag behind an answer.
+    /// Everything that was sent to the server, once all connections are over.
     pub fn sent_over(&self) -> Vec<u8> {
         eventually("the connections to end", SOON, || (self.live() == 0).then_some(()));
         self.sent(Direction::ToServer)

@@ -4,15 +4,14 @@
 //! program of a few lines carries the packets between two TUN devices. Only inside of [`namespace`](crate::namespace): its
 //! devices end with it.
 
-use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use crate::scratch;
 use crate::skip::NotPermitted;
+use crate::tools;
 
 const PROGRAM: &str = include_str!("link.py");
 const PYTHON: &str = "/usr/bin/python3";
@@ -115,8 +114,7 @@ impl Apart {
         let path = folder.path().join("apart");
         let inside = "ip link set lo up && exec \"$0\" \"$@\"";
         let script = format!("#!/bin/sh\nexec unshare --net sh -c '{inside}' '{program}' \"$@\"\n");
-        fs::write(&path, script).expect("our own folder takes a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("our own file");
+        tools::write_script(&path, &script);
         Apart { program: path, _folder: folder }
     }
 

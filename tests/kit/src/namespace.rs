@@ -16,7 +16,8 @@ use crate::tools;
 
 /// Tells the second process that it is inside, and of what the first one called it.
 const INSIDE: &str = "ATTACHE_KIT_INSIDE";
-const DEADLINE: Duration = Duration::from_secs(120);
+/// Each wait inside has a deadline of its own, and says more when it has passed.
+const DEADLINE: Duration = Duration::from_secs(600);
 /// `$1` is the file to be seen as resolv.conf.
 const ENTER: &str = "ip link set lo up && mount --bind \"$1\" /etc/resolv.conf && shift && exec \"$@\"";
 

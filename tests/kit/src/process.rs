@@ -26,7 +26,7 @@ use crate::wait::within;
 const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 
 /// What a process said arrives at once after its end, unless a child of its own holds the pipe.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How the binary is to be started.
 #[derive(Debug)]

@@ -22,8 +22,8 @@ use crate::tools;
 use crate::wait::eventually;
 
 const PROGRAM: &str = "/usr/bin/redis-server";
-const REPLICATION_DEADLINE: Duration = Duration::from_secs(30);
-const COMMAND_DEADLINE: Duration = Duration::from_secs(30);
+const REPLICATION_DEADLINE: Duration = Duration::from_secs(90);
+const COMMAND_DEADLINE: Duration = Duration::from_secs(60);
 
 /// Whom the tests administer the server as. Only they know it, and only on loopback.
 pub(crate) const ADMIN: &str = "admin";

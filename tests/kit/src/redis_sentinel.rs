@@ -18,7 +18,7 @@ use crate::tools;
 use crate::wait::eventually;
 
 const PROGRAM: &str = "/usr/bin/redis-sentinel";
-const MEETING_DEADLINE: Duration = Duration::from_secs(30);
+const MEETING_DEADLINE: Duration = Duration::from_secs(90);
 
 /// What a client of Sentinels needs ("High availability with Redis Sentinel", section "Sentinel Access Control List
 /// authentication"), and to listen.

@@ -113,7 +113,7 @@ mod tests {
     use std::process::Command;
     use std::time::Duration;
 
-    const DEADLINE: Duration = Duration::from_secs(10);
+    const DEADLINE: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_script_reads_and_writes_exact_bytes() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use attache_kit::{Direction, Fault, Relay, Script, eventually};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(30);
 /// Long enough to see that nothing comes.
 const SILENCE: Duration = Duration::from_millis(200);
 

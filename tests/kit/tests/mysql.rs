@@ -9,7 +9,7 @@ use attache_kit::mysql::Setup;
 use attache_kit::tools::{self, Ran};
 use attache_kit::{Flavour, Leaf, Mysql, Pki, Require, available, eventually};
 
-const DEADLINE: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 fn start(flavour: Flavour, setup: Setup) -> Option<Mysql> {
     available(Mysql::start(flavour, setup))

@@ -4,23 +4,18 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use attache_kit::tools;
 use attache_kit::{Launch, Signal, eventually};
 use tempfile::TempDir;
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 
-/// Written by another process: a file that this one holds open for writing while some test forks could
-/// not be executed.
 fn program(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("attache");
-    let mut writer = Command::new("sh");
-    writer.args(["-c", r#"cat >"$0" && chmod 755 "$0""#]).arg(&path);
-    tools::run(&mut writer, format!("#!/bin/sh\n{text}\n").as_bytes(), DEADLINE).ok();
+    tools::write_script(&path, &format!("#!/bin/sh\n{text}\n"));
     (folder, path)
 }
 

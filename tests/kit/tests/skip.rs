@@ -9,7 +9,7 @@ use std::time::Duration;
 use attache_kit::tools::{self, Ran};
 use attache_kit::{Missing, StartError, Unavailable, available};
 
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(60);
 const MISSING: &str = "ATTACHE_KIT_MISSING";
 const UNAVAILABLE: &str = "ATTACHE_KIT_UNAVAILABLE";
 

@@ -82,7 +82,7 @@ def cancel(session):
             deadline = time.monotonic() + 60
             while other.execute(sql, (session.info.backend_pid,)).fetchone()[0] == 0:
                 assert time.monotonic() < deadline, "the statement does not run"
-        session.cancel_safe(timeout=10)
+        session.cancel_safe(timeout=60)
 
     helper = threading.Thread(target=when_it_runs)
     helper.start()

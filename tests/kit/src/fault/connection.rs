@@ -1,12 +1,15 @@
 //! One connection through the relay: two threads that copy, and ask before each piece what may pass.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SendFlags, send};
 use socket2::SockRef;
 
 use super::{Direction, Fault, Rule, Shared, Then};
@@ -103,7 +106,6 @@ impl Connection {
         let Some(client) = client else { return self.reset() };
         for end in [&client, server] {
             let _ = end.set_nodelay(true);
-            let _ = end.set_write_timeout(Some(WRITE_PATIENCE));
         }
         let back = thread::spawn({
             let (this, shared) = (Arc::clone(self), Arc::clone(shared));
@@ -179,19 +181,23 @@ impl Connection {
         usize::try_from(rest).unwrap_or(usize::MAX)
     }
 
-    /// Writes with patience, so that a reader who has stopped cannot keep a cut connection alive.
-    fn write(&self, direction: Direction, mut bytes: &[u8], mut to: &TcpStream) {
+    fn write(&self, direction: Direction, mut bytes: &[u8], to: &TcpStream) {
         while !bytes.is_empty() && !self.is_cut() {
-            match to.write(bytes) {
-                Ok(count) => {
-                    self.recorded(direction).note(&bytes[..count], self.record_limit);
-                    bytes = &bytes[count..];
-                }
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            match self.write_some(direction, bytes, to) {
+                Ok(count) => bytes = &bytes[count..],
+                Err(Errno::AGAIN) => wait_for_room(to),
+                Err(Errno::INTR) => {}
                 Err(_) => self.reset(),
             }
         }
+    }
+
+    /// What is written is recorded before anybody who has answered it can ask for the record: nothing is waited for in here.
+    fn write_some(&self, direction: Direction, bytes: &[u8], to: &TcpStream) -> Result<usize, Errno> {
+        let mut record = self.recorded(direction);
+        let count = send(to, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+        record.note(&bytes[..count], self.record_limit);
+        Ok(count)
     }
 
     fn is_cut(&self) -> bool {
@@ -209,6 +215,12 @@ impl Connection {
         };
         record.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// With patience, so that a reader who has stopped cannot keep a cut connection alive.
+fn wait_for_room(to: &TcpStream) {
+    let patience = Timespec::try_from(WRITE_PATIENCE).ok();
+    let _ = poll(&mut [PollFd::new(to, PollFlags::OUT)], patience.as_ref());
 }
 
 impl Record {

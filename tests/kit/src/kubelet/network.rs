@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::tools;
 
 pub(super) const NODE: Ipv4Addr = Ipv4Addr::new(10, 88, 0, 1);
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Network {

@@ -18,7 +18,7 @@ use crate::wait::{eventually, within};
 
 /// Kubernetes' own default.
 const GRACE_SECONDS: u64 = 30;
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_secs(180);
 
 impl Drop for Pod<'_> {
     fn drop(&mut self) {

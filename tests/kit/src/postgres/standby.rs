@@ -14,7 +14,7 @@ use crate::tools;
 use crate::wait::eventually;
 
 const BACKUP_DEADLINE: Duration = Duration::from_secs(60);
-const PROMOTE_DEADLINE: Duration = Duration::from_secs(30);
+const PROMOTE_DEADLINE: Duration = Duration::from_secs(60);
 /// Belongs to the running primary, not to its data.
 const NOT_COPIED: [&str; 2] = ["postmaster.pid", "postmaster.opts"];
 

@@ -11,7 +11,7 @@ use socket2::SockRef;
 use super::ServerTls;
 
 /// A script that waits longer than this for its client is wrong.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const READ_AT_ONCE: usize = 64 * 1024;
 
 /// One connection of a scripted server. Dropping it closes the connection in order.
