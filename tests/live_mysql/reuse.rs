@@ -303,6 +303,32 @@ fn a_link_that_is_too_old_or_of_a_generation_that_is_over_is_not_used_again() {
     }
 }
 
+/// The user of a session: MariaDB 12 can change it, and then a reset fails. With an older one the same statement tells
+/// that this user is not another one.
+#[test]
+fn a_reset_asks_whose_session_it_is() {
+    let Some(db) = servers::of(Flavour::MariaDb) else { return };
+    account(db, "reuse_user");
+    let house = pooled(db, "reuse_user", "warm: 1, reuse: true").start();
+    let (user, mut next) = in_turn(
+        || house.raw("reuse_user"),
+        |mut session| {
+            let user = session.value("select hex(concat(user(), current_user()))");
+            session.leave();
+            user
+        },
+    );
+    let same_user = |hex: &str| {
+        format!(
+            "SET collation_connection=IF(HEX(CONCAT(USER(),CURRENT_USER()))='{hex}',@@collation_connection,'?')"
+        )
+    };
+    next.ask(&same_user("00"));
+    assert_eq!(next.reply().unwrap_err().number, 1273, "unknown collation");
+    next.ask(&same_user(&user));
+    next.reply().expect("it is the same user");
+}
+
 /// What `init_connect` does at a login, no reset does again.
 #[test]
 fn with_init_connect_each_session_has_a_link_of_its_own() {

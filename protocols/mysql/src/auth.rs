@@ -31,6 +31,8 @@ const KEY_OF_CACHING_SHA2: &[u8] = &[2];
 
 /// How often a server may change its mind about the method. An account of MariaDB's may have several, tried in turn.
 const MAX_SWITCHES: u8 = 8;
+/// The most rounds of `parsec` in one login, whatever it asks for how often: each switch could ask for all of them anew.
+const MAX_ROUNDS: u32 = proof::MOST_ROUNDS;
 
 /// One authentication exchange.
 pub(crate) struct Exchange {
@@ -38,6 +40,8 @@ pub(crate) struct Exchange {
     /// The number that the next packet bears, whoever sends it.
     sequence: u8,
     switches: u8,
+    /// What is left of [`MAX_ROUNDS`].
+    rounds: u32,
     plugin: Plugin,
     nonce: [u8; NONCE_LEN],
 }
@@ -80,7 +84,7 @@ impl Exchange {
     /// An exchange whose first proof ([`Rules::first_proof`]) has been sent, in a packet of the number in front of
     /// this one.
     pub(crate) fn new(plugin: Plugin, nonce: [u8; NONCE_LEN], sequence: u8) -> Self {
-        Self { state: State::Proved, sequence, switches: 0, plugin, nonce }
+        Self { state: State::Proved, sequence, switches: 0, rounds: MAX_ROUNDS, plugin, nonce }
     }
 
     /// The method that was used last.
@@ -245,6 +249,7 @@ impl Exchange {
     ) -> Result<State, Fault> {
         const FORM: Fault = Fault::Malformed("the salt is not of PBKDF2, or asks for too much work");
         let salt = Salt::parse(salt).ok_or(FORM)?;
+        self.rounds = self.rounds.checked_sub(salt.rounds).ok_or(FORM)?;
         // Ours only has to be new each time: a hash brings it to the right length.
         let ours = Sha256::digest(rules.terms.nonce).into();
         let proof = proof::parsec(rules.secret()?, &salt, theirs, &ours);

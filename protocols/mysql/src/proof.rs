@@ -62,11 +62,13 @@ pub(crate) fn parsec(
 
 /// How a key is derived from a password (MariaDB's "Authentication Plugin - PARSEC", ext-salt).
 pub(crate) struct Salt<'a> {
-    rounds: u32,
+    pub(crate) rounds: u32,
     salt: &'a [u8],
 }
 
-/// The most rounds are `1024 << 9`, about half of a million: more would keep a worker from its other sessions.
+/// The most rounds, about half of a million: more would keep a worker from its other sessions.
+pub(crate) const MOST_ROUNDS: u32 = LEAST_ROUNDS << MAX_SHIFT;
+const LEAST_ROUNDS: u32 = 1024;
 const MAX_SHIFT: u8 = 9;
 /// MariaDB's salts have 18 octets.
 const MAX_SALT_LEN: usize = 128;
@@ -76,7 +78,7 @@ impl<'a> Salt<'a> {
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let [b'P', shift @ 0..=MAX_SHIFT, salt @ ..] = bytes else { return None };
         let bounded = !salt.is_empty() && salt.len() <= MAX_SALT_LEN;
-        bounded.then_some(Self { rounds: 1024 << shift, salt })
+        bounded.then_some(Self { rounds: LEAST_ROUNDS << shift, salt })
     }
 }
 

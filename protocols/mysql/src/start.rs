@@ -1,18 +1,21 @@
 //! What a login made of a session that a reset does not bring back (manual, "COM_RESET_CONNECTION").
 //!
 //! Found by looking at what MariaDB 10.11 and MySQL 9.7 do: MySQL forgets the character set of the login, both keep the
-//! roles that a session has set, and neither runs `init_connect` again.
+//! roles that a session has set, and neither runs `init_connect` again. MariaDB 12 keeps whom SET SESSION AUTHORIZATION
+//! has made of the session's user, and a statement that stands behind another one is not seen: so it is asked who that
+//! is, and a link on which it is another user is closed.
 
 use crate::hello::Flavour;
 use crate::question::Wording;
 use crate::restriction;
 
 /// The server's role, and then what the session has. A server before version 8 of MySQL, or 10.0.5 of MariaDB, knows no
-/// roles and takes their column for a comment.
+/// roles and takes their column for a comment. In octets, for a name may have any, and comes in the client's letters.
 pub(crate) const QUESTION: Wording = Wording {
     sql: "select @@global.read_only, @@global.innodb_read_only, @@character_set_client, @@character_set_results, \
-          @@collation_connection, @@global.init_connect /*!80000 , current_role() */ /*M!100005 , current_role() */",
-    columns: 6..=7,
+          @@collation_connection, @@global.init_connect /*!80000 , current_role() */ \
+          /*M!100005 , current_role(), hex(concat(user(),current_user())) */",
+    columns: 6..=8,
 };
 
 /// The statements that bring back what a session had when it began.
@@ -43,6 +46,10 @@ impl Start {
         match roles {
             [] => {}
             [role] => statements.push(set_role(role.as_deref(), flavour)),
+            [role, user] => {
+                statements.push(same_user(user.as_deref()?)?);
+                statements.push(set_role(role.as_deref(), flavour));
+            }
             [..] => return None,
         }
         Some(Self { statements })
@@ -53,6 +60,16 @@ impl Start {
         self.statements.push(restriction::STATEMENT.to_vec());
         self
     }
+}
+
+/// Changes nothing, and fails where the session's user is another one: no collation has such a name.
+fn same_user(hex: &[u8]) -> Option<Vec<u8>> {
+    let is_hex = !hex.is_empty() && hex.iter().all(u8::is_ascii_hexdigit);
+    let (before, behind) = (
+        &b"SET collation_connection=IF(HEX(CONCAT(USER(),CURRENT_USER()))='"[..],
+        &b"',@@collation_connection,'?')"[..],
+    );
+    is_hex.then(|| [before, hex, behind].concat())
 }
 
 /// MySQL tells roles as a statement has them, MariaDB tells one as it is called.
@@ -109,8 +126,19 @@ mod tests {
     }
 
     #[test]
+    fn of_mariadb_the_user_has_to_be_the_same() {
+        let row = |user| [&NAMES[..], &[Some(""), Some("a"), user]].concat();
+        let user = "SET collation_connection=IF(HEX(CONCAT(USER(),CURRENT_USER()))='614062',@@collation_connection,'?')";
+        assert_eq!(statements(&row(Some("614062")), Flavour::MariaDb).unwrap(), [SET, user, "SET ROLE `a`"]);
+        for odd in [None, Some(""), Some("61'"), Some("a@b")] {
+            assert_eq!(statements(&row(odd), Flavour::MariaDb), None, "{odd:?}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_brought_back_is_none() {
         for row in [
+            [&NAMES[..], &[Some(""), None, Some("61"), None]].concat(),
             vec![],
             vec![Some("utf8mb4"); 3],
             vec![Some("utf8mb4"), Some("utf8mb4"), Some("utf8mb4_bin"), Some("set @x = 1")],

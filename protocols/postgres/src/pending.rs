@@ -6,7 +6,8 @@
 //! front of a batch that is being answered is over.
 //!
 //! The counts may be too high, never too low. They are right again when the last batch that gets more is answered, unless the
-//! client has mixed data and commands as no driver does.
+//! client has mixed data and commands as no driver does. Until then the Syncs of which it is not known whether they are
+//! answered are counted too: drivers that send Execute and Sync together leave one behind each COPY that fails.
 
 /// What is outstanding.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Pending {
     bare: u64,
     /// How many of these were sent behind the last full batch.
     trailing: u64,
+    /// How many of those may never be answered: so many stood amid the data of a COPY that has failed.
+    doubtful: u64,
     batch: Batch,
     answer: Answer,
     copy: CopyIn,
@@ -64,7 +67,12 @@ enum CopyIn {
 
 impl Pending {
     pub(crate) fn is_nothing(&self) -> bool {
-        self.gets_nothing_more() && self.bare == 0 && self.copy == CopyIn::No
+        self.may_be_nothing() && self.bare == 0
+    }
+
+    /// Whether nothing is outstanding, or ReadyForQuery alone for a Sync that the server may have ignored.
+    pub(crate) fn may_be_nothing(&self) -> bool {
+        self.gets_nothing_more() && self.bare <= self.doubtful && self.copy == CopyIn::No
     }
 
     fn gets_nothing_more(&self) -> bool {
@@ -106,7 +114,7 @@ impl Pending {
 
     fn end_batch(&mut self, query: Query) {
         self.full += 1;
-        (self.last, self.batch, self.trailing) = (query, Batch::Ended, 0);
+        (self.last, self.batch, self.trailing, self.doubtful) = (query, Batch::Ended, 0, 0);
     }
 
     fn bare(&mut self, syncs: u64) {
@@ -187,6 +195,7 @@ impl Pending {
             }
             (CopyIn::Extended | CopyIn::Ended, None) => self.batch = Batch::Open,
         }
+        self.doubtful += amid;
     }
 
     fn ready(&mut self) {
@@ -194,6 +203,7 @@ impl Pending {
             Answer::Nothing if self.bare > 0 => {
                 self.bare -= 1;
                 self.trailing = self.trailing.min(self.bare);
+                self.doubtful = self.doubtful.min(self.bare);
             }
             Answer::Nothing | Answer::Begun => {
                 self.full = self.full.saturating_sub(1);

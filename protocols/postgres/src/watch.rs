@@ -129,7 +129,7 @@ impl Watch for SessionWatch {
     }
 
     fn quiet(&self) -> bool {
-        self.answered() && self.transaction == Transaction::Idle
+        self.at_boundaries() && self.pending.may_be_nothing() && self.transaction == Transaction::Idle
     }
 
     fn holds_state(&self) -> bool {
@@ -137,7 +137,7 @@ impl Watch for SessionWatch {
     }
 
     fn answered(&self) -> bool {
-        self.client.at_boundary() && self.server.at_boundary() && self.pending.is_nothing()
+        self.at_boundaries() && self.pending.is_nothing()
     }
 
     fn client_left(&self) -> bool {
@@ -154,7 +154,7 @@ impl Watch for SessionWatch {
 
     fn reusable(&self) -> bool {
         let server_goes_on = self.client_end != ClientEnd::Terminated && self.server_end == ServerEnd::Open;
-        self.reported().is_some() && server_goes_on && self.quiet()
+        self.reported().is_some() && server_goes_on && self.rests()
     }
 }
 
@@ -163,6 +163,15 @@ impl SessionWatch {
     pub fn new(read_only: bool) -> Self {
         let guard = if read_only { Guard::On(Bytes::new()) } else { Guard::Off };
         Self { guard, ..Self::default() }
+    }
+
+    fn at_boundaries(&self) -> bool {
+        self.client.at_boundary() && self.server.at_boundary()
+    }
+
+    /// Whether the server has nothing left to say, without any doubt: what it says next is for somebody else.
+    fn rests(&self) -> bool {
+        self.answered() && self.quiet()
     }
 
     /// Passes statements on once they are known to be harmless.
@@ -193,7 +202,7 @@ impl SessionWatch {
         let last = self.note(bytes);
         // A goodbye of which a part was passed on already has to be completed.
         match bytes.len().checked_sub(HEADER_LEN) {
-            Some(passing) if last == Last::Goodbye && self.reported.is_some() && self.quiet() => {
+            Some(passing) if last == Last::Goodbye && self.reported.is_some() && self.rests() => {
                 self.client_end = ClientEnd::Left;
                 Passage::Bye(passing)
             }

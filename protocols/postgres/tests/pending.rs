@@ -41,7 +41,14 @@ impl Session {
             Event::Arrives => server.said().iter().for_each(|said| watch.from_server(said).unwrap()),
             Event::Interrupted => server.interrupt(),
         }
-        prop_assert!(server.is_gone() || !watch.quiet() || server.rests(), "{watch:?} {server:?}");
+        prop_assert!(
+            server.is_gone() || !(watch.quiet() && watch.answered()) || server.rests(),
+            "{watch:?} {server:?}"
+        );
+        prop_assert!(
+            server.is_gone() || !watch.quiet() || server.has_no_more_than_ready(),
+            "{watch:?} {server:?}"
+        );
         Ok(())
     }
 
@@ -125,6 +132,30 @@ proptest! {
         let mut session = Session::with(release);
         for event in events {
             session.go_on(event)?;
+        }
+    }
+
+    /// Whatever its COPYs came to: no query of later on is needed. It sends a Sync with the command, as some drivers do, but no
+    /// data before they are asked for.
+    #[test]
+    fn a_client_that_waits_for_answers_is_quiet_between_them(
+        release in release(),
+        steps in prop::collection::vec((exchange(), prop::collection::vec(meanwhile(), 0..40)), 0..8),
+    ) {
+        let mut session = Session::with(release);
+        for (exchange, meanwhile) in steps {
+            let mut meanwhile = meanwhile.into_iter();
+            let mut waits = false;
+            for asked in exchange {
+                if waits && asked.tag != b'S' {
+                    session.settle()?;
+                }
+                session.go_on(Event::Asks(asked))?;
+                meanwhile.by_ref().take(4).try_for_each(|event| session.go_on(event))?;
+                waits = matches!(asked.deed, Deed::Copy(_)) || matches!(asked.tag, b'c' | b'f') || (waits && asked.tag == b'S');
+            }
+            session.settle()?;
+            prop_assert!(session.watch.quiet() || session.server.is_in_transaction(), "{session:?}");
         }
     }
 

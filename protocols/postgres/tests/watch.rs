@@ -124,7 +124,7 @@ fn a_sync_amid_the_data_of_a_copy_that_fails_may_be_answered_until_something_beh
     let simple = || vec![Client(message(b'Q', b"copy t from stdin")), server(b"G"), client(b"dSdc")];
     let extended = || vec![client(b"PBES"), server(b"12G"), client(b"dcS")];
     for begun in [simple, extended] {
-        let with = |more: Vec<From>| watched(&begun().into_iter().chain(more).collect::<Vec<_>>()).quiet();
+        let with = |more: Vec<From>| watched(&begun().into_iter().chain(more).collect::<Vec<_>>()).answered();
         assert!(with(vec![server(b"C"), ready(b'I')]), "all went well, and it was ignored");
         assert!(!with(vec![server(b"E"), ready(b'I')]));
         assert!(with(vec![server(b"E"), ready(b'I'), ready(b'I')]), "it was answered");
@@ -132,6 +132,66 @@ fn a_sync_amid_the_data_of_a_copy_that_fails_may_be_answered_until_something_beh
         assert!(with(vec![server(b"E"), ready(b'I'), query(), server(b"C"), ready(b'I')]), "it was ignored");
         let late = vec![server(b"E"), ready(b'I'), query(), ready(b'I'), server(b"C"), ready(b'I')];
         assert!(with(late), "it was answered behind the next query");
+    }
+}
+
+/// That one is no reason to keep a client that does nothing: nothing but its ReadyForQuery could be lost. But whoever had
+/// its link next would hear that.
+#[test]
+fn a_client_whose_copy_has_failed_is_quiet_although_its_link_serves_nobody_else() {
+    for steps in [
+        // As tokio-postgres does: a Sync with the Execute, and one behind the data, or behind what breaks them off.
+        [client(b"PBES"), server(b"12G"), client(b"d"), server(b"E"), client(b"cS"), ready(b'I')],
+        [client(b"PBES"), server(b"12G"), client(b"df"), server(b"E"), client(b"S"), ready(b'I')],
+        [
+            Client(message(b'Q', b"copy t from stdin")),
+            server(b"G"),
+            client(b"dS"),
+            server(b"E"),
+            ready(b'I'),
+            client(b"c"),
+        ],
+    ] {
+        let watch = watched(&steps);
+        assert!(watch.quiet() && !watch.answered(), "{watch:?}");
+        let mut kept = SessionWatch::default();
+        kept.may_be_kept();
+        for step in &steps {
+            match step {
+                Client(bytes) => assert_eq!(kept.from_client(bytes), Ok(Passage::All)),
+                Server(bytes) => kept.from_server(bytes).unwrap(),
+            }
+        }
+        assert!(
+            !kept.reusable() && kept.from_client(&message(b'X', b"")) == Ok(Passage::All),
+            "the server hears it"
+        );
+    }
+    let asked = [
+        client(b"PBES"),
+        server(b"12G"),
+        client(b"d"),
+        server(b"E"),
+        client(b"cS"),
+        ready(b'I'),
+        client(b"S"),
+    ];
+    assert!(!watched(&asked).quiet(), "a Sync that is certainly answered");
+}
+
+/// The server ignores them (section "COPY Operations").
+#[test]
+fn ends_and_data_of_no_copy_change_nothing() {
+    for stray in [&b"d"[..], b"c", b"f", b"dcf"] {
+        assert!(watched(&[client(stray)]).quiet());
+        assert!(watched(&[query(), client(stray), server(b"C"), ready(b'I')]).quiet());
+        assert!(
+            watched(&[query(), client(stray), server(b"C"), ready(b'I'), query(), server(b"C"), ready(b'I')])
+                .quiet()
+        );
+        let copied =
+            [client(stray), client(b"PBES"), server(b"12G"), client(b"dcS"), server(b"C"), ready(b'I')];
+        assert!(watched(&copied).quiet());
     }
 }
 

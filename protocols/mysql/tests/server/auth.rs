@@ -83,6 +83,17 @@ fn a_slow_signature_is_made_of_the_salt_that_was_asked_for() {
     }
 }
 
+/// Half of the rounds that one login may ask for, twice, and a few more: the third proof is not made.
+#[test]
+fn the_work_of_one_login_is_bounded_however_often_its_method_changes() {
+    let (parsec, salt) = (|at| switch(at, "parsec", &[b'c'; 32]), b"P\x08salt");
+    let twice = [parsec(2), packet(4, salt), parsec(6), packet(8, salt)].concat();
+    assert_accepted(&Case::plain().hears_once(&said(&[&twice, &packet(10, OK)])));
+    let run = Case::plain().hears_once(&said(&[&twice, &parsec(10), &packet(12, b"P\0salt")]));
+    assert_malformed(&run);
+    assert_eq!(packets(&run.output).iter().filter(|(_, sent)| sent.len() == 96).count(), 2);
+}
+
 #[test]
 fn the_password_itself_needs_a_link_that_only_the_server_reads() {
     let clear = said(&[&switch(2, "mysql_clear_password", b""), &packet(4, OK)]);

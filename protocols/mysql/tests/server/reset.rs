@@ -8,7 +8,7 @@ use crate::support::*;
 
 const QUESTION: &[u8] = b"select @@global.read_only, @@global.innodb_read_only, @@character_set_client, \
       @@character_set_results, @@collation_connection, @@global.init_connect /*!80000 , current_role() */ \
-      /*M!100005 , current_role() */";
+      /*M!100005 , current_role(), hex(concat(user(),current_user())) */";
 const COLUMN: &[u8] = b"\x03def\0\0\0\x01x\0\x0c\x3f\0\x01\0\0\0\x08\x80\0\0\0\0";
 const EOF: &[u8] = b"\xfe\0\0\x02\0";
 const SET: &[u8] =
@@ -105,6 +105,23 @@ fn each_command_has_to_be_answered_with_an_ok() {
     let greeting = greeting("shop", &said());
     let late = run_every_split(|| machine(&greeting).unwrap(), &[&packet(2, OK)], None);
     assert!(matches!(late.end, Err(Fault::Malformed(_))), "the end of another's reply: {:?}", late.end);
+}
+
+/// MariaDB 12 lets a session become another user's (SET SESSION AUTHORIZATION), for instance behind another statement,
+/// and no reset undoes that.
+#[test]
+fn a_link_that_has_become_another_users_is_not_used_again() {
+    let said = answer(&["0", "0", "utf8mb4", "utf8mb4", "utf8mb4_bin", "", "NONE", "614025"]);
+    let greeting = greeting("shop", &said);
+    let reset = |answers: &[&[u8]]| {
+        let answers: Vec<u8> = answers.iter().flat_map(|payload| packet(1, payload)).collect();
+        run_every_split(|| machine(&greeting).unwrap(), &[&answers], None)
+    };
+    let run = reset(&[OK; 5]);
+    assert!(contains(&run.output, b"HEX(CONCAT(USER(),CURRENT_USER()))='614025'"), "{run:?}");
+    assert!(run.end.unwrap().is_some());
+    let other = b"\xff\xf9\x04#HY000Unknown collation: '?'";
+    assert!(matches!(reset(&[OK, OK, other, OK, OK]).end, Err(Fault::Malformed(_))));
 }
 
 /// What cannot be restored, or is not known, ends the link.

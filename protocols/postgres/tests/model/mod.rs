@@ -79,16 +79,29 @@ impl Server {
         self.outbox.pop_front()
     }
 
+    pub(crate) fn is_in_transaction(&self) -> bool {
+        self.in_transaction
+    }
+
     pub(crate) fn is_gone(&self) -> bool {
         self.mode == Mode::Gone
     }
 
     /// Whether nothing is begun, and nothing will be said before the client says more.
     pub(crate) fn rests(&self) -> bool {
+        self.may_be_left_with(|_| false)
+    }
+
+    /// The same; that it is ready again may still be said.
+    pub(crate) fn has_no_more_than_ready(&self) -> bool {
+        self.may_be_left_with(|said| said[0] == b'Z')
+    }
+
+    fn may_be_left_with(&self, unheard: impl Fn(&[u8]) -> bool) -> bool {
         let mut server = self.clone();
         (0..self.inbox.len()).for_each(|_| server.read());
         let idle = server.mode == Mode::Commands && !server.in_batch && !server.in_transaction;
-        idle && server.outbox.is_empty()
+        idle && server.outbox.iter().all(|said| unheard(said))
     }
 
     pub(crate) fn has_more_to_read(&self) -> bool {
