@@ -77,6 +77,7 @@ pub struct Metrics {
     upstream_up: Family<OfEndpoint, Gauge>,
     sentinel_up: Family<OfEndpoint, Gauge>,
     sentinel_credential_rejected: Family<OfRoute, Gauge>,
+    authorities_problem: Family<OfRoute, Gauge>,
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
@@ -113,6 +114,7 @@ impl Metrics {
             upstream_up: Family::default(),
             sentinel_up: Family::default(),
             sentinel_credential_rejected: Family::default(),
+            authorities_problem: Family::default(),
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
@@ -219,6 +221,12 @@ impl Metrics {
             |all| &all.sentinel_certificate_expiry,
         );
         self.add(
+            "authorities_problem",
+            "1 while the file of certificate authorities (`tls.ca`) cannot be used: those that were read before it go on, if \
+             there are any",
+            |all| &all.authorities_problem,
+        );
+        self.add(
             "traces",
             "Sessions whose trace was to be told, by outcome: sent, or dropped where the collector did not keep up",
             |all| &all.traces,
@@ -281,6 +289,7 @@ impl Metrics {
             self.certificate_expiry.remove(&of_endpoint);
         }
         self.sentinel_credential_rejected.remove(&of_route);
+        self.authorities_problem.remove(&of_route);
         for endpoint in sentinels {
             let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
             self.sentinel_up.remove(&of_endpoint);

@@ -65,11 +65,13 @@ impl std::error::Error for Problem {}
 pub enum Warning {
     /// The files are mounted one by one (`subPath`): a rotation will never reach them.
     NeverUpdates,
-    /// Anyone in the container may change the credential.
+    /// Anyone in the container may change them.
     WorldWritable,
 }
 
 impl Warning {
+    pub const ALL: [Self; 2] = [Self::NeverUpdates, Self::WorldWritable];
+
     /// A name from a closed list, for metrics and status.
     pub fn name(self) -> &'static str {
         match self {
