@@ -249,7 +249,7 @@ mod tests {
         }
         route.stage(Stage::Relay, Duration::from_secs(2));
         route.stage(Stage::Relay, Duration::from_secs(2));
-        let shown = all.open_metrics();
+        let shown = all.exposition("").text;
         for line in [
             "attache_sessions_total{route=\"r\",result=\"ok\"} 2",
             "attache_sessions_total{route=\"r\",result=\"timed_out\"} 1",

@@ -43,7 +43,7 @@ mod tests;
 
 pub use ledger::Ledger;
 pub use lockout::REJECTED_A_MINUTE;
-pub use material::{Asked, Identity, Material};
+pub use material::{Asked, Identity, Material, expiry};
 pub use mount::file_warnings;
 pub use picked::Picked;
 pub use problem::{Problem, Warning};
