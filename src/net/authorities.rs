@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio::time::Instant;
 
 use crate::failure::{Cause, Trouble};
-use crate::secret::{Stamp, Warning, file_warnings, is_versioned};
+use crate::secret::{Stamp, Warning, file_warnings, has_snapshots};
 
 /// A file is looked at again after so long: for that, its name is asked for and nothing is read.
 const FILE_LOOKED_AT: Duration = Duration::from_secs(5);
@@ -142,7 +142,7 @@ impl Known {
 
 /// Whether the file is replaced as a whole, with its folder: then there is nothing to wait for.
 fn is_swapped(file: &Path) -> bool {
-    file.parent().is_some_and(is_versioned)
+    file.parent().is_some_and(has_snapshots)
 }
 
 fn name(file: Option<&Path>) -> String {

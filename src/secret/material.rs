@@ -1,4 +1,4 @@
-//! One accepted version of what a folder holds.
+//! One generation: a snapshot that was taken over.
 
 use std::fmt;
 use std::sync::Arc;

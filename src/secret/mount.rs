@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Mount;
 use super::problem::Warning;
-use super::snapshot::{files, is_versioned};
+use super::snapshot::{files, has_snapshots};
 
 /// The permission to write of everyone. Read permissions say nothing: 0644 is the default of a
 /// Secret volume, and `fsGroup` makes files readable for the group.
@@ -36,7 +36,7 @@ fn warnings_of(folder: &Path, files: &[PathBuf]) -> Vec<Warning> {
 /// A file that is mounted by itself stays the file that it was, and loses its last name once the
 /// snapshot that it belonged to is removed.
 fn never_updates(folder: &Path, files: &[PathBuf]) -> bool {
-    if is_versioned(folder) {
+    if has_snapshots(folder) {
         return false;
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();

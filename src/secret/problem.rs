@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why no new version of the credential was taken over. The last good one stays in use.
+/// Why a snapshot was not taken over as a generation. The last good one stays in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// Nothing is mounted at the path (yet, or any more).
