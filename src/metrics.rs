@@ -4,11 +4,12 @@
 //! counters once, when it is built: nothing is looked up while bytes are copied.
 
 mod document;
+mod exposition;
 mod route;
 
 use std::sync::{Arc, Mutex};
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -18,6 +19,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry};
 
 pub use document::document;
+pub use exposition::Exposition;
 pub use route::RouteMetrics;
 
 /// Bounds of the stage histogram, in seconds: from a warm loopback to the usual limit of `wait`.
@@ -77,6 +79,7 @@ pub struct Metrics {
     upstream_up: Family<OfEndpoint, Gauge>,
     sentinel_up: Family<OfEndpoint, Gauge>,
     sentinel_credential_rejected: Family<OfRoute, Gauge>,
+    authorities_problem: Family<OfRoute, Gauge>,
     credential_generation: Family<OfRoute, Gauge>,
     credential_loaded: Family<OfRoute, Gauge>,
     credential_rejected: Family<OfRoute, Gauge>,
@@ -113,6 +116,7 @@ impl Metrics {
             upstream_up: Family::default(),
             sentinel_up: Family::default(),
             sentinel_credential_rejected: Family::default(),
+            authorities_problem: Family::default(),
             credential_generation: Family::default(),
             credential_loaded: Family::default(),
             credential_rejected: Family::default(),
@@ -219,6 +223,12 @@ impl Metrics {
             |all| &all.sentinel_certificate_expiry,
         );
         self.add(
+            "authorities_problem",
+            "1 while the file of certificate authorities (`tls.ca`) cannot be used: those that were read before it go on, if \
+             there are any",
+            |all| &all.authorities_problem,
+        );
+        self.add(
             "traces",
             "Sessions whose trace was to be told, by outcome: sent, or dropped where the collector did not keep up",
             |all| &all.traces,
@@ -281,6 +291,7 @@ impl Metrics {
             self.certificate_expiry.remove(&of_endpoint);
         }
         self.sentinel_credential_rejected.remove(&of_route);
+        self.authorities_problem.remove(&of_route);
         for endpoint in sentinels {
             let of_endpoint = OfEndpoint { route: route.to_owned(), endpoint: endpoint.clone() };
             self.sentinel_up.remove(&of_endpoint);
@@ -298,34 +309,8 @@ impl Metrics {
         self.relay_bytes.get_or_create_owned(&labels)
     }
 
-    /// OpenMetrics 1.0 text.
-    pub fn open_metrics(&self) -> String {
-        let mut out = String::new();
-        text::encode(&mut out, &self.registry).expect("writing to a string does not fail");
-        out
-    }
-
-    /// Prometheus text 0.0.4, for scrapers that do not ask for OpenMetrics: there the name of a counter's family
-    /// ends in `_total` too, and the page has no end mark.
-    pub fn prometheus_text(&self) -> String {
-        let open = self.open_metrics();
-        let counters: Vec<&str> =
-            open.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter")).collect();
-        let lines = open.lines().filter(|line| *line != "# EOF" && !line.starts_with("# UNIT "));
-        lines.map(|line| total(line, &counters) + "\n").collect()
-    }
-}
-
-fn total(line: &str, counters: &[&str]) -> String {
-    let mut words = line.splitn(4, ' ');
-    match (words.next(), words.next(), words.next(), words.next()) {
-        (Some("#"), Some(kind @ ("HELP" | "TYPE")), Some(name), Some(rest)) if counters.contains(&name) => {
-            format!("# {kind} {name}_total {rest}")
-        }
-        (Some("#"), Some("TYPE"), Some(name), Some("info")) => format!("# TYPE {name}_info gauge"),
-        (Some("#"), Some("HELP"), Some("attache_build"), Some(rest)) => {
-            format!("# HELP attache_build_info {rest}")
-        }
-        _ => line.to_owned(),
+    /// The answer to a scrape whose request accepts this.
+    pub fn exposition(&self, accept: &str) -> Exposition {
+        Exposition::of(&self.registry, accept)
     }
 }

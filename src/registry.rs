@@ -31,6 +31,8 @@ pub struct Kind {
     pub database_of_user: bool,
     /// What a parameter of such a URL means.
     pub url_parameter: fn(name: &str, value: &str) -> UrlParameter,
+    /// The server's socket, as such a URL names it.
+    pub socket: fn(path: &str, port: Option<u16>) -> Option<String>,
     /// How clients find a listener of ours by themselves.
     pub directions: fn(&Access<'_>) -> Result<Directions, String>,
     build: fn(&domain::Route, RouteParts) -> Arc<dyn Serve>,
@@ -67,6 +69,7 @@ fn kind<P: Protocol>() -> Kind {
         has_login: features.has_login,
         database_of_user: features.database_of_user,
         url_parameter: P::url_parameter,
+        socket: P::socket,
         directions: P::directions,
         build: build::<P>,
     }

@@ -14,7 +14,7 @@ use crate::net::listen::Arrival;
 use crate::pulse::Totals;
 use crate::secret::{Source, Standing, State};
 use crate::session::{self, Route};
-use crate::status::{CredentialStatus, EndpointStatus, Relayed, RouteStatus, SentinelsStatus};
+use crate::status::{CredentialStatus, EndpointStatus, Named, Relayed, RouteStatus, SentinelsStatus};
 use crate::upstream::{self, LinkState, Step};
 
 /// Work that goes on by itself.
@@ -124,6 +124,7 @@ impl<P: Protocol> Serve for Route<P> {
                 CredentialStatus::of(standing, settled)
             }),
             authorities_problem: self.upstream.authorities_problem(),
+            authorities_warnings: self.upstream.authorities_warnings().into_iter().map(Named::from).collect(),
             sentinels: self.upstream.sentinels.as_ref().map(SentinelsStatus::from),
             endpoints: self.upstream.health.seen().into_iter().map(EndpointStatus::from).collect(),
         }
@@ -150,6 +151,9 @@ impl<P: Protocol> Serve for Route<P> {
         let of_sentinels = self.upstream.sentinels.as_ref().and_then(|sentinels| sentinels.source.as_ref());
         if let Some(source) = of_sentinels {
             self.metrics.sentinel_credential_rejected(source.standing().rejected);
+        }
+        if let Some(broken) = self.upstream.has_authorities_broken() {
+            self.metrics.authorities_problem(broken);
         }
         let Some(standing) = self.source().map(Source::standing) else { return };
         let generation = standing.generation.unwrap_or(0);

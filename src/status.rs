@@ -53,6 +53,9 @@ pub struct RouteStatus {
     /// Why the file of `tls.ca` could not be used when it was looked at last, while those that were read before go on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorities_problem: Option<String>,
+    /// What is wrong with that file although it can be read.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorities_warnings: Vec<Named>,
     /// Those who name the servers, where the route has any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sentinels: Option<SentinelsStatus>,
@@ -153,8 +156,8 @@ pub struct Named {
     pub text: String,
 }
 
-impl Named {
-    fn warning(warning: &Warning) -> Self {
+impl From<Warning> for Named {
+    fn from(warning: Warning) -> Self {
         Self { name: warning.name(), text: warning.to_string() }
     }
 }
@@ -236,7 +239,7 @@ impl CredentialStatus {
             problem: standing
                 .problem
                 .map(|problem| Named { name: problem.name(), text: problem.to_string() }),
-            warnings: standing.warnings.iter().map(Named::warning).collect(),
+            warnings: standing.warnings.into_iter().map(Named::from).collect(),
             certificate_not_after: standing.certificate_not_after.map(since_1970),
         }
     }

@@ -144,6 +144,19 @@ fn a_credential_that_no_rotation_reaches_is_a_warning() {
 }
 
 #[test]
+fn authorities_that_no_renewal_reaches_are_a_warning() {
+    let pki = Pki::new();
+    let (server, folder) = (echo(), SubPath::new(&[("ca.pem", pki.ca_pem())]));
+    folder.rotate();
+    let (code, steps) = check(&tls_route(&server, &folder.path().join("ca.pem")), &["--offline"]);
+    let of_authorities: Vec<_> = steps.iter().filter(|step| step["step"] == "authorities").collect();
+    assert_eq!(code, 0, "{steps:?}");
+    assert!(of_authorities.iter().all(|step| step["ok"] == true), "{steps:?}");
+    assert_eq!(of_authorities[0]["cause"], Value::Null, "{steps:?}");
+    assert_eq!(of_authorities[1]["cause"], "never_updates", "{steps:?}");
+}
+
+#[test]
 fn offline_reads_files_only() {
     let (server, folder) = (echo(), Mounted::new(&[("username", "app"), ("password", "hunter2")]));
     let (code, steps) = check(&tcp_route_with_credential(server.addr(), folder.path()), &["--offline"]);

@@ -13,9 +13,6 @@ use axum::routing::get;
 use super::guard;
 use crate::house::House;
 
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-const PROMETHEUS_TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
-
 pub(super) fn router(house: Arc<House>) -> Router {
     Router::new()
         .route("/livez", get(livez))
@@ -52,9 +49,6 @@ async fn metrics(State(house): State<Arc<House>>, headers: HeaderMap) -> Respons
         route.refresh_metrics();
     }
     let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-    if accept.contains("application/openmetrics-text") {
-        ([(CONTENT_TYPE, OPEN_METRICS)], house.metrics.open_metrics()).into_response()
-    } else {
-        ([(CONTENT_TYPE, PROMETHEUS_TEXT)], house.metrics.prometheus_text()).into_response()
-    }
+    let exposition = house.metrics.exposition(accept);
+    ([(CONTENT_TYPE, exposition.content_type)], exposition.text).into_response()
 }

@@ -9,7 +9,7 @@ use super::files::Files;
 use super::report::Report;
 use super::{Failed, Outcome, block_on, print};
 use crate::app;
-use crate::config::domain::{Config, CredentialSource, Route, TlsMode};
+use crate::config::domain::{Config, CredentialSource, Route};
 use crate::failure::Cause;
 use crate::metrics::Metrics;
 use crate::net::authorities::Authorities;
@@ -65,8 +65,8 @@ async fn walk(config: &Config, offline: bool) -> Report {
             tokio::spawn(watcher.run());
         }
         settle(built.as_ref()).await;
-        let files = credentials(route, built.as_ref()).into_iter().chain(authorities(route));
-        files.for_each(|step| report.add(Some(&route.name), step));
+        let files = [credentials(route, built.as_ref()), authorities(route)].concat();
+        files.into_iter().for_each(|step| report.add(Some(&route.name), step));
         if !offline {
             built.check().await.into_iter().for_each(|step| report.add(Some(&route.name), step));
         }
@@ -117,10 +117,9 @@ fn credential(source: &CredentialSource, standing: &CredentialStatus) -> Vec<Ste
         }
         None => passed("credential", format!("{path}: {}", read(standing))),
     };
-    let warnings = standing.warnings.iter().map(|warning| Step {
-        verdict: Verdict::Warned(warning.name),
-        ..passed("credential", format!("{path}: {}", warning.text))
-    });
+    let warnings = standing.warnings.iter();
+    let warnings =
+        warnings.map(|warning| warned("credential", warning.name, format!("{path}: {}", warning.text)));
     std::iter::once(main).chain(warnings).collect()
 }
 
@@ -135,20 +134,28 @@ fn read(standing: &CredentialStatus) -> String {
 }
 
 /// The authorities that the server's certificate will be verified against.
-fn authorities(route: &Route) -> Option<Step> {
-    let tls = &route.upstream.tls;
-    let source = tls.ca.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
-    match tls.mode {
-        TlsMode::Off | TlsMode::InsecureNoVerify => None,
-        TlsMode::VerifyFull | TlsMode::VerifyCa => Some(match Trust::of(tls, &Authorities::default()) {
-            Ok(_) => passed("authorities", source),
-            Err(trouble) => failed("authorities", trouble.cause, trouble.detail),
-        }),
+fn authorities(route: &Route) -> Vec<Step> {
+    let (tls, authorities) = (&route.upstream.tls, Authorities::default());
+    if !tls.mode.verifies() {
+        return Vec::new();
     }
+    let source = tls.ca.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
+    let main = match Trust::of(tls, &authorities) {
+        Ok(_) => passed("authorities", source.clone()),
+        Err(trouble) => failed("authorities", trouble.cause, trouble.detail),
+    };
+    let warnings = authorities.warnings(tls.ca.as_deref()).into_iter();
+    let warnings =
+        warnings.map(|warning| warned("authorities", warning.name(), format!("{source}: {warning}")));
+    std::iter::once(main).chain(warnings).collect()
 }
 
 fn passed(name: &'static str, detail: String) -> Step {
     Step { endpoint: None, name, took: None, verdict: Verdict::Passed, detail }
+}
+
+fn warned(name: &'static str, warning: &'static str, detail: String) -> Step {
+    Step { verdict: Verdict::Warned(warning), ..passed(name, detail) }
 }
 
 fn failed(name: &'static str, cause: Cause, detail: String) -> Step {

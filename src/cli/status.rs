@@ -87,8 +87,9 @@ fn routes(status: &Value) -> String {
             credential(&route["credential"]),
         ]);
         let warnings = list(&route["credential"]["warnings"]).iter().map(|warning| text(&warning["text"]));
-        let authorities = route["authorities_problem"].as_str().map(|problem| format!("tls.ca: {problem}"));
-        for told in warnings.chain(authorities) {
+        let doubts = list(&route["authorities_warnings"]).iter().map(|warning| text(&warning["text"]));
+        let authorities = route["authorities_problem"].as_str().map(str::to_owned).into_iter().chain(doubts);
+        for told in warnings.chain(authorities.map(|told| format!("tls.ca: {told}"))) {
             table.row([String::new(), String::new(), String::new(), String::new(), told]);
         }
     }

@@ -2,8 +2,9 @@
 
 use super::ProtocolFacts;
 use super::domain::{CredentialKeys, CredentialSource, Live, OnRotation};
+use super::duration::duration;
 use super::keys::{NOW_AND_THEN, UP_TO_A_DAY};
-use super::kind::{Kind, Wrong, choice, duration, path};
+use super::kind::{Kind, Wrong, choice, path};
 use super::reader::Section;
 
 pub(super) fn read(

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -239,65 +238,6 @@ pub(super) fn path() -> Kind<PathBuf> {
     }
 }
 
-/// Units from the longest to the shortest, each once, with a fraction in the last one only.
-const DURATION: &str = "^([0-9]+h)?([0-9]+m)?([0-9]+s)?[0-9]+(\\.[0-9]+)?ms$|^([0-9]+h)?([0-9]+m)?[0-9]+(\\.[0-9]+)?s$|^([0-9]+h)?[0-9]+(\\.[0-9]+)?m$|^[0-9]+(\\.[0-9]+)?h$|^0$";
-
-/// A span of time such as `5s`, `1m30s` or `500ms`; a bare 0 will do for none.
-pub(super) fn duration(range: RangeInclusive<Duration>) -> Kind<Duration> {
-    let (least, most) = range.into_inner();
-    let schema = json!({"anyOf": [{"type": "string", "pattern": DURATION}, {"const": 0}]});
-    Kind::new(format!("duration from {} to {}", Span(least), Span(most)), schema, move |raw| {
-        let duration = match raw.value {
-            Value::Number(number) if number.as_u64() == Some(0) => Duration::ZERO,
-            Value::Number(number) => {
-                return Err(Wrong::new(
-                    format!("{number} has no unit"),
-                    format!("write {number}s for seconds"),
-                ));
-            }
-            Value::String(text) => parse_duration(text)?,
-            other => return Err(not_a("a duration", other)),
-        };
-        if (least..=most).contains(&duration) {
-            return Ok(duration);
-        }
-        let reason = format!("must be from {} to {}, not {}", Span(least), Span(most), Span(duration));
-        Err(Wrong::new(reason, ""))
-    })
-}
-
-fn parse_duration(text: &str) -> Result<Duration, Wrong> {
-    let wrong =
-        || Wrong::new(format!("{} is no duration", quote(text)), "write for example 5s, 1m30s or 500ms");
-    let plain = text.chars().all(|letter| letter.is_ascii_digit() || "hms.".contains(letter));
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
-    if plain && !text.is_empty() && text.chars().all(|letter| letter.is_ascii_digit()) {
-        return Err(Wrong::new(
-            format!("{} has no unit", quote(text)),
-            "write for example 5s, 1m30s or 500ms",
-        ));
-    }
-    let span: jiff::SignedDuration = text.parse().ok().filter(|_| plain).ok_or_else(wrong)?;
-    Duration::try_from(span).map_err(|_| wrong())
-}
-
-/// Shows a duration as it would be written.
-struct Span(Duration);
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0.as_secs();
-        match self.0.subsec_millis() {
-            0 if seconds > 0 && seconds.is_multiple_of(3600) => write!(f, "{}h", seconds / 3600),
-            0 if seconds > 0 && seconds.is_multiple_of(60) => write!(f, "{}m", seconds / 60),
-            0 => write!(f, "{seconds}s"),
-            _ => write!(f, "{}ms", self.0.as_millis()),
-        }
-    }
-}
-
 /// A map that is passed on as it is.
 pub(super) fn any_map() -> Kind<Value> {
     let kind = Kind::new("map", json!({"type": ["object", "null"]}), |raw| match raw.value {
@@ -309,7 +249,7 @@ pub(super) fn any_map() -> Kind<Value> {
     Kind { takes_null: true, ..kind }
 }
 
-fn not_a(expected: &str, value: &Value) -> Wrong {
+pub(super) fn not_a(expected: &str, value: &Value) -> Wrong {
     Wrong::new(format!("is {}, expected {expected}", describe(value)), "")
 }
 

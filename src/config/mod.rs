@@ -28,6 +28,7 @@ mod complaint;
 mod credential;
 mod document;
 pub mod domain;
+mod duration;
 mod file_text;
 mod keys;
 mod kind;
@@ -202,7 +203,7 @@ pub fn tcp_address(text: &str) -> Result<SocketAddr, String> {
 /// # Errors
 /// Why it is none, and what to write.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    one(&kind::duration(keys::UP_TO_A_DAY), text)
+    one(&duration::duration(keys::UP_TO_A_DAY), text)
 }
 
 /// A value that stands on the command line.

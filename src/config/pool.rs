@@ -7,7 +7,8 @@ use attache_wire::Keeps;
 
 use super::ProtocolFacts;
 use super::domain::Pool;
-use super::kind::{count, duration, flag};
+use super::duration::duration;
+use super::kind::{count, flag};
 use super::reader::Section;
 
 /// So many links for one application are plenty, and more than most databases take.

@@ -4,9 +4,10 @@ use serde_json::{Value, json};
 
 use super::address::{self, is_local};
 use super::domain::{Client, ListenAddress, Ready, Route, Upstream};
+use super::duration::duration;
 use super::file_text::{read_files, skip_files};
 use super::keys::SOME_TIME;
-use super::kind::{any_map, choice, count, duration, flag, text};
+use super::kind::{any_map, choice, count, flag, text};
 use super::reader::Section;
 use super::{ProtocolFacts, credential, pool, upstream};
 

@@ -2,8 +2,9 @@
 
 use super::address;
 use super::domain::{Endpoint, Role, Upstream};
+use super::duration::duration;
 use super::keys::{NOW_AND_THEN, SOME_TIME, UP_TO_A_DAY};
-use super::kind::{choice, duration};
+use super::kind::choice;
 use super::reader::Section;
 use super::{ProtocolFacts, SENTINEL, sentinel, tls};
 

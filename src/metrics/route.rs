@@ -116,6 +116,12 @@ impl RouteMetrics {
         self.all.sentinel_credential_rejected.get_or_create_owned(&of_route).set(i64::from(rejected));
     }
 
+    /// Whether a file of authorities cannot be used as it is now.
+    pub fn authorities_problem(&self, is_there: bool) {
+        let of_route = OfRoute { route: self.route.clone() };
+        self.all.authorities_problem.get_or_create_owned(&of_route).set(i64::from(is_there));
+    }
+
     /// Takes out what was said of an endpoint that is no more.
     pub fn endpoint_gone(&self, endpoint: &str) {
         self.all.upstream_up.remove(&self.endpoint(endpoint));
@@ -243,7 +249,7 @@ mod tests {
         }
         route.stage(Stage::Relay, Duration::from_secs(2));
         route.stage(Stage::Relay, Duration::from_secs(2));
-        let shown = all.open_metrics();
+        let shown = all.exposition("").text;
         for line in [
             "attache_sessions_total{route=\"r\",result=\"ok\"} 2",
             "attache_sessions_total{route=\"r\",result=\"timed_out\"} 1",

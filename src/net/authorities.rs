@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use tokio::time::Instant;
 
 use crate::failure::{Cause, Trouble};
-use crate::secret::{Stamp, is_versioned};
+use crate::secret::{Stamp, Warning, file_warnings, has_snapshots};
 
 /// A file is looked at again after so long: for that, its name is asked for and nothing is read.
 const FILE_LOOKED_AT: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ struct Known {
     looked_at: Option<Instant>,
     /// Why what is there now is not in use.
     problem: Option<String>,
+    warnings: Vec<Warning>,
 }
 
 impl Authorities {
@@ -56,6 +57,18 @@ impl Authorities {
         let all = self.lock();
         let known = all.get(&file.map(Path::to_owned))?;
         known.problem.clone().filter(|_| known.roots.is_some())
+    }
+
+    /// Whether that file could not be used when it was looked at last, be there others to go on with or not.
+    pub fn is_broken(&self, file: Option<&Path>) -> bool {
+        let all = self.lock();
+        all.get(&file.map(Path::to_owned)).is_some_and(|known| known.problem.is_some())
+    }
+
+    /// What is wrong with that file although it can be read.
+    pub fn warnings(&self, file: Option<&Path>) -> Vec<Warning> {
+        let all = self.lock();
+        all.get(&file.map(Path::to_owned)).map(|known| known.warnings.clone()).unwrap_or_default()
     }
 
     /// Nothing that panics runs under this lock, and what is known is put in its place at once.
@@ -88,6 +101,7 @@ impl Known {
         }
         self.looked_at = Some(Instant::now());
         self.stamp = before.filter(|_| is_whole);
+        self.doubt(file, file.map(file_warnings).unwrap_or_default());
         match read {
             Ok(roots) => self.take_over(file, roots),
             Err(problem) => self.complain(file, problem),
@@ -107,6 +121,13 @@ impl Known {
         self.roots = Some(Arc::new(roots));
     }
 
+    fn doubt(&mut self, file: Option<&Path>, warnings: Vec<Warning>) {
+        for warning in warnings.iter().filter(|warning| !self.warnings.contains(warning)) {
+            tracing::warn!(file = name(file), warning = warning.name(), "authorities: {warning}");
+        }
+        self.warnings = warnings;
+    }
+
     fn complain(&mut self, file: Option<&Path>, problem: String) {
         if self.problem.as_ref() != Some(&problem) {
             let advice = match self.roots {
@@ -121,7 +142,7 @@ impl Known {
 
 /// Whether the file is replaced as a whole, with its folder: then there is nothing to wait for.
 fn is_swapped(file: &Path) -> bool {
-    file.parent().is_some_and(is_versioned)
+    file.parent().is_some_and(has_snapshots)
 }
 
 fn name(file: Option<&Path>) -> String {

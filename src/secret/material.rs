@@ -1,4 +1,4 @@
-//! One accepted version of what a folder holds.
+//! One generation: a snapshot that was taken over.
 
 use std::fmt;
 use std::sync::Arc;
@@ -99,7 +99,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-fn expiry(leaf: &CertificateDer<'static>) -> Option<SystemTime> {
+/// The end of validity of a certificate.
+pub fn expiry(leaf: &CertificateDer<'_>) -> Option<SystemTime> {
     use x509_cert::der::Decode as _;
     let certificate = x509_cert::Certificate::from_der(leaf).ok()?;
     Some(certificate.tbs_certificate().validity().not_after.to_system_time())

@@ -1,18 +1,18 @@
 //! The credential of a route: a mounted folder, followed through every rotation.
 //!
-//! Only this module opens secret files. It knows nothing of logins: whoever tries a version tells it
+//! Only this module opens secret files. It knows nothing of logins: whoever tries a generation tells it
 //! how that went ([`Source::worked`], [`Source::rejected`]).
 //!
 //! | module | what it does |
 //! | --- | --- |
-//! | `snapshot` | reads one consistent version of the folder |
+//! | `snapshot` | reads one consistent snapshot of the folder |
 //! | `stamp` | tells whether a file was written to |
-//! | `material` | holds one accepted version: a generation |
+//! | `material` | holds one snapshot that was taken over: a generation |
 //! | `source` | hands generations out, and hears how the server took them |
 //! | `numbers` | which contents are the same generation |
 //! | `ledger` | what one credential of a route has in common with the next |
 //! | `picked` | the generations that logins are being made with |
-//! | `versions` | which generation a login should use, by what the server said to each |
+//! | `generations` | which generation a login should use, by what the server said to each |
 //! | `lockout` | how many rejected logins a server may see |
 //! | `watch` | notices changes: the background task |
 //! | `mount` | says what is wrong with the way the folder is mounted |
@@ -23,6 +23,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+mod generations;
 pub mod given;
 pub mod headers;
 mod ledger;
@@ -35,21 +36,21 @@ mod problem;
 mod snapshot;
 mod source;
 mod stamp;
-mod versions;
 mod watch;
 
 #[cfg(test)]
 mod tests;
 
+pub use generations::{InForce, State};
 pub use ledger::Ledger;
 pub use lockout::REJECTED_A_MINUTE;
-pub use material::{Asked, Identity, Material};
+pub use material::{Asked, Identity, Material, expiry};
+pub use mount::file_warnings;
 pub use picked::Picked;
 pub use problem::{Problem, Warning};
-pub use snapshot::is_versioned;
+pub use snapshot::has_snapshots;
 pub use source::{Leave, Source, Standing};
 pub use stamp::Stamp;
-pub use versions::{InForce, State};
 pub use watch::Watcher;
 
 /// Where a credential is mounted and how to read it.

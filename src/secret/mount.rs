@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::Mount;
 use super::problem::Warning;
-use super::snapshot::{files, is_versioned};
+use super::snapshot::{files, has_snapshots};
 
 /// The permission to write of everyone. Read permissions say nothing: 0644 is the default of a
 /// Secret volume, and `fsGroup` makes files readable for the group.
@@ -14,24 +14,33 @@ const OTHERS_WRITE: u32 = 0o002;
 
 /// What is wrong with this mount although it can be read.
 pub(super) fn warnings(mount: &Mount) -> Vec<Warning> {
+    warnings_of(&mount.path, &files(&mount.path, mount))
+}
+
+/// What is wrong with the way in which a file is mounted that is no credential, and decides who is trusted.
+pub fn file_warnings(file: &Path) -> Vec<Warning> {
+    warnings_of(file.parent().unwrap_or(file), &[file.to_owned()])
+}
+
+fn warnings_of(folder: &Path, files: &[PathBuf]) -> Vec<Warning> {
     let mut found = Vec::new();
-    if never_updates(mount) {
+    if never_updates(folder, files) {
         found.push(Warning::NeverUpdates);
     }
-    if files(&mount.path, mount).iter().any(|file| world_writable(file)) {
+    if files.iter().any(|file| world_writable(file)) {
         found.push(Warning::WorldWritable);
     }
     found
 }
 
 /// A file that is mounted by itself stays the file that it was, and loses its last name once the
-/// version that it belonged to is removed.
-fn never_updates(mount: &Mount) -> bool {
-    if is_versioned(&mount.path) {
+/// snapshot that it belonged to is removed.
+fn never_updates(folder: &Path, files: &[PathBuf]) -> bool {
+    if has_snapshots(folder) {
         return false;
     }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    files(&mount.path, mount).iter().any(|file| has_no_name(file) || is_mount_point(file, &mounts))
+    files.iter().any(|file| has_no_name(file) || is_mount_point(file, &mounts))
 }
 
 fn has_no_name(file: &Path) -> bool {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why no new version of the credential was taken over. The last good one stays in use.
+/// Why a snapshot was not taken over as a generation. The last good one stays in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Problem {
     /// Nothing is mounted at the path (yet, or any more).
@@ -65,11 +65,13 @@ impl std::error::Error for Problem {}
 pub enum Warning {
     /// The files are mounted one by one (`subPath`): a rotation will never reach them.
     NeverUpdates,
-    /// Anyone in the container may change the credential.
+    /// Anyone in the container may change them.
     WorldWritable,
 }
 
 impl Warning {
+    pub const ALL: [Self; 2] = [Self::NeverUpdates, Self::WorldWritable];
+
     /// A name from a closed list, for metrics and status.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,7 +1,7 @@
-//! Reads one consistent version of a mounted folder.
+//! Reads one consistent snapshot of a mounted folder.
 //!
-//! The kubelet writes a whole version into a fresh folder and then turns the link `..data` to it. Such a
-//! version is complete and never changes, so all keys are read from the folder that the link named
+//! The kubelet writes a whole snapshot into a fresh folder and then turns the link `..data` to it. Such a
+//! snapshot is complete and never changes, so all keys are read from the folder that the link named
 //! once. Other writers replace or overwrite file after file; there, what was read counts only if no
 //! file changed meanwhile nor shortly before. Nothing here watches, waits or remembers.
 
@@ -36,7 +36,7 @@ const ATTEMPTS: usize = 100;
 pub(super) fn read(mount: &Mount) -> Result<Contents, Problem> {
     match fs::metadata(&mount.path) {
         Ok(found) if !found.is_dir() => Err(Problem::NotAFolder),
-        Ok(_) if is_versioned(&mount.path) => read_version(mount),
+        Ok(_) if has_snapshots(&mount.path) => read_snapshot(mount),
         Ok(_) => read_files(mount),
         Err(error) if error.kind() == ErrorKind::NotFound => Err(Problem::FolderMissing),
         Err(error) => Err(Problem::FolderUnreadable { error: error.kind().to_string() }),
@@ -44,7 +44,7 @@ pub(super) fn read(mount: &Mount) -> Result<Contents, Problem> {
 }
 
 /// Whether the kubelet's writer, or one that does as it does, fills this folder.
-pub fn is_versioned(folder: &Path) -> bool {
+pub fn has_snapshots(folder: &Path) -> bool {
     fs::symlink_metadata(folder.join(DATA_LINK)).is_ok()
 }
 
@@ -56,13 +56,13 @@ pub(super) fn files(folder: &Path, mount: &Mount) -> Vec<PathBuf> {
     read.iter().map(|key| folder.join(key)).collect()
 }
 
-fn read_version(mount: &Mount) -> Result<Contents, Problem> {
+fn read_snapshot(mount: &Mount) -> Result<Contents, Problem> {
     let link = mount.path.join(DATA_LINK);
     for _ in 0..ATTEMPTS {
-        let Ok(version) = fs::read_link(&link) else { continue };
-        let contents = read_keys(&mount.path.join(&version), mount);
-        // Only then did nobody take the version away under us, key by key.
-        if fs::read_link(&link).is_ok_and(|now| now == version) {
+        let Ok(snapshot) = fs::read_link(&link) else { continue };
+        let contents = read_keys(&mount.path.join(&snapshot), mount);
+        // Only then did nobody take the snapshot away under us, key by key.
+        if fs::read_link(&link).is_ok_and(|now| now == snapshot) {
             return contents;
         }
     }

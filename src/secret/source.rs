@@ -1,7 +1,7 @@
 //! The credential of one route, as everything that needs it sees it.
 //!
 //! A [`Source`] answers from memory and never touches a file: its [`Watcher`] does that, on the
-//! control thread. Versions are handed out behind `Arc`s, so a session keeps the one it began with.
+//! control thread. Generations are handed out behind `Arc`s, so a session keeps the one it began with.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -11,12 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Mount;
+use super::generations::{Generations, InForce, State};
 use super::ledger::Ledger;
 use super::lockout::Lockout;
 use super::material::{Contents, Material};
 use super::picked::Picked;
 use super::problem::{Problem, Warning};
-use super::versions::{InForce, State, Versions};
 use super::watch::Watcher;
 use crate::bell::{Bell, Follower};
 
@@ -37,7 +37,7 @@ struct Shared {
 }
 
 struct Known {
-    versions: Versions,
+    generations: Generations,
     lockout: Lockout,
     /// Where those are heard who ask for a reading.
     requests: Requests,
@@ -134,7 +134,7 @@ impl Source {
     fn empty(route: &str, ledger: Ledger) -> (Self, mpsc::UnboundedReceiver<Asker>) {
         let (requests, inbox) = mpsc::unbounded_channel();
         let known = Known {
-            versions: Versions::of_ledger(ledger.clone()),
+            generations: Generations::of_ledger(ledger.clone()),
             lockout: Lockout::default(),
             requests,
             refused: None,
@@ -152,32 +152,32 @@ impl Source {
         (source, inbox)
     }
 
-    /// The newest version, whether or not the server takes it.
+    /// The newest generation, whether or not the server takes it.
     pub fn current(&self) -> Option<Arc<Material>> {
-        self.known().versions.current().cloned()
+        self.known().generations.current().cloned()
     }
 
     /// The one that a login would fall back to.
     pub fn previous(&self) -> Option<Arc<Material>> {
-        self.known().versions.previous().cloned()
+        self.known().generations.previous().cloned()
     }
 
-    /// The versions in the order in which a login should try them: newer first, except that one which the server has
+    /// The generations in the order in which a login should try them: newer first, except that one which the server has
     /// not accepted goes behind one that works.
     pub fn candidates(&self) -> Vec<Arc<Material>> {
-        self.known().versions.candidates()
+        self.known().generations.candidates()
     }
 
-    /// The current version, while sessions go on with an older one because the server has not accepted it yet.
+    /// The current generation, while sessions go on with an older one because the server has not accepted it yet.
     pub fn on_trial(&self) -> Option<Arc<Material>> {
-        self.known().versions.on_trial().cloned()
+        self.known().generations.on_trial().cloned()
     }
 
-    /// The most promising version for a login, apart from those that were tried.
+    /// The most promising generation for a login, apart from those that were tried.
     pub fn pick(&self, tried: &[u64]) -> Option<Picked> {
         let known = self.known();
         let untried = |material: &Arc<Material>| !tried.contains(&material.generation());
-        let material = known.versions.candidates().into_iter().find(untried)?;
+        let material = known.generations.candidates().into_iter().find(untried)?;
         Some(Picked::new(material, self.0.ledger.clone()))
     }
 
@@ -188,7 +188,7 @@ impl Source {
 
     /// The generations whose sessions and links are good.
     pub fn in_force(&self) -> InForce {
-        self.known().versions.in_force()
+        self.known().generations.in_force()
     }
 
     /// Tells whenever another generation becomes the current one.
@@ -224,18 +224,19 @@ impl Source {
     /// How long there is no leave to be had.
     pub fn leave(&self, generation: u64) -> Result<Leave, Duration> {
         let mut known = self.known();
-        if !known.versions.is_rejected(generation) {
+        if !known.generations.is_rejected(generation) {
             return Ok(Leave::Free);
         }
-        let is_current = known.versions.current().is_some_and(|material| material.generation() == generation);
+        let is_current =
+            known.generations.current().is_some_and(|material| material.generation() == generation);
         known.lockout.take(Instant::now(), is_current).map(|()| Leave::Counted)
     }
 
     /// How long a login with the current generation is not sent: no time, unless it was rejected.
     pub fn locked_out_for(&self) -> Duration {
         let known = self.known();
-        let current = known.versions.current().map(|material| material.generation());
-        match current.is_some_and(|generation| known.versions.is_rejected(generation)) {
+        let current = known.generations.current().map(|material| material.generation());
+        match current.is_some_and(|generation| known.generations.is_rejected(generation)) {
             true => known.lockout.wait_for_current(Instant::now()),
             false => Duration::ZERO,
         }
@@ -244,8 +245,8 @@ impl Source {
     /// The server accepted a login with this generation.
     pub fn worked(&self, generation: u64) {
         let mut known = self.known();
-        if known.versions.worked(generation) {
-            let (route, state) = (self.0.route.as_str(), known.versions.state().name());
+        if known.generations.worked(generation) {
+            let (route, state) = (self.0.route.as_str(), known.generations.state().name());
             drop(known);
             tracing::info!(route, generation, state, "credential accepted");
             self.0.verdicts.ring();
@@ -259,9 +260,9 @@ impl Source {
         if leave == Leave::Free {
             known.lockout.charge(Instant::now());
         }
-        if known.versions.rejected(generation) {
-            let (route, state) = (self.0.route.as_str(), known.versions.state().name());
-            let in_use = known.versions.used().map(|material| material.generation());
+        if known.generations.rejected(generation) {
+            let (route, state) = (self.0.route.as_str(), known.generations.state().name());
+            let in_use = known.generations.used().map(|material| material.generation());
             drop(known);
             tracing::warn!(route, generation, state, in_use, "credential rejected");
             self.0.verdicts.ring();
@@ -300,26 +301,26 @@ impl Source {
 
     /// Whether any generation ever worked: if so, a rejection may be a rotation on its way.
     pub fn ever_worked(&self) -> bool {
-        self.known().versions.ever_worked
+        self.known().generations.ever_worked
     }
 
     /// How things stand.
     pub fn standing(&self) -> Standing {
         let known = self.known();
-        let Known { versions, problem, warnings, .. } = &*known;
-        let material = versions.current();
+        let Known { generations, problem, warnings, .. } = &*known;
+        let material = generations.current();
         let generation = material.map(|material| material.generation());
         Standing {
             generation,
-            previous: versions.previous().map(|material| material.generation()),
+            previous: generations.previous().map(|material| material.generation()),
             loaded_at: material.map(|material| material.loaded_at),
             file_time: material.and_then(|material| material.file_time),
             certificate_not_after: material.and_then(|material| material.identity.as_ref()?.not_after),
-            in_use: versions.used().map(|material| material.generation()),
+            in_use: generations.used().map(|material| material.generation()),
             last: self.0.ledger.last(),
             others_under_way: self.0.ledger.others_under_way(generation),
-            state: versions.state(),
-            rejected: generation.is_some_and(|generation| versions.is_rejected(generation)),
+            state: generations.state(),
+            rejected: generation.is_some_and(|generation| generations.is_rejected(generation)),
             problem: problem.clone(),
             warnings: warnings.clone(),
         }
@@ -338,9 +339,9 @@ impl Source {
                 if known.problem.take().is_some() {
                     tracing::info!(route, "credential folder is in order again");
                 }
-                let accepted = known.versions.accept(contents);
+                let accepted = known.generations.accept(contents);
                 accepted.into_iter().for_each(|generation| self.0.ledger.turn(Some(generation)));
-                let state = known.versions.state().name();
+                let state = known.generations.state().name();
                 drop(known);
                 if let Some(generation) = accepted {
                     tracing::info!(route, generation, state, "credential loaded");

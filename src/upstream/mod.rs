@@ -22,6 +22,7 @@ mod sentinels;
 mod trial;
 
 use std::num::NonZeroU64;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,7 +42,7 @@ pub use sentinels::attend;
 pub use trial::trial;
 
 use crate::chance;
-use crate::config::domain::{self, Endpoint, Live, TlsMode};
+use crate::config::domain::{self, Endpoint, Live};
 use crate::failure::{Cause, Failure, Side, Stage};
 use crate::metrics::RouteMetrics;
 use crate::net::authorities::Authorities;
@@ -50,7 +51,7 @@ use crate::net::link::Link;
 use crate::net::resolve::Resolver;
 use crate::net::tls::{Certificate, TlsClient};
 use crate::orders::Orders;
-use crate::secret::Source;
+use crate::secret::{Source, Warning};
 use crate::trace::Journey;
 
 /// The first pause after all endpoints have failed; it doubles up to the second.
@@ -194,12 +195,27 @@ impl<P: Protocol> Upstream<P> {
 
     /// Why a file of authorities is not used as it is now, but as it was.
     pub fn authorities_problem(&self) -> Option<String> {
+        self.authorities_named().find_map(|file| self.authorities.problem(file))
+    }
+
+    /// Whether a file of authorities cannot be used as it is now; `None` where nobody is verified by any.
+    pub fn has_authorities_broken(&self) -> Option<bool> {
+        self.authorities_named()
+            .map(|file| self.authorities.is_broken(file))
+            .reduce(|one, other| one || other)
+    }
+
+    /// What is wrong with the files of authorities although they can be read.
+    pub fn authorities_warnings(&self) -> Vec<Warning> {
+        let all: Vec<_> = self.authorities_named().flat_map(|file| self.authorities.warnings(file)).collect();
+        Warning::ALL.into_iter().filter(|warning| all.contains(warning)).collect()
+    }
+
+    /// Those by which servers and Sentinels are verified.
+    fn authorities_named(&self) -> impl Iterator<Item = Option<&Path>> {
         let of_sentinels = self.settings.sentinel.as_ref().map(|sentinel| &sentinel.tls);
-        let mut all = [Some(&self.settings.tls), of_sentinels].into_iter().flatten();
-        all.find_map(|tls| match tls.mode {
-            TlsMode::VerifyFull | TlsMode::VerifyCa => self.authorities.problem(tls.ca.as_deref()),
-            TlsMode::InsecureNoVerify | TlsMode::Off => None,
-        })
+        let all = [Some(&self.settings.tls), of_sentinels].into_iter().flatten();
+        all.filter(|tls| tls.mode.verifies()).map(|tls| tls.ca.as_deref())
     }
 
     /// Opens a link for what a client intends, and logs in: on the link that was met for this session, if there

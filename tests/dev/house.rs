@@ -29,7 +29,9 @@ pub(crate) struct Server {
 pub(crate) fn server() -> Option<&'static Server> {
     static SERVER: LazyLock<Option<Server>> = LazyLock::new(|| {
         let pki = Pki::new();
-        let postgres = available(Postgres::start(Version::V15, Setup::new().tls(&pki.server())))?;
+        let rules = ["local app app scram-sha-256", "host all all all scram-sha-256"];
+        let setup = rules.into_iter().fold(Setup::new().tls(&pki.server()), Setup::hba);
+        let postgres = available(Postgres::start(Version::V15, setup))?;
         postgres.role("app", SECRET, Encryption::Scram);
         postgres.database("app", "app");
         Some(Server { postgres, pki, folder: tempfile::tempdir().unwrap() })

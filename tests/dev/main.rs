@@ -9,5 +9,6 @@ mod project;
 mod reading;
 mod readme;
 mod several;
+mod sockets;
 mod tutorial;
 mod watching;

@@ -1,6 +1,9 @@
 //! Pods on their way through the webhook.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::SystemTime;
 
 use attache_kit::{Metrics, Pki, Signal, eventually, http};
 use base64::Engine as _;
@@ -259,6 +262,38 @@ fn a_certificate_of_its_own_is_vouched_for_by_the_printed_bundle() {
     let ca = String::from_utf8(STANDARD.decode(bundle).unwrap()).unwrap();
     assert_eq!(post(reviews, &ca, "{}").unwrap().status, 400);
     assert_eq!(http::get(health, "/readyz").unwrap().body, "ok\n");
+    let scrape = Metrics::parse(&http::get(health, "/metrics").unwrap().body);
+    let expiry = scrape.value("attache_webhook_certificate_expiry_timestamp_seconds", &[]).unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!(expiry > now, "an alert on what expires soon would ring: {expiry}");
+}
+
+#[test]
+fn a_scrape_is_answered_in_the_format_that_it_asks_for() {
+    let webhook = start(&[]);
+    let answered = |accept: &str| {
+        let head = format!("GET /metrics HTTP/1.1\r\nHost: x\r\n{accept}Connection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(webhook.health).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let mut lines = head.lines().filter_map(|line| line.split_once(": "));
+        let kind = lines.find(|(name, _)| name.eq_ignore_ascii_case("content-type")).unwrap().1;
+        (kind.to_owned(), body.to_owned())
+    };
+    webhook.review(&pod(&usual()));
+    // As Prometheus asks by default.
+    let accept = "Accept: application/openmetrics-text;version=1.0.0;q=0.6,text/plain;version=0.0.4;q=0.5,*/*;q=0.1\r\n";
+    let (kind, body) = answered(accept);
+    assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+    assert!(body.contains("# TYPE attache_webhook_reviews counter\n") && body.ends_with("# EOF\n"), "{body}");
+    let (kind, body) = answered("");
+    assert!(kind.starts_with("text/plain; version=0.0.4"), "{kind}");
+    assert!(
+        body.contains("# TYPE attache_webhook_reviews_total counter\n") && !body.contains("EOF"),
+        "{body}"
+    );
 }
 
 #[test]

@@ -63,7 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("inject", &["config", "http", "net", "registry", "secret"]),
+    ("inject", &["config", "http", "metrics", "net", "registry", "secret"]),
     (
         "house",
         &["config", "drain", "events", "failure", "metrics", "pulse", "route", "serving", "status", "worker"],

@@ -88,7 +88,8 @@ fn a_file_of_authorities_that_is_broken_keeps_those_before_and_is_said_everywher
     let house = route.clone().start();
     let mut staying = house.raw(&account.name);
     let problem = || house.status()["authorities_problem"].as_str().map(str::to_owned);
-    assert_eq!(problem(), None);
+    let counted = || house.metric("attache_authorities_problem", &[]);
+    assert_eq!((problem(), counted()), (None, 0.0));
 
     rendered.overwrite("ca.pem", &db.pki.ca_pem()[..100]);
     let said = |line: &serde_json::Value| {
@@ -97,6 +98,7 @@ fn a_file_of_authorities_that_is_broken_keeps_those_before_and_is_said_everywher
     let line = house.attache.wait_for("the complaint", SOON, said);
     assert_eq!((&line["level"], &line["file"]), (&"WARN".into(), &file.display().to_string().into()));
     assert!(problem().is_some_and(|text| text.contains("ca.pem")), "{:?}", problem());
+    assert_eq!(counted(), 1.0);
     assert_eq!(house.query(&account.name, "select 1"), "1");
     house.reload(&route.key("client: { max_sessions: 9 }"));
     assert_eq!(house.query(&account.name, "select 1"), "1", "the route is made anew, and they are kept");
@@ -104,7 +106,7 @@ fn a_file_of_authorities_that_is_broken_keeps_those_before_and_is_said_everywher
 
     rendered.overwrite("ca.pem", db.pki.ca_pem());
     house.attache.wait_for("the end of it", SOON, |line| line["message"] == "authorities are in order again");
-    assert_eq!(problem(), None);
+    assert_eq!((problem(), counted()), (None, 0.0));
     assert_eq!(staying.value("select 1"), "1");
     house.no_session_failed();
 }
@@ -117,8 +119,23 @@ fn authorities_that_come_after_the_start_are_used_at_once() {
     let file = rendered.path().join("ca.pem");
     let house = db.route_with_authorities(&account, &file).start();
     house.refuses(&account.name, "08004", "tls_setup");
+    assert_eq!(house.metric("attache_authorities_problem", &[]), 1.0);
     fs::write(&file, db.pki.ca_pem()).unwrap();
     assert_eq!(house.query(&account.name, "select 1"), "1");
+}
+
+#[test]
+fn a_file_of_authorities_that_is_mounted_by_itself_is_said_never_to_change() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("ca_sub_path");
+    let alone = SubPath::new(&[("ca.pem", db.pki.ca_pem())]);
+    alone.rotate();
+    let house = db.route_with_authorities(&account, &alone.path().join("ca.pem")).start();
+    assert_eq!(house.query(&account.name, "select 1"), "1");
+    let told = |line: &serde_json::Value| line["warning"] == "never_updates" && line["file"].is_string();
+    house.attache.wait_for("the warning", SOON, told);
+    assert_eq!(house.status()["authorities_warnings"][0]["name"], "never_updates", "{}", house.status());
+    assert_eq!(house.metric("attache_authorities_problem", &[]), 0.0);
 }
 
 /// A pair that is written one half after the other, in either order: the pair before it goes on for as long as that takes.

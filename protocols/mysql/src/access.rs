@@ -29,6 +29,10 @@ const OURS: [&str; 16] = [
     "unixsocket",
 ];
 
+/// Parts of the names of parameters with secrets, and of those on TLS: every driver has its own.
+const SECRETS: [&str; 3] = ["password", "passwd", "pwd"];
+const OF_TLS: [&str; 5] = ["ssl", "tls", "certificate", "keystore", "truststore"];
+
 /// A password is not needed here, and would be sent for nothing. A client that is led to a port should not find a
 /// socket, nor the other way round.
 const CLEAR_ON_TCP: [&str; 2] = ["MYSQL_PWD", "MYSQL_UNIX_PORT"];
@@ -40,10 +44,12 @@ pub(crate) fn parameter(name: &str, value: &str) -> UrlParameter {
         "tls" => tls(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
         "usessl" => use_ssl(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
         "sslaccept" => ssl_accept(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
+        "trustservercertificate" => trust(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
         "sslca" => UrlParameter::Authorities(Some(value.to_owned())),
-        "password" | "passwd" | "pwd" | "password1" | "sslpassword" => UrlParameter::Secret,
+        "socket" | "unixsocket" if value.starts_with('/') => UrlParameter::Socket(value.to_owned()),
+        name if SECRETS.iter().any(|part| name.contains(part)) => UrlParameter::Secret,
         "user" | "username" => UrlParameter::Unknown,
-        name if OURS.contains(&name) || name.starts_with("ssl") || name.starts_with("tls") => {
+        name if OURS.contains(&name) || OF_TLS.iter().any(|part| name.contains(part)) => {
             UrlParameter::Unknown
         }
         _ => UrlParameter::Client,
@@ -81,6 +87,15 @@ fn use_ssl(value: &str) -> Option<TlsWish> {
     Some(match value {
         "false" => TlsWish::Off,
         "true" => TlsWish::Unverified,
+        _ => return None,
+    })
+}
+
+/// MariaDB's Connector/J.
+fn trust(value: &str) -> Option<TlsWish> {
+    Some(match value {
+        "true" => TlsWish::Unverified,
+        "false" => TlsWish::VerifyFull,
         _ => return None,
     })
 }
@@ -163,6 +178,7 @@ mod tests {
             ("useSSL", "true", TlsWish::Unverified),
             ("sslaccept", "strict", TlsWish::VerifyFull),
             ("sslaccept", "accept_invalid_certs", TlsWish::Unverified),
+            ("trustServerCertificate", "true", TlsWish::Unverified),
         ] {
             assert_eq!(parameter(name, value), UrlParameter::Tls(wish), "{name}={value}");
         }
@@ -174,10 +190,25 @@ mod tests {
 
     #[test]
     fn what_is_ours_cannot_be_said_in_a_url() {
-        for name in ["host", "socket", "defaultAuth", "allowPublicKeyRetrieval", "user", "compress"] {
+        for name in [
+            "requireSSL",
+            "verifyServerCertificate",
+            "serverSslCert",
+            "clientCertificateKeyStoreUrl",
+            "trustStore",
+            "host",
+            "socket",
+            "defaultAuth",
+            "allowPublicKeyRetrieval",
+            "user",
+            "compress",
+        ] {
             assert_eq!(parameter(name, "x"), UrlParameter::Unknown, "{name}");
         }
-        assert_eq!(parameter("password", "x"), UrlParameter::Secret);
+        for name in ["password", "password3", "clientCertificateKeyStorePassword", "keyStorePassword"] {
+            assert_eq!(parameter(name, "x"), UrlParameter::Secret, "{name}");
+        }
+        assert_eq!(parameter("socket", "/x"), UrlParameter::Socket("/x".to_owned()));
         assert_eq!(parameter("ssl-ca", "/ca.pem"), UrlParameter::Authorities(Some("/ca.pem".to_owned())));
         assert_eq!(parameter("charset", "utf8mb4"), UrlParameter::Client);
     }

@@ -9,9 +9,15 @@ use attache_wire::{Access, At, Directions, TlsWish, UrlParameter};
 /// What a server's socket is called inside its folder, before the port.
 const SOCKET: &str = ".s.PGSQL.";
 
+/// The port in its name, where nobody says another.
+const USUAL_PORT: u16 = 5432;
+
 /// Parameters that decide who is connected to, or how a login is protected: that is ours to do, and a URL of
 /// ours cannot say it.
-const OURS: [&str; 11] = [
+const OURS: [&str; 19] = [
+    "gssdelegation",
+    "gssencmode",
+    "gsslib",
     "host",
     "hostaddr",
     "port",
@@ -21,21 +27,25 @@ const OURS: [&str; 11] = [
     "servicefile",
     "passfile",
     "require_auth",
-    "gssencmode",
+    "requirepeer",
+    "requiressl",
     "krbsrvname",
+    "load_balance_hosts",
+    "oauth_client_id",
+    "oauth_issuer",
+    "oauth_scope",
 ];
 
 /// Parameters that libpq also reads from its environment.
-const ENVIRONMENT: [(&str, &str); 5] = [
+const ENVIRONMENT: [(&str, &str); 4] = [
     ("application_name", "PGAPPNAME"),
     ("client_encoding", "PGCLIENTENCODING"),
     ("connect_timeout", "PGCONNECT_TIMEOUT"),
     ("options", "PGOPTIONS"),
-    ("target_session_attrs", "PGTARGETSESSIONATTRS"),
 ];
 
 /// What would lead a client past us, or have it ask for a login that we do in its place.
-const CLEAR: [&str; 10] = [
+const CLEAR: [&str; 11] = [
     "PGCHANNELBINDING",
     "PGGSSENCMODE",
     "PGHOSTADDR",
@@ -46,6 +56,7 @@ const CLEAR: [&str; 10] = [
     "PGSERVICEFILE",
     "PGSSLNEGOTIATION",
     "PGSSLROOTCERT",
+    "PGTARGETSESSIONATTRS",
 ];
 
 pub(crate) fn parameter(name: &str, value: &str) -> UrlParameter {
@@ -53,13 +64,44 @@ pub(crate) fn parameter(name: &str, value: &str) -> UrlParameter {
         "sslmode" => tls(value).map_or(UrlParameter::Unknown, UrlParameter::Tls),
         "sslrootcert" if value == "system" => UrlParameter::Authorities(None),
         "sslrootcert" => UrlParameter::Authorities(Some(value.to_owned())),
+        "sslnegotiation" => negotiation(value),
+        "target_session_attrs" => role(value),
+        "host" if value.starts_with('/') => UrlParameter::Socket(value.to_owned()),
+        "port" => UrlParameter::Port(value.to_owned()),
         "channel_binding" => UrlParameter::Option("channel_binding"),
         // What goes without saying here: clients need not ask for it first.
         "gssencmode" if value == "disable" => UrlParameter::Client,
-        "password" | "sslpassword" => UrlParameter::Secret,
+        "password" | "sslpassword" | "scram_client_key" | "scram_server_key" | "oauth_client_secret" => {
+            UrlParameter::Secret
+        }
         name if OURS.contains(&name) || name.starts_with("ssl") => UrlParameter::Unknown,
         _ => UrlParameter::Client,
     }
+}
+
+/// The server's socket in this folder.
+pub(crate) fn socket(folder: &str, port: Option<u16>) -> String {
+    let port = port.unwrap_or(USUAL_PORT);
+    format!("{}/{SOCKET}{port}", folder.trim_end_matches('/'))
+}
+
+fn negotiation(value: &str) -> UrlParameter {
+    let words = ["direct", "postgres"];
+    let key = "tls.negotiation";
+    let known = words.into_iter().find(|known| *known == value);
+    known.map_or(UrlParameter::Unknown, |value| UrlParameter::Upstream { key, value })
+}
+
+/// Which of the servers is meant: by what libpq asks each of, and what we know of each.
+fn role(value: &str) -> UrlParameter {
+    let value = match value {
+        "any" => "any",
+        "read-write" | "primary" => "primary",
+        "read-only" | "standby" => "replica",
+        "prefer-standby" => "prefer-replica",
+        _ => return UrlParameter::Unknown,
+    };
+    UrlParameter::Upstream { key: "role", value }
 }
 
 fn tls(mode: &str) -> Option<TlsWish> {
@@ -146,11 +188,32 @@ mod tests {
         assert_eq!(parameter("sslrootcert", "system"), UrlParameter::Authorities(None));
         assert_eq!(parameter("sslcert", "x"), UrlParameter::Unknown);
         assert_eq!(parameter("hostaddr", "10.0.0.1"), UrlParameter::Unknown);
-        assert_eq!(parameter("password", "x"), UrlParameter::Secret);
+        for secret in
+            ["password", "sslpassword", "scram_client_key", "scram_server_key", "oauth_client_secret"]
+        {
+            assert_eq!(parameter(secret, "x"), UrlParameter::Secret);
+        }
+        for ours in ["requirepeer", "load_balance_hosts", "oauth_issuer", "sslkey", "gssdelegation"] {
+            assert_eq!(parameter(ours, "x"), UrlParameter::Unknown, "{ours}");
+        }
         assert_eq!(parameter("application_name", "x"), UrlParameter::Client);
         assert_eq!(parameter("channel_binding", "require"), UrlParameter::Option("channel_binding"));
         assert_eq!(parameter("gssencmode", "disable"), UrlParameter::Client);
         assert_eq!(parameter("gssencmode", "require"), UrlParameter::Unknown);
+    }
+
+    #[test]
+    fn what_decides_on_the_server_is_said_to_us_and_not_to_the_client() {
+        let upstream = |key, value| UrlParameter::Upstream { key, value };
+        assert_eq!(parameter("sslnegotiation", "direct"), upstream("tls.negotiation", "direct"));
+        assert_eq!(parameter("sslnegotiation", "postgres"), upstream("tls.negotiation", "postgres"));
+        assert_eq!(parameter("sslnegotiation", "maybe"), UrlParameter::Unknown);
+        assert_eq!(parameter("target_session_attrs", "read-write"), upstream("role", "primary"));
+        assert_eq!(parameter("target_session_attrs", "prefer-standby"), upstream("role", "prefer-replica"));
+        assert_eq!(parameter("target_session_attrs", "x"), UrlParameter::Unknown);
+        assert_eq!(parameter("host", "/run/pg"), UrlParameter::Socket("/run/pg".to_owned()));
+        assert_eq!(parameter("host", "db"), UrlParameter::Unknown);
+        assert_eq!(socket("/run/pg/", None), "/run/pg/.s.PGSQL.5432");
     }
 
     #[test]

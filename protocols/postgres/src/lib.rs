@@ -176,6 +176,10 @@ impl Protocol for Postgres {
         access::parameter(name, value)
     }
 
+    fn socket(path: &str, port: Option<u16>) -> Option<String> {
+        Some(access::socket(path, port))
+    }
+
     fn directions(access: &Access<'_>) -> Result<Directions, String> {
         access::directions(access)
     }

@@ -10,15 +10,29 @@ use attache_wire::{Access, At, Directions, TlsWish, UrlParameter};
 const CLEAR: [&str; 5] = ["REDISCLI_AUTH", "REDIS_PASSWORD", "REDIS_TLS_URL", "REDIS_USER", "REDIS_USERNAME"];
 
 /// Parameters that decide who is connected to, or how: that is ours to do.
-const OURS: [&str; 6] = ["db", "host", "path", "port", "unix_socket_path", "username"];
+const OURS: [&str; 10] = [
+    "db",
+    "host",
+    "path",
+    "port",
+    "sentinelMasterId",
+    "skip_verify",
+    "startTls",
+    "unix_socket_path",
+    "username",
+    "verifyPeer",
+];
 
-/// The parameters are those of redis-py, the others know none or fewer.
+/// The parameters are those of redis-py, and those by which go-redis and Lettuce say what is verified.
 pub(crate) fn parameter(name: &str, value: &str) -> UrlParameter {
     match (name, value) {
         ("ssl_cert_reqs", "required") => UrlParameter::Tls(TlsWish::VerifyFull),
         ("ssl_cert_reqs", "none" | "optional") => UrlParameter::Tls(TlsWish::Unverified),
+        ("skip_verify", "true") | ("verifyPeer", "NONE") => UrlParameter::Tls(TlsWish::Unverified),
+        ("skip_verify", "false") | ("verifyPeer", "FULL") => UrlParameter::Tls(TlsWish::VerifyFull),
+        ("verifyPeer", "CA") => UrlParameter::Tls(TlsWish::VerifyCa),
         ("ssl_ca_certs", file) => UrlParameter::Authorities(Some(file.to_owned())),
-        ("password", _) => UrlParameter::Secret,
+        (name, _) if name.contains("password") => UrlParameter::Secret,
         (name, _) if OURS.contains(&name) || name.starts_with("ssl") => UrlParameter::Unknown,
         _ => UrlParameter::Client,
     }
@@ -91,7 +105,12 @@ mod tests {
         assert_eq!(parameter("ssl_cert_reqs", "required"), UrlParameter::Tls(TlsWish::VerifyFull));
         assert_eq!(parameter("ssl_cert_reqs", "none"), UrlParameter::Tls(TlsWish::Unverified));
         assert_eq!(parameter("ssl_cert_reqs", "NONE"), UrlParameter::Unknown);
-        assert_eq!(parameter("ssl_keyfile", "x"), UrlParameter::Unknown);
+        assert_eq!(parameter("skip_verify", "true"), UrlParameter::Tls(TlsWish::Unverified));
+        assert_eq!(parameter("verifyPeer", "CA"), UrlParameter::Tls(TlsWish::VerifyCa));
+        for (name, value) in [("ssl_keyfile", "x"), ("skip_verify", "1"), ("sentinelMasterId", "x")] {
+            assert_eq!(parameter(name, value), UrlParameter::Unknown, "{name}");
+        }
+        assert_eq!(parameter("ssl_password", "x"), UrlParameter::Secret);
         assert_eq!(parameter("password", "x"), UrlParameter::Secret);
         assert_eq!(parameter("protocol", "3"), UrlParameter::Client);
     }

@@ -12,6 +12,12 @@ pub enum UrlParameter {
     Tls(TlsWish),
     /// A file of the authorities to trust; `None` means those of the system.
     Authorities(Option<String>),
+    /// A socket of the server on this machine, or the folder that it is in.
+    Socket(String),
+    /// The port that is part of a socket's name.
+    Port(String),
+    /// A key of the configuration's `upstream`, and what it is set to.
+    Upstream { key: &'static str, value: &'static str },
     /// One of the protocol's options, by its name: it has the values that the parameter has.
     Option(&'static str),
     /// A matter between the client and the server: the client is to hear of it.

@@ -250,6 +250,12 @@ pub trait Protocol: Send + Sync + Sized + 'static {
     /// What a parameter of a URL means.
     fn url_parameter(name: &str, value: &str) -> UrlParameter;
 
+    /// The path of the server's socket, where a URL names it, or its folder, by `path`, and perhaps a port. `None` where a port
+    /// means nothing.
+    fn socket(path: &str, port: Option<u16>) -> Option<String> {
+        port.is_none().then(|| path.to_owned())
+    }
+
     /// How clients find a listener of ours by themselves.
     ///
     /// # Errors

@@ -4,7 +4,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::marks::duration;
 use crate::failure::Cause;
-use crate::status::{CredentialStatus, EndpointStatus, RouteStatus, SentinelStatus, SentinelsStatus, Status};
+use crate::status::{
+    CredentialStatus, EndpointStatus, Named, RouteStatus, SentinelStatus, SentinelsStatus, Status,
+};
 
 /// The alerts that the manifests bring begin as early.
 const CERTIFICATE_ENDS_SOON: Duration = Duration::from_secs(14 * 86_400);
@@ -52,6 +54,7 @@ fn of_route(route: &RouteStatus) -> Vec<Concern> {
     let endpoints = route.endpoints.iter().flat_map(|endpoint| of_endpoint(endpoint, any_up));
     let sentinels = route.sentinels.iter().flat_map(of_sentinels);
     let authorities = route.authorities_problem.iter().map(|problem| of_authorities(problem));
+    let authorities = authorities.chain(route.authorities_warnings.iter().map(doubtful));
     let of_this = |(tone, what, why)| Concern { tone, route: Some(route.name.clone()), what, why };
     credential.chain(authorities).chain(endpoints).chain(sentinels).map(of_this).collect()
 }
@@ -109,6 +112,10 @@ fn of_credential(credential: &CredentialStatus, words: &Words) -> Vec<Told> {
 fn of_authorities(problem: &str) -> Told {
     let what = "The file of certificate authorities cannot be used".to_owned();
     (Tone::Warn, what, format!("{problem}. Those that were read before go on, until the next start."))
+}
+
+fn doubtful(warning: &Named) -> Told {
+    (Tone::Warn, "The file of certificate authorities is doubtful".to_owned(), warning.text.clone())
 }
 
 fn of_endpoint(endpoint: &EndpointStatus, any_up: bool) -> Vec<Told> {

@@ -5,6 +5,7 @@ use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 
 use super::view;
 use super::*;
+use crate::secret::Warning;
 use crate::status::{
     CredentialStatus, EndpointStatus, EventStatus, Named, Relayed, RouteStatus, SentinelStatus,
     SentinelsStatus, Status,
@@ -69,6 +70,7 @@ fn route(name: &str) -> RouteStatus {
         warm_links_by_generation: None,
         credential: Some(credential()),
         authorities_problem: None,
+        authorities_warnings: Vec::new(),
         sentinels: None,
         endpoints: vec![endpoint("orders-1.db.example.com:5432")],
     }
@@ -310,8 +312,10 @@ fn the_latest_events_are_shown_with_what_tells_most_and_the_others_are_folded() 
 fn authorities_that_cannot_be_read_are_told_although_sessions_go_on() {
     let mut route = route("orders");
     route.authorities_problem = Some("/etc/attache/ca.pem: no certificate in it".to_owned());
+    route.authorities_warnings = vec![Warning::NeverUpdates.into()];
     let page = shown(&status(vec![route]));
     assert!(page.contains("The file of certificate authorities cannot be used"), "{page}");
+    assert!(page.contains("The file of certificate authorities is doubtful"), "{page}");
     assert!(
         page.contains("/etc/attache/ca.pem: no certificate in it. Those that were read before go on"),
         "{page}"

@@ -214,17 +214,19 @@ impl Database {
 /// What is wrong with the arguments.
 pub(super) fn configure(wanted: &Wanted, is_watched: bool) -> Result<domain::Route, String> {
     let (target, tls) = (&wanted.target, wanted.tls_mode());
-    let endpoints = target.endpoints.iter().map(|endpoint| format!("\"{endpoint}\"")).collect::<Vec<_>>();
     let mut overrides = vec![
         format!("protocol={}", target.kind.facts.name),
         // Where it listens is decided below, a port after another.
         "listen=127.0.0.1:0".to_owned(),
-        format!("upstream.endpoints=[{}]", endpoints.join(",")),
-        format!("upstream.tls.mode={}", tls.name()),
+        format!("upstream.endpoints={}", serde_json::json!(target.endpoints)),
         format!("upstream.{CONNECT_TIMEOUT}"),
         format!("upstream.{}", if is_watched { PROBES } else { NO_PROBES }),
         format!("allow_cleartext={}", wanted.allow_cleartext),
     ];
+    if !target.is_on_sockets() {
+        overrides.push(format!("upstream.tls.mode={}", tls.name()));
+    }
+    overrides.extend(target.upstream.iter().map(|(key, value)| format!("upstream.{key}={value}")));
     overrides.extend(target.options.iter().map(|(name, value)| format!("options.{name}={value}")));
     if wanted.read_only {
         overrides.push("options.read_only=true".to_owned());

@@ -114,6 +114,7 @@ mod tests {
             warm_links_by_generation: None,
             credential: None,
             authorities_problem: None,
+            authorities_warnings: Vec::new(),
             sentinels: None,
             endpoints: (0..endpoints).map(|_| endpoint()).collect(),
         }

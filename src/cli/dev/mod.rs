@@ -9,6 +9,7 @@ mod house;
 mod interactive;
 mod line;
 mod options;
+mod place;
 mod signals;
 mod surroundings;
 mod target;

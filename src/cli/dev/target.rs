@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use attache_wire::{Scheme, TlsWish, UrlParameter};
 use percent_encoding::percent_decode_str;
 
+use super::place::Place;
 use crate::registry::{self, Kind};
 
 const NO_PASSWORD: &str = "a password does not belong into the URL, where everyone on this machine can read it: leave \
@@ -22,6 +23,8 @@ pub(super) struct Target {
     /// What the URL says of TLS, by its scheme or by a parameter.
     pub(super) tls: Option<TlsWish>,
     pub(super) authorities: Option<PathBuf>,
+    /// Keys of the configuration's `upstream`, and their values.
+    pub(super) upstream: Vec<(&'static str, &'static str)>,
     /// Options of the protocol that the URL sets, by name.
     pub(super) options: Vec<(&'static str, String)>,
     /// What the client is to hear of.
@@ -52,18 +55,21 @@ impl Target {
         let mut target = Self {
             kind,
             user: (!user.is_empty()).then_some(user),
-            endpoints: hosts.split(',').map(str::to_owned).collect(),
+            endpoints: Vec::new(),
             database: (!database.is_empty()).then_some(database),
             tls: scheme.tls,
             authorities: None,
+            upstream: Vec::new(),
             options: Vec::new(),
             parameters: Vec::new(),
         };
         target.check_login(scheme.name)?;
+        let mut place = Place { hosts, ..Place::default() };
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            target.take(decoded(name)?, decoded(value)?)?;
+            target.take(decoded(name)?, decoded(value)?, &mut place)?;
         }
+        target.endpoints = place.endpoints(&kind)?;
         Ok(target)
     }
 
@@ -85,10 +91,18 @@ impl Target {
         Ok(())
     }
 
-    fn take(&mut self, name: String, value: String) -> Result<(), String> {
+    /// Whether every server is on this machine, behind a socket, where there is no TLS.
+    pub(super) fn is_on_sockets(&self) -> bool {
+        self.endpoints.iter().all(|endpoint| endpoint.starts_with("unix:"))
+    }
+
+    fn take(&mut self, name: String, value: String, place: &mut Place<'_>) -> Result<(), String> {
         match (self.kind.url_parameter)(&name, &value) {
             UrlParameter::Tls(wish) => self.tls = Some(wish),
             UrlParameter::Authorities(file) => self.authorities = file.map(PathBuf::from),
+            UrlParameter::Socket(path) => place.socket = Some(path),
+            UrlParameter::Port(port) => place.port = Some(port),
+            UrlParameter::Upstream { key, value } => self.upstream.push((key, value)),
             UrlParameter::Option(option) => self.options.push((option, value)),
             UrlParameter::Client => self.parameters.push((name, value)),
             UrlParameter::Secret => return Err(NO_PASSWORD.to_owned()),
@@ -115,7 +129,8 @@ fn kind(url: &str) -> Result<(Kind, Scheme, &str), String> {
     Ok((kind, scheme, rest))
 }
 
-fn decoded(text: &str) -> Result<String, String> {
+/// Without its %-sequences.
+pub(super) fn decoded(text: &str) -> Result<String, String> {
     let wrong = || "the URL holds a %-sequence that is no text; a % by itself is written %25".to_owned();
     let is_sequence = |part: &str| part.bytes().take(2).filter(u8::is_ascii_hexdigit).count() == 2;
     if !text.split('%').skip(1).all(is_sequence) {

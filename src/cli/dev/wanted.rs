@@ -194,6 +194,14 @@ impl Wanted {
                 "other machines reach {address}: listen on 127.0.0.1, or write a configuration"
             ));
         }
+        let asks_for_tls = self.tls.is_some() || self.ca.is_some() || self.server_name.is_some();
+        let url_asks =
+            self.target.tls.is_some_and(|wish| wish != TlsWish::Off) || self.target.authorities.is_some();
+        if self.target.is_on_sockets() && (asks_for_tls || url_asks) {
+            return Err("a Unix socket has no TLS: leave out what is said of it (--tls, --ca, --server-name, rediss://, and \
+                        parameters such as sslmode)"
+                .to_owned());
+        }
         if self.ca.is_some() && !self.tls_mode().verifies() {
             return Err("--ca has no effect where nothing is verified: use --tls verify-full, or rediss://"
                 .to_owned());

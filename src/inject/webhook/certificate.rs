@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::Identity;
-use crate::secret::Source;
+use crate::secret::{Source, expiry};
 
 /// What is in use now.
 #[derive(Clone)]
@@ -83,8 +83,9 @@ impl Current {
         )
     }
 
+    /// The end of validity of what clients are shown, which is not the newest where that is of no use.
     pub(super) fn not_after(&self) -> Option<SystemTime> {
-        self.source.as_ref().and_then(|source| source.standing().certificate_not_after)
+        expiry(self.key.0.load().as_ref()?.end_entity_cert().ok()?)
     }
 
     /// The last good one stays where the new one is of no use.

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -11,7 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-pub(super) const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+use crate::metrics::Exposition;
+
 /// In seconds: a review takes less than a millisecond, and the API server gives up after some.
 const BUCKETS: [f64; 8] = [0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 1.0, 10.0];
 
@@ -41,7 +42,7 @@ impl Metrics {
         registry.register("webhook_review_seconds", "How long a review took", seconds.clone());
         registry.register(
             "webhook_certificate_expiry_timestamp_seconds",
-            "The end of validity of the webhook's own certificate, in seconds since 1970",
+            "The end of validity of the certificate that the webhook shows, in seconds since 1970; 0 while there is none",
             expiry.clone(),
         );
         Self { registry: Mutex::new(registry), reviews, seconds, expiry }
@@ -57,10 +58,9 @@ impl Metrics {
         self.expiry.set(since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX)));
     }
 
-    pub(super) fn text(&self) -> String {
-        let mut out = String::new();
+    /// The answer to a scrape whose request accepts this.
+    pub(super) fn exposition(&self, accept: &str) -> Exposition {
         let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        text::encode(&mut out, &registry).expect("writing to a string does not fail");
-        out
+        Exposition::of(&registry, accept)
     }
 }

@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::{Body, Bytes, HttpBody as _};
 use axum::extract::{DefaultBodyLimit, FromRequest as _, Request, State};
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
@@ -212,7 +212,9 @@ async fn ready(State(webhook): State<Arc<Webhook>>) -> Response {
     }
 }
 
-async fn scrape(State(webhook): State<Arc<Webhook>>) -> Response {
+async fn scrape(State(webhook): State<Arc<Webhook>>, headers: HeaderMap) -> Response {
     webhook.metrics.certificate_expiry(webhook.certificate.not_after());
-    ([(CONTENT_TYPE, metrics::OPEN_METRICS)], webhook.metrics.text()).into_response()
+    let accept = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let exposition = webhook.metrics.exposition(accept);
+    ([(CONTENT_TYPE, exposition.content_type)], exposition.text).into_response()
 }

@@ -1,7 +1,7 @@
 use std::fs;
 use std::time;
 
-use attache_kit::{Mounted, Pki, Rendered, SOON};
+use attache_kit::{Mounted, Pki, Rendered, SOON, SubPath};
 
 use super::*;
 
@@ -83,4 +83,50 @@ async fn where_none_were_read_before_the_file_is_tried_each_time() {
     assert_eq!(authorities.problem(Some(&file)), None, "nothing goes on in its place");
     rendered.overwrite("ca.pem", pki.ca_pem());
     assert!(trusts(&authorities, &file, &pki));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_broken_is_so_whether_or_not_others_go_on_in_its_place() {
+    let pki = Pki::new();
+    let rendered = Rendered::new(&[("ca.pem", "")]);
+    let file = rendered.path().join("ca.pem");
+    let authorities = Authorities::default();
+    assert!(!authorities.is_broken(Some(&file)), "nobody has looked at it");
+    assert!(authorities.of(Some(&file)).is_err());
+    assert!(authorities.is_broken(Some(&file)), "none were read before");
+    rendered.overwrite("ca.pem", pki.ca_pem());
+    comes_to(&authorities, &file, || !authorities.is_broken(Some(&file))).await;
+    rendered.overwrite("ca.pem", "");
+    comes_to(&authorities, &file, || authorities.is_broken(Some(&file))).await;
+    assert!(trusts(&authorities, &file, &pki), "those before go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_is_mounted_by_itself_is_doubted_and_one_in_a_mounted_folder_is_not() {
+    let pki = Pki::new();
+    let (alone, mounted) =
+        (SubPath::new(&[("ca.pem", pki.ca_pem())]), Mounted::new(&[("ca.pem", pki.ca_pem())]));
+    alone.rotate();
+    let authorities = Authorities::default();
+    for (folder, expected) in [(alone.path(), &[Warning::NeverUpdates][..]), (mounted.path(), &[])] {
+        let file = folder.join("ca.pem");
+        assert!(trusts(&authorities, &file, &pki));
+        assert_eq!(authorities.warnings(Some(&file)), expected, "{}", file.display());
+    }
+    assert!(authorities.of(None).is_ok() && authorities.warnings(None).is_empty(), "the system's");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_everyone_may_write_to_is_doubted_until_they_may_not() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let pki = Pki::new();
+    let rendered = Rendered::new(&[("ca.pem", pki.ca_pem())]);
+    let file = rendered.path().join("ca.pem");
+    let permit = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("our own file");
+    let authorities = Authorities::default();
+    permit(0o666);
+    assert!(trusts(&authorities, &file, &pki));
+    assert_eq!(authorities.warnings(Some(&file)), [Warning::WorldWritable]);
+    permit(0o644);
+    comes_to(&authorities, &file, || authorities.warnings(Some(&file)).is_empty()).await;
 }
