@@ -15,6 +15,7 @@ use crate::log::Logging;
 use crate::metrics::Metrics;
 use crate::net::authorities::Authorities;
 use crate::net::resolve::Resolver;
+use crate::room::Room;
 use crate::serving::{Common, Serving};
 use crate::session::Ids;
 use crate::sockets::Spare;
@@ -30,12 +31,12 @@ pub async fn run(
     reread: impl Fn() -> Result<Config, Complaints>,
     logging: Logging,
 ) -> Result<(), StartError> {
-    raise_limits();
+    let room = Room::of(raise_limits());
     let mut signals =
         Signals::listen().map_err(|error| StartError::new("cannot listen for signals", error))?;
     let drain = Drain::default();
     let metrics = Metrics::new();
-    let workers = start_workers(config.workers, &drain)?;
+    let workers = start_workers(config.workers, &drain, &room)?;
     let (traces, sending) = start_traces(&config, &metrics);
     let mut serving = Serving::new(Common { traces, ..common(&metrics) });
     let mut sockets = Spare::beyond([], &config)?;
@@ -135,9 +136,9 @@ fn start_traces(config: &Config, metrics: &Metrics) -> (Traces, Option<Sending>)
     (traces, Some(sender.start()))
 }
 
-fn start_workers(count: Option<usize>, drain: &Drain) -> Result<Vec<Worker>, StartError> {
+fn start_workers(count: Option<usize>, drain: &Drain, room: &Room) -> Result<Vec<Worker>, StartError> {
     (0..count.unwrap_or_else(usual_workers))
-        .map(|number| Worker::start(number, drain.clone()))
+        .map(|number| Worker::start(number, drain.clone(), room.clone()))
         .collect::<io::Result<_>>()
         .map_err(|error| StartError::new("cannot start a worker", error))
 }
@@ -149,8 +150,9 @@ fn usual_workers() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
-/// As many descriptors as the system lets us have, and no core file: it would hold the credentials.
-fn raise_limits() {
+/// As many descriptors as the system lets us have, and no core file: it would hold the credentials. Returns how many
+/// descriptors that are.
+fn raise_limits() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let files = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: files.maximum, ..files }) {
@@ -159,6 +161,7 @@ fn raise_limits() {
     if let Err(error) = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }) {
         tracing::warn!(%error, "cannot forbid core files");
     }
+    getrlimit(Resource::Nofile).current
 }
 
 /// What a signal orders.

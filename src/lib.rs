@@ -29,6 +29,7 @@ pub mod net;
 pub mod orders;
 pub mod pulse;
 pub mod registry;
+pub mod room;
 pub mod route;
 pub mod secret;
 pub mod serving;

@@ -8,7 +8,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::deadline;
 use crate::drain::Drain;
-use crate::net::listen::Listener;
+use crate::net::listen::{Acceptor, Arrival, Listener};
+use crate::room::{Place, Room};
 use crate::route::Serve;
 
 /// A worker thread, as the control thread holds it.
@@ -29,14 +30,14 @@ impl Worker {
     ///
     /// # Errors
     /// The system gives no more threads or descriptors.
-    pub fn start(number: usize, drain: Drain) -> io::Result<Self> {
+    pub fn start(number: usize, drain: Drain, room: Room) -> io::Result<Self> {
         let (commands, received) = mpsc::unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
                     biased;
-                    () = obey(received, drain) => {}
+                    () = obey(received, drain, room) => {}
                     never = deadline::beat() => match never {},
                 }
             });
@@ -75,11 +76,11 @@ impl Drop for Worker {
     }
 }
 
-async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, drain: Drain) {
+async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, drain: Drain, room: Room) {
     while let Some(command) = commands.recv().await {
         match command {
             Command::Serve { listener, route, stop } => {
-                tokio::spawn(accept(listener, route, stop, drain.clone()));
+                tokio::spawn(accept(listener, route, stop, drain.clone(), room.clone()));
             }
             Command::Ping(answer) => {
                 let _ = answer.send(());
@@ -89,7 +90,13 @@ async fn obey(mut commands: mpsc::UnboundedReceiver<Command>, drain: Drain) {
     }
 }
 
-async fn accept(listener: Listener, route: Arc<dyn Serve>, mut stop: watch::Receiver<()>, drain: Drain) {
+async fn accept(
+    listener: Listener,
+    route: Arc<dyn Serve>,
+    mut stop: watch::Receiver<()>,
+    drain: Drain,
+    room: Room,
+) {
     let address = listener.address.to_string();
     let mut acceptor = match listener.serve() {
         Ok(acceptor) => acceptor,
@@ -103,9 +110,19 @@ async fn accept(listener: Listener, route: Arc<dyn Serve>, mut stop: watch::Rece
             // First: another route may be served by the same socket already.
             biased;
             _ = stop.changed() => return,
-            arrival = acceptor.accept() => {
-                tokio::spawn(Arc::clone(&route).serve(arrival, drain.clone()));
+            (arrival, place) = taken_in(&mut acceptor, &room) => {
+                let session = Arc::clone(&route).serve(arrival, drain.clone());
+                tokio::spawn(async move {
+                    session.await;
+                    drop(place);
+                });
             }
         }
     }
+}
+
+/// The next client, once there is room for it.
+async fn taken_in(acceptor: &mut Acceptor, room: &Room) -> (Arrival, Place) {
+    let arrival = acceptor.accept().await;
+    (arrival, room.place().await)
 }

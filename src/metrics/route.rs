@@ -49,6 +49,9 @@ struct KnownLinks {
     by_state: Vec<(&'static str, Gauge)>,
 }
 
+/// What a link may be counted as.
+const LINK_STATES: [&str; 2] = ["active", "warm"];
+
 /// How sessions end that do not fail.
 const WELL: &str = "ok";
 
@@ -151,9 +154,19 @@ impl RouteMetrics {
 
     /// Counts a link in.
     pub fn link_came(&self, generation: u64, state: &'static str) {
-        let taken_out = self.counting_links();
+        let mut taken_out = self.counting_links();
+        *taken_out += self.clear_before(generation);
         self.links(*taken_out, generation, state).inc();
         self.all_links.inc();
+    }
+
+    /// Takes out the labels of the generation that was counted last, if it is another one and nobody has a link of it: its last
+    /// one went while it was in use. Returns how many.
+    fn clear_before(&self, generation: u64) -> u64 {
+        let before = self.known().links.generation;
+        let is_empty = |state: &&str| before != generation && self.known_links(before, state) == Some(0);
+        let empty = LINK_STATES.into_iter().filter(is_empty);
+        empty.map(|state| u64::from(self.all.links.remove(&self.link_labels(before, state)))).sum()
     }
 
     /// Counts a link out. With the last one of a generation that nobody uses any more its labels go.
@@ -237,6 +250,22 @@ mod tests {
         assert!(!after.has_links_of_this_alone(2, ["active", "warm"]));
         before.link_went(1, "active", false);
         assert!(after.has_links_of_this_alone(2, ["active", "warm"]));
+    }
+
+    /// A year of hourly rotations would be thousands of series.
+    #[test]
+    fn a_generation_that_had_no_links_left_when_the_next_one_came_is_not_shown_any_more() {
+        let all = Metrics::new();
+        let route = all.route("r", &[]);
+        for generation in 1..=100 {
+            for state in LINK_STATES {
+                route.link_came(generation, state);
+                route.link_went(generation, state, true);
+            }
+        }
+        let shown: Vec<_> = (1..=100).filter(|it| route.known_links(*it, "active").is_some()).collect();
+        assert_eq!(shown, [100]);
+        assert_eq!(all.open_metrics().matches("attache_links{").count(), 2);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{Trail, Upstream};
 use crate::bell::Follower;
 use crate::chance;
-use crate::failure::{Cause, Failure};
+use crate::failure::{Cause, Failure, Nature};
 use crate::secret::{Material, Source};
 
 /// The first pause after a trial that failed; it doubles up to the second.
@@ -44,15 +44,18 @@ impl Outcome {
     }
 }
 
+/// Of which generation the log was told why it cannot be tried.
+type Told = (u64, Cause);
+
 /// Tries every generation that needs it, for ever.
 pub async fn trial<P: Protocol>(upstream: Arc<Upstream<P>>) {
     let Some(source) = upstream.source.clone() else { return };
     let (mut generation, mut verdicts) = (source.subscribe(), source.verdicts());
-    let mut pause = FIRST_PAUSE;
+    let (mut pause, mut told) = (FIRST_PAUSE, None);
     loop {
         let outcome = match source.on_trial() {
             Some(material) => {
-                let heard = upstream.try_out(&material).await;
+                let heard = upstream.try_out(&material, &mut told).await;
                 let locked_out = match heard {
                     Outcome::Unheard => Duration::ZERO,
                     Outcome::Heard | Outcome::News => source.locked_out_for(),
@@ -102,7 +105,7 @@ async fn pause_or_news(
 
 impl<P: Protocol> Upstream<P> {
     /// One login with exactly this generation, on the first endpoint that has a verdict.
-    async fn try_out(&self, material: &Arc<Material>) -> Outcome {
+    async fn try_out(&self, material: &Arc<Material>, told: &mut Option<Told>) -> Outcome {
         let Ok(order) = self.order(&mut Trail::default()).await else { return Outcome::Unheard };
         let intent = self.protocol.probe_intent();
         for candidate in self.candidates(&order) {
@@ -113,15 +116,35 @@ impl<P: Protocol> Upstream<P> {
                     return Outcome::Heard;
                 }
                 Err(failure) if failure.cause() == Cause::CredentialRejected => return Outcome::Heard,
-                Err(failure) => self.not_tried(material, &failure),
+                Err(failure) => self.not_tried(index, material, &failure, told),
             }
         }
         Outcome::Unheard
     }
 
-    fn not_tried(&self, material: &Material, failure: &Failure) {
-        let (route, generation) = (self.metrics.route(), material.generation());
-        tracing::debug!(route, generation, %failure, "new credential not tried");
+    /// What lasts is said once: nobody would learn of it before the older generation fails. What passes is for the probes to
+    /// tell.
+    fn not_tried(&self, index: usize, material: &Material, failure: &Failure, told: &mut Option<Told>) {
+        let (route, generation, cause) = (self.metrics.route(), material.generation(), failure.cause());
+        let news = told.is_none_or(|told| told != (generation, cause));
+        if cause.nature() == Nature::Lasting && news {
+            *told = Some((generation, cause));
+            let (endpoint, stage, detail) =
+                (&*self.names[index], failure.stage.name(), &failure.trouble.detail);
+            let (cause, advice) = (cause.name(), cause.advice());
+            tracing::warn!(
+                route,
+                generation,
+                endpoint,
+                stage,
+                cause,
+                detail,
+                advice,
+                "credential could not be tried"
+            );
+        } else {
+            tracing::debug!(route, generation, %failure, "new credential not tried");
+        }
     }
 }
 

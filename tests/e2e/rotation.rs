@@ -96,6 +96,32 @@ fn no_transaction_fails_when_two_users_take_turns_and_the_old_one_is_dropped() {
     assert_eq!(house.query("select current_user"), "turn_5");
 }
 
+/// Such as a user that was made without its rights, or a password that a login cannot bear: nobody would learn of it before
+/// the old one is revoked.
+#[test]
+fn why_a_generation_cannot_be_tried_is_told_once_and_it_is_used_when_it_can() {
+    let Some(real) = Real::with_role("admitted") else { return };
+    real.postgres.role("kept_out", SECRET, Encryption::Scram);
+    real.postgres.sql("alter role kept_out connection limit 0");
+    let secret = credential("admitted");
+    let house = route(real, &secret).start();
+    assert_eq!(house.query("select current_user"), "admitted");
+    assert!(secret.credential("kept_out", SECRET));
+    let told = |line: &serde_json::Value| line["message"] == "credential could not be tried";
+    let line = house.attache.wait_for("the reason", SOON, told);
+    assert_eq!((&line["level"], &line["generation"]), (&"WARN".into(), &2.into()), "{line}");
+    assert_eq!((&line["cause"], &line["stage"]), (&"server_refused".into(), &"login".into()), "{line}");
+    let refused = [("route", "db"), ("result", "server_refused")];
+    eventually("further trials", SOON, || {
+        (house.metric("attache_login_attempts_total", &refused) >= 3.0).then_some(())
+    });
+    assert_eq!(house.attache.count(told), 1);
+    assert_eq!(house.query("select current_user"), "admitted");
+    real.postgres.sql("alter role kept_out connection limit -1");
+    house.accepted(2);
+    assert_eq!(house.query("select current_user"), "kept_out");
+}
+
 #[test]
 fn a_password_that_never_worked_fails_at_once() {
     let Some(real) = Real::with_role("never_worked") else { return };

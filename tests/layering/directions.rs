@@ -18,6 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("drain", &["bell", "config"]),
     ("events", &[]),
     ("pulse", &[]),
+    ("room", &[]),
     ("log", &["config", "events"]),
     ("metrics", &["failure"]),
     // The data path, from the sockets upwards.
@@ -38,7 +39,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("http", &["net"]),
     ("status", &["events", "pulse", "secret", "upstream"]),
     ("route", &["config", "drain", "metrics", "net", "pulse", "secret", "session", "status", "upstream"]),
-    ("worker", &["deadline", "drain", "net", "route"]),
+    ("worker", &["deadline", "drain", "net", "room", "route"]),
     ("sockets", &["config", "failure", "net"]),
     // What puts it together and what shows it.
     ("registry", &["config", "drain", "net", "route", "session"]),
@@ -52,8 +53,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "app",
         &[
-            "admin", "config", "drain", "events", "failure", "house", "log", "metrics", "net", "serving",
-            "session", "sockets", "trace", "worker",
+            "admin", "config", "drain", "events", "failure", "house", "log", "metrics", "net", "room",
+            "serving", "session", "sockets", "trace", "worker",
         ],
     ),
     (
@@ -72,7 +73,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "app", "config", "drain", "failure", "inject", "log", "metrics", "net", "orders", "registry",
-            "route", "secret", "session", "status", "trace", "upstream", "worker",
+            "room", "route", "secret", "session", "status", "trace", "upstream", "worker",
         ],
     ),
     ("main", &[]),

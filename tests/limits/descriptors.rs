@@ -1,9 +1,12 @@
-//! File descriptors: all that the system gives are used, and running out of them is survived.
+//! File descriptors: those for clients are used up, what the process needs itself is left, and running out of them is survived.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
-use attache_kit::eventually;
+use attache_kit::{eventually, http, ports};
 
 use crate::house::{Measured, SOON, start};
 
@@ -81,4 +84,53 @@ fn at_the_start_the_soft_limit_is_raised_to_the_hard_one() {
         let files = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
         files.split_whitespace().take(2).eq(["1000", "1000"]).then_some(())
     });
+}
+
+/// More clients than descriptors: those that are taken in are served, and probes are answered. The kubelet would end everybody's
+/// sessions if they were not.
+#[test]
+fn clients_leave_descriptors_for_their_servers_and_for_probes() {
+    let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = server.local_addr().unwrap();
+    thread::spawn(move || server.incoming().flatten().for_each(|peer| drop(thread::spawn(|| echo(peer)))));
+    let [health, route] = [ports::reserve(), ports::reserve()];
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("attache.yaml");
+    let upstream = format!("{{ endpoints: \"{endpoint}\", tls: off, wait: 0s, probe_interval: off }}");
+    let routes = format!("{{ a: {{ protocol: tcp, listen: \"{}\", upstream: {upstream} }} }}", route.addr());
+    fs::write(&config, format!("{{ health: \"{}\", control: off, routes: {routes} }}", health.addr()))
+        .unwrap();
+    let line = "ulimit -n 200 && exec \"$0\" run -c \"$1\"";
+    let mut shell = Command::new("sh");
+    let child = shell.args(["-c", line, env!("CARGO_BIN_EXE_attache")]).arg(&config).stderr(Stdio::null());
+    let _process = Killed(child.spawn().unwrap());
+    let is_alive = || http::get(health.addr(), "/livez").ok().filter(|answer| answer.status == 200);
+    eventually("the start", SOON, is_alive);
+
+    let mut waiting: Vec<_> = (0..300).map(|_| TcpStream::connect(route.addr()).unwrap()).collect();
+    for client in &mut waiting {
+        client.write_all(b"x").unwrap();
+        client.set_nonblocking(true).unwrap();
+    }
+    let mut served = Vec::new();
+    eventually("all to be served for whom there is room", SOON, || {
+        served.extend(waiting.extract_if(.., has_answer));
+        (served.len() == 50).then_some(())
+    });
+    assert!(is_alive().is_some(), "a probe is answered");
+    drop(served);
+    // Nobody was turned away: each comes in once another has left.
+    eventually("all others to be served", SOON, || {
+        waiting.retain_mut(|client| !has_answer(client));
+        waiting.is_empty().then_some(())
+    });
+}
+
+fn has_answer(client: &mut TcpStream) -> bool {
+    client.read(&mut [0; 1]).is_ok_and(|octets| octets == 1)
+}
+
+fn echo(mut peer: TcpStream) {
+    let mut octet = [0; 1];
+    while peer.read(&mut octet).is_ok_and(|octets| octets == 1) && peer.write_all(&octet).is_ok() {}
 }

@@ -22,6 +22,7 @@ use crate::net::listen::Listener;
 use crate::net::resolve::Resolver;
 use crate::orders::Orders;
 use crate::registry;
+use crate::room::Room;
 use crate::route::Serve;
 use crate::secret::Source;
 use crate::secret::given::{self, Given};
@@ -75,8 +76,8 @@ impl House {
     /// What could not be had, in one line.
     pub(super) async fn start(all: Vec<Prepared>) -> Result<Self, String> {
         let drain = Drain::default();
-        let worker =
-            Worker::start(0, drain.clone()).map_err(|error| format!("cannot start a worker: {error}"))?;
+        let worker = Worker::start(0, drain.clone(), Room::of(None))
+            .map_err(|error| format!("cannot start a worker: {error}"))?;
         let (metrics, ids) = (Metrics::new(), Arc::new(Ids::new()));
         let is_one = all.len() == 1;
         let mut databases = Vec::new();
