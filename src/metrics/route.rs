@@ -265,7 +265,7 @@ mod tests {
         }
         let shown: Vec<_> = (1..=100).filter(|it| route.known_links(*it, "active").is_some()).collect();
         assert_eq!(shown, [100]);
-        assert_eq!(all.open_metrics().matches("attache_links{").count(), 2);
+        assert_eq!(all.exposition("").text.matches("attache_links{").count(), 2);
     }
 
     #[test]
