@@ -248,16 +248,21 @@ impl<P: Protocol> Upstream<P> {
         let (Some(pool), Some(machine), true) = (pool, machine, self.is_current(&origin)) else {
             return self.part_from(link).await;
         };
-        let _returning = Returning::new(pool, &key);
+        let returning = Returning::new(pool, &key);
         let reset = within(RESET_LIMIT, link.drive(machine, None)).await;
         let Ok(Ok(greeting)) = reset else {
             tracing::debug!(route = self.metrics.route(), "a link could not be reset");
             return;
         };
         let mut warm = Warm::new(Opened { link, greeting, way, origin, count });
-        match self.may_use(&warm) && warm.opened.link.seems_idle() {
+        let unwanted = match self.may_use(&warm) && warm.opened.link.seems_idle() {
             true => self.shelve(pool, &key, warm),
-            false => pool.stock().discard(warm),
+            false => Some(warm),
+        };
+        drop(returning);
+        // Of a pool that was closed meanwhile no keeper takes leave of links.
+        if let Some(warm) = unwanted {
+            warm.opened.leave(&self.protocol).await;
         }
     }
 
@@ -267,16 +272,14 @@ impl<P: Protocol> Upstream<P> {
         in_force.is_none_or(|(in_force, generation)| in_force.covers(generation))
     }
 
-    /// Puts a link where sessions find it, if it is wanted.
-    fn shelve(&self, pool: &Pool<P>, key: &[u8], mut warm: Warm<P>) {
+    /// Puts a link where sessions find it. Returns one that is not wanted.
+    fn shelve(&self, pool: &Pool<P>, key: &[u8], mut warm: Warm<P>) -> Option<Warm<P>> {
         warm.count_as(LinkState::Warm);
         let opened_at = warm.opened.origin.at;
         let chance = f64::from(u16::from_ne_bytes(chance::bytes())) / f64::from(u16::MAX);
-        let mut stock = pool.stock();
-        if let Err(warm) = stock.put(key, warm, opened_at, Instant::now(), chance) {
-            stock.discard(warm);
-            pool.asked.notify_one();
-        }
+        let mut unwanted = pool.stock().put(key, warm, opened_at, Instant::now(), chance).err();
+        unwanted.iter_mut().for_each(|warm| warm.count_as(LinkState::Active));
+        unwanted
     }
 
     /// Takes leave of the server on a link that nobody uses.

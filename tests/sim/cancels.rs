@@ -44,8 +44,9 @@ pub async fn receive(world: &World, key: &[u8]) {
     };
     let state = world.state();
     let Some(conn) = state.conns.get(u32::from_be_bytes(*process) as usize) else { return };
-    // Nobody knows of a link that has served nobody whom it serves now.
+    // A link whose last session is over may serve another one that has not asked anything yet.
     let serves = conn.executed.last().map(|number| session_of(*number));
+    let serves = serves.filter(|session| !state.stays.is_over(*session));
     let meant = serves.is_none_or(|session| state.cancels.contains(&session));
     conn.cancelled.notify_waiters();
     drop(state);

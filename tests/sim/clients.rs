@@ -46,7 +46,8 @@ impl Client {
         let dice = Dice::of(plan.seed ^ number as u64, "client");
         let (world, house) = (world.clone(), house.clone());
         let (guest, cancels) = (plan.clients[number], plan.cancels);
-        Client { number, guest, dice, world, house, until, sessions: 0, asked: 0, cancels, line: None }
+        let sessions = world.state().stays.of(number);
+        Client { number, guest, dice, world, house, until, sessions, asked: 0, cancels, line: None }
     }
 
     pub async fn run(mut self) {
@@ -233,7 +234,8 @@ impl Client {
         self.line = Some(line);
         (self.sessions, self.asked) = (self.sessions + 1, 0);
         self.stands(Presence::Busy(None));
-        self.world.state().stays.begin(self.number);
+        let session = cancels::session_of(cancels::number(self.number, self.sessions, 0));
+        self.world.state().stays.begin(self.number, session);
         Some(Session::new(self.world.state().dialect, end))
     }
 

@@ -345,3 +345,23 @@ fn a_route_that_was_taken_out_and_put_in_again_has_no_more_sessions_than_it_may_
         assert!(outcome.counts.excused > 0, "{dialect:?}: somebody had to be refused");
     }
 }
+
+/// A link was being reset when a reload closed its pool: it waited, and was counted, for as long as any session of before lived.
+#[test]
+fn a_link_that_comes_back_to_a_pool_that_was_closed_meanwhile_is_taken_leave_of() {
+    let steps = [
+        (7044, Step::Reload(Reload::Pool)),
+        (9603, Step::Allow(login(1))),
+        (17_152, Step::Mount(login(1))),
+        (21_600, Step::Forbid(login(0))),
+    ];
+    let plan = Plan::quiet(Dialect::Mysql).with_steps("a mess", &steps);
+    let hoppers = [362, 677].map(|millis| guest(millis, Habit::Hopper)).to_vec();
+    let others = [(988, Habit::Mute), (1432, Habit::Stayer), (435, Habit::Sleeper)];
+    let clients = [hoppers, others.map(|(millis, habit)| guest(millis, habit)).to_vec()].concat();
+    let [connect_timeout, within, length] = [5, 5, 28].map(Duration::from_secs);
+    let plan =
+        Plan { seed: 405_829, servers: 3, role: Role::Primary, clients, connect_timeout, within, ..plan };
+    let outcome = schedule::run(&Plan { warm: 3, reuse: true, length, stopped: true, ..plan });
+    assert_eq!(outcome.wrong, [""; 0]);
+}

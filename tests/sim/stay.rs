@@ -6,6 +6,8 @@ use tokio::time::Instant;
 #[derive(Debug, Clone, Copy)]
 pub struct Stay {
     pub client: usize,
+    /// The number of its session.
+    pub session: u64,
     pub began: Instant,
     /// When its session had answered for the first time.
     pub served: Option<Instant>,
@@ -33,8 +35,18 @@ impl Stays {
         &self.0
     }
 
-    pub fn begin(&mut self, client: usize) {
-        self.0.push(Stay { client, began: Instant::now(), served: None, ended: None });
+    /// How many of this client there have been.
+    pub fn of(&self, client: usize) -> u64 {
+        self.0.iter().filter(|stay| stay.client == client).count() as u64
+    }
+
+    pub fn is_over(&self, session: u64) -> bool {
+        let stay = self.0.iter().rev().find(|stay| stay.session == session);
+        stay.is_some_and(|stay| stay.ended.is_some())
+    }
+
+    pub fn begin(&mut self, client: usize, session: u64) {
+        self.0.push(Stay { client, session, began: Instant::now(), served: None, ended: None });
     }
 
     pub fn is_served(&mut self, client: usize) {

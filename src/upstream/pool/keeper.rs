@@ -50,9 +50,8 @@ pub async fn keep<P: Protocol>(upstream: Arc<Upstream<P>>) {
             Some((key, outcome)) = logins.next(), if !logins.is_empty() => {
                 pause.note(outcome.as_ref().err().copied());
                 pool.stock().settle(&key);
-                if let Ok(opened) = outcome {
-                    upstream.shelve(pool, &key, Warm::new(opened));
-                }
+                let unwanted = outcome.ok().and_then(|opened| upstream.shelve(pool, &key, Warm::new(opened)));
+                unwanted.into_iter().for_each(|warm| pool.stock().discard(warm));
             }
             () = pool.asked.notified() => {}
             () = changed(&mut accepted) => pause = Pause::default(),

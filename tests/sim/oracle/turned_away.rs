@@ -6,9 +6,10 @@ use attache::config::domain::Role;
 use tokio::time::Instant;
 
 use super::{AGAIN, HEARD, Judge};
-use crate::book::{Change, Condition, Duty, Facts, Login};
+use crate::book::{Change, Condition, Duty, Facts, Login, Verdict};
 use crate::plan::Reload;
 use crate::speech::{Broken, How, Told};
+use crate::stay::Stay;
 
 /// While a credential is rejected, one of those who wait tries so often where the account could be locked.
 const TURN: Duration = Duration::from_millis(12_500);
@@ -84,12 +85,24 @@ impl Judge<'_> {
         ))
     }
 
-    /// A credential that never worked fails at once (`docs/rotation.md`).
+    /// A credential that never worked, and one that was never there, fail at once (`docs/rotation.md`).
     fn is_mistake(&self, told: &Told, began: Instant, at: Instant) -> bool {
         let is_rejected = told.text.contains("does not accept the mounted credential");
         let since = self.route_since(began);
-        let mut verdicts = self.state.verdicts.iter().filter(|verdict| verdict.began >= since);
-        is_rejected && !verdicts.any(|verdict| verdict.accepted && verdict.at + HEARD < at)
+        let is_lacking = told.text.contains("no usable credential is mounted");
+        let was_lacking = || self.during(since, at).all(|facts| facts.mounted.is_none());
+        (is_rejected && !self.has_worked(since, at)) || (is_lacking && was_lacking())
+    }
+
+    /// Whether the route certainly knows of a credential that the server has accepted. What came of logins that began before
+    /// it was put in again, it was not told.
+    fn has_worked(&self, since: Instant, at: Instant) -> bool {
+        let accepted = |verdict: &Verdict| verdict.accepted && verdict.at + HEARD < at;
+        let is_served = |stay: &Stay| stay.began >= since && stay.served.is_some_and(|served| served < at);
+        match since == self.state.start {
+            true => self.state.verdicts.iter().any(accepted),
+            false => self.state.stays.all().iter().any(is_served),
+        }
     }
 
     /// Whether the route was taken out while it waited.
@@ -155,7 +168,11 @@ impl Judge<'_> {
 
     fn has_credential(&self, facts: &Facts, since: Instant) -> bool {
         let verdicts = self.state.verdicts.iter().filter(|verdict| verdict.began >= since);
-        let mut worked = verdicts.filter(|verdict| verdict.at <= facts.at && verdict.accepted);
+        let mut worked = verdicts.filter(|verdict| {
+            verdict.at <= facts.at
+                && verdict.accepted
+                && (since == self.state.start || self.has_worked(since, facts.at))
+        });
         let known: Vec<&Login> =
             worked.next_back().map(|verdict| &verdict.login).into_iter().chain(&facts.mounted).collect();
         known.iter().any(|login| facts.valid.contains(login))
