@@ -47,7 +47,7 @@ impl<'a, G: Ground> Credential<'a, G> {
             self.make(change);
         }
         // One that was refused before is tried again in its own time; a new one at once.
-        let before = self.generation();
+        let before = self.read_last();
         self.password(First::Server, Duration::ZERO, None);
         self.wait_until_accepted(before);
     }
@@ -102,7 +102,7 @@ impl<'a, G: Ground> Credential<'a, G> {
             First::Server => {
                 self.change_server();
                 self.pause(gap);
-                let before = self.generation();
+                let before = self.read_last();
                 self.change_folder();
                 self.wait_until_accepted(before);
                 if self.settles() {
@@ -126,16 +126,18 @@ impl<'a, G: Ground> Credential<'a, G> {
         self.change_folder();
     }
 
-    /// The one that the process has read last.
-    fn generation(&self) -> u64 {
-        self.house.credential()["generation"].as_u64().unwrap_or_default()
+    /// What the process has read last: the generation, and the end of its certificate.
+    fn read_last(&self) -> (u64, Option<u64>) {
+        let credential = self.house.credential();
+        (credential["generation"].as_u64().unwrap_or_default(), credential["certificate_not_after"].as_u64())
     }
 
-    fn wait_until_accepted(&self, before: u64) {
+    fn wait_until_accepted(&self, before: (u64, Option<u64>)) {
         let accepted = || {
-            let credential = self.house.credential();
-            let is_new = credential["generation"].as_u64() > Some(before);
-            (is_new && credential["state"] == "ok").then_some(())
+            let now = self.read_last();
+            // Of two certificates that no server has asked for yet, the second is no new generation.
+            let is_new = now.0 > before.0 || now.0 == before.0 && now.1 != before.1;
+            (is_new && self.house.credential()["state"] == "ok").then_some(())
         };
         if within(ACCEPTED, accepted).is_none() {
             let complaint = format!("not accepted within {ACCEPTED:?}: {}", self.house.credential());
