@@ -67,6 +67,20 @@ fn all_is_well() {
 }
 
 #[test]
+fn a_certificate_that_expires_soon_is_a_warning() {
+    let pki = Pki::new();
+    let server = tls_server(&pki, Leaf::server(&["localhost"]).days_left(10));
+    let (code, steps) = check(&tls_route(&server, pki.ca()), &[]);
+    let tls = step(&steps, "tls");
+    assert_eq!(
+        (code, &tls["ok"], &tls["cause"]),
+        (0, &true.into(), &"certificate_expires_soon".into()),
+        "{steps:?}"
+    );
+    assert!(steps.iter().all(|step| step["step"] == "tls" || step["cause"].is_null()), "{steps:?}");
+}
+
+#[test]
 fn a_closed_port() {
     let failed = assert_fails_at(&tcp_route(ports::reserve().addr()), "tcp", "connect_refused");
     assert!(failed["detail"].as_str().unwrap().contains("127.0.0.1:"), "{failed}");
