@@ -170,6 +170,30 @@ fn authorities_that_no_renewal_reaches_are_a_warning() {
 }
 
 #[test]
+fn authorities_of_sentinels_are_read_too_where_they_are_others() {
+    let (pki, folder) = (Pki::new(), Mounted::new(&[("username", "app"), ("password", "hunter2")]));
+    let config = |ca: &Path| {
+        format!(
+            "routes: {{ cache: {{ protocol: redis, listen: '127.0.0.1:0', credential: {{ path: {} }}, upstream: {{ \
+             tls: {{ ca: {} }}, sentinel: {{ endpoints: [a, b, c], master: m, tls: {{ ca: {} }} }} }} }} }}\n",
+            folder.path().display(),
+            pki.ca().display(),
+            ca.display()
+        )
+    };
+    let read = |ca: &Path| {
+        let (code, steps) = check(&config(ca), &["--offline"]);
+        let read: Vec<_> = steps.iter().filter(|step| step["step"] == "authorities").cloned().collect();
+        (code, read)
+    };
+    let (code, steps) = read(pki.ca());
+    assert_eq!((code, steps.len()), (0, 1), "{steps:?}");
+    let (code, steps) = read(Path::new("/nonexistent/ca.pem"));
+    assert_eq!((code, steps.len()), (1, 2), "{steps:?}");
+    assert_eq!((&steps[1]["ok"], &steps[1]["cause"]), (&false.into(), &"tls_setup".into()), "{steps:?}");
+}
+
+#[test]
 fn offline_reads_files_only() {
     let (server, folder) = (echo(), Mounted::new(&[("username", "app"), ("password", "hunter2")]));
     let (code, steps) = check(&tcp_route_with_credential(server.addr(), folder.path()), &["--offline"]);
