@@ -67,6 +67,20 @@ fn all_is_well() {
 }
 
 #[test]
+fn a_certificate_that_expires_soon_is_a_warning() {
+    let pki = Pki::new();
+    let server = tls_server(&pki, Leaf::server(&["localhost"]).days_left(10));
+    let (code, steps) = check(&tls_route(&server, pki.ca()), &[]);
+    let tls = step(&steps, "tls");
+    assert_eq!(
+        (code, &tls["ok"], &tls["cause"]),
+        (0, &true.into(), &"certificate_expires_soon".into()),
+        "{steps:?}"
+    );
+    assert!(steps.iter().all(|step| step["step"] == "tls" || step["cause"].is_null()), "{steps:?}");
+}
+
+#[test]
 fn a_closed_port() {
     let failed = assert_fails_at(&tcp_route(ports::reserve().addr()), "tcp", "connect_refused");
     assert!(failed["detail"].as_str().unwrap().contains("127.0.0.1:"), "{failed}");
@@ -154,6 +168,30 @@ fn authorities_that_no_renewal_reaches_are_a_warning() {
     assert!(of_authorities.iter().all(|step| step["ok"] == true), "{steps:?}");
     assert_eq!(of_authorities[0]["cause"], Value::Null, "{steps:?}");
     assert_eq!(of_authorities[1]["cause"], "never_updates", "{steps:?}");
+}
+
+#[test]
+fn authorities_of_sentinels_are_read_too_where_they_are_others() {
+    let (pki, folder) = (Pki::new(), Mounted::new(&[("username", "app"), ("password", "hunter2")]));
+    let config = |ca: &Path| {
+        format!(
+            "routes: {{ cache: {{ protocol: redis, listen: '127.0.0.1:0', credential: {{ path: {} }}, upstream: {{ \
+             tls: {{ ca: {} }}, sentinel: {{ endpoints: [a, b, c], master: m, tls: {{ ca: {} }} }} }} }} }}\n",
+            folder.path().display(),
+            pki.ca().display(),
+            ca.display()
+        )
+    };
+    let read = |ca: &Path| {
+        let (code, steps) = check(&config(ca), &["--offline"]);
+        let read: Vec<_> = steps.iter().filter(|step| step["step"] == "authorities").cloned().collect();
+        (code, read)
+    };
+    let (code, steps) = read(pki.ca());
+    assert_eq!((code, steps.len()), (0, 1), "{steps:?}");
+    let (code, steps) = read(Path::new("/nonexistent/ca.pem"));
+    assert_eq!((code, steps.len()), (1, 2), "{steps:?}");
+    assert_eq!((&steps[1]["ok"], &steps[1]["cause"]), (&false.into(), &"tls_setup".into()), "{steps:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::files::Files;
 use super::report::Report;
 use super::{Failed, Outcome, block_on, print};
 use crate::app;
-use crate::config::domain::{Config, CredentialSource, Route};
+use crate::config::domain::{Config, CredentialSource, Route, Tls};
 use crate::failure::Cause;
 use crate::metrics::Metrics;
 use crate::net::authorities::Authorities;
@@ -133,12 +133,17 @@ fn read(standing: &CredentialStatus) -> String {
     }
 }
 
-/// The authorities that the server's certificate will be verified against.
+/// The authorities that certificates will be verified against: the server's, and the Sentinels' where those are others.
 fn authorities(route: &Route) -> Vec<Step> {
-    let (tls, authorities) = (&route.upstream.tls, Authorities::default());
-    if !tls.mode.verifies() {
-        return Vec::new();
-    }
+    let of_sentinels = route.upstream.sentinel.as_ref().map(|sentinel| &sentinel.tls);
+    let all = [Some(&route.upstream.tls), of_sentinels].into_iter().flatten();
+    let mut all: Vec<_> = all.filter(|tls| tls.mode.verifies()).collect();
+    all.dedup_by_key(|tls| tls.ca.as_ref());
+    all.into_iter().flat_map(authorities_of).collect()
+}
+
+fn authorities_of(tls: &Tls) -> Vec<Step> {
+    let authorities = Authorities::default();
     let source = tls.ca.as_ref().map_or_else(|| "the system's".to_owned(), |path| path.display().to_string());
     let main = match Trust::of(tls, &authorities) {
         Ok(_) => passed("authorities", source.clone()),

@@ -39,6 +39,10 @@ pub enum Verdict {
 const STEPS: [(Stage, &str); 4] =
     [(Stage::Resolve, "dns"), (Stage::Dial, "tcp"), (Stage::Tls, "tls"), (Stage::Login, "login")];
 
+/// The warning of a certificate that ends within [`SOON`], which is when the alerts of the manifests begin.
+const EXPIRES_SOON: &str = "certificate_expires_soon";
+const SOON: Duration = Duration::from_secs(14 * 86_400);
+
 /// The step after them, where servers have roles.
 const ROLE: &str = "role";
 
@@ -180,7 +184,7 @@ impl<P: Protocol> Found<'_, P> {
             }
             (Some(failure), _) => (Verdict::Failed(failure.cause()), self.of_failure(failure)),
             (None, Some(reason)) => (Verdict::Skipped, reason.to_owned()),
-            (None, None) if took.is_some() => (Verdict::Passed, self.of_success(stage, version)),
+            (None, None) if took.is_some() => (self.well(stage), self.of_success(stage, version)),
             (None, None) => (Verdict::Skipped, "not reached".to_owned()),
         };
         let took = took.filter(|_| verdict != Verdict::Skipped);
@@ -217,6 +221,15 @@ impl<P: Protocol> Found<'_, P> {
                 format!("{detail}; its file was written {} ago", approximately(age(time)))
             }
             _ => detail,
+        }
+    }
+
+    fn well(&self, stage: Stage) -> Verdict {
+        let ends = |not_after: u64| UNIX_EPOCH + Duration::from_secs(not_after);
+        let ends = self.course.certificate.map(|certificate| ends(certificate.not_after));
+        match ends.is_some_and(|end| end < SystemTime::now() + SOON) && stage == Stage::Tls {
+            true => Verdict::Warned(EXPIRES_SOON),
+            false => Verdict::Passed,
         }
     }
 

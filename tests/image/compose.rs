@@ -167,6 +167,12 @@ fn the_example_for_compose_comes_up_and_its_application_lives_through_a_rotation
         eventually("the second generation", LONG, || rotated(&laptop.logs("attache")).then_some(()));
         let before = answers();
         eventually("an answer after the rotation", LONG, || (answers() > before).then_some(()));
+
+        // As an editor does it: another file in the place of the one that there was.
+        let edited = "sed -i '/ready: upstream/d' compose/attache.yaml\n";
+        laptop.shell(&format!("{edited}docker compose exec attache attache reload")).ok();
+        let reloaded = || laptop.logs("attache").contains(r#""changed":"[\"orders"#);
+        eventually("the new configuration", LONG, || reloaded().then_some(()));
         let password = fs::read_to_string(laptop.example().join("secrets/orders/password")).unwrap();
         for service in ["attache", "app"] {
             assert!(!laptop.logs(service).contains(password.trim()), "{service} tells the password");
