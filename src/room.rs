@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Descriptors that are not for clients, where there are enough: those of the health and control listeners with all their
-/// connections, of files, probes, trials, and links that wait.
-const KEPT_BACK: usize = 256;
+/// Descriptors that are not for clients, where there are enough: those of listeners, of health and control, of files,
+/// probes and trials, and of links that wait.
+const KEPT_BACK: usize = 128;
 /// Those of a client.
 const EACH: usize = 2;
 /// A house that is full again sooner than this has been full all the time, and said so.
@@ -70,7 +70,7 @@ mod tests {
     #[test]
     fn servers_have_as_many_descriptors_as_clients_and_some_are_kept_back() {
         let most = |descriptors| Room::of(Some(descriptors)).0.most;
-        assert_eq!([64, 1024, 20_000].map(most), [16, 384, 9872]);
+        assert_eq!([64, 1024, 20_000].map(most), [16, 448, 9936]);
         assert_eq!([0, 1].map(most), [1, 1]);
         assert_eq!(Room::of(None).0.most, Semaphore::MAX_PERMITS);
         assert_eq!(Room::of(Some(u64::MAX)).0.most, Semaphore::MAX_PERMITS);

@@ -125,6 +125,8 @@ impl Names {
     fn new(config: ResolverConfig, mut options: ResolverOpts) -> Result<Self, NetError> {
         options.positive_min_ttl = Some(SHORTEST_LIFETIME);
         options.positive_max_ttl = Some(LONGEST_LIFETIME);
+        // Some servers, such as Docker's and dnsmasq, do not say how long a family has no address.
+        options.negative_min_ttl = Some(SHORTEST_LIFETIME);
         options.negative_max_ttl = Some(SHORTEST_LIFETIME);
         let own_domain = || config.domain().cloned().into_iter().collect();
         let search = if config.search().is_empty() { own_domain() } else { config.search().to_vec() };

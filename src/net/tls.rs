@@ -155,7 +155,9 @@ struct Shown {
 impl Shown {
     fn of(material: &Material, provider: &CryptoProvider) -> Result<Self, rustls::Error> {
         let key = material.identity.as_ref().map(|identity| {
-            CertifiedKey::from_der(identity.chain.clone(), identity.key(), provider).map(Arc::new)
+            // That the two belong together was looked at when they were read. rustls would, and takes no version 1.
+            let key = provider.key_provider.load_private_key(identity.key())?;
+            Ok::<_, rustls::Error>(Arc::new(CertifiedKey::new(identity.chain.clone(), key)))
         });
         Ok(Self { key: key.transpose()?, asked: material.asked.clone() })
     }

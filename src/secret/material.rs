@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use attache_wire::{Credential, Mark, Marker, Secret};
-use rustls::sign::CertifiedKey;
-use rustls::{Error, InconsistentKeys};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroize;
 
@@ -67,11 +65,13 @@ impl Identity {
             .key_provider
             .load_private_key(self.key())
             .map_err(|_| "is of a kind that cannot be used")?;
-        match CertifiedKey::new(self.chain.clone(), key).keys_match() {
+        let Some(of_certificate) = self.chain.first().and_then(public_key) else {
+            return Err("cannot be compared with the certificate, which is not valid X.509");
+        };
+        match key.public_key() {
+            Some(of_key) if *of_key != *of_certificate => Err("does not belong to the certificate"),
             // Some kinds of keys do not tell their public half.
-            Ok(()) | Err(Error::InconsistentKeys(InconsistentKeys::Unknown)) => Ok(()),
-            Err(Error::InconsistentKeys(_)) => Err("does not belong to the certificate"),
-            Err(_) => Err("cannot be compared with the certificate, which is not valid X.509"),
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -104,6 +104,14 @@ pub fn expiry(leaf: &CertificateDer<'_>) -> Option<SystemTime> {
     use x509_cert::der::Decode as _;
     let certificate = x509_cert::Certificate::from_der(leaf).ok()?;
     Some(certificate.tbs_certificate().validity().not_after.to_system_time())
+}
+
+/// By a parser that reads certificates of version 1 too, which `openssl x509 -req` makes: what they are good for is for servers
+/// to say.
+fn public_key(leaf: &CertificateDer<'static>) -> Option<Vec<u8>> {
+    use x509_cert::der::{Decode as _, Encode as _};
+    let certificate = x509_cert::Certificate::from_der(leaf).ok()?;
+    certificate.tbs_certificate().subject_public_key_info().to_der().ok()
 }
 
 /// What one reading of a folder found, before it is known whether it is news. Times of files do not count: a file that was

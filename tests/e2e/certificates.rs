@@ -4,7 +4,10 @@ use std::io::{Error, Result};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use attache_kit::{House, Mounted, Pair, Peer, Pki, SOON, Script, ServerTls, eventually};
+use attache_kit::{
+    House, Mounted, Pair, Peer, Pki, Postgres, SOON, Script, ServerTls, Setup, Version, available,
+    eventually, tools,
+};
 
 use crate::client::Client;
 use crate::house::{Clients, postgres, tcp};
@@ -37,6 +40,33 @@ fn a_certificate_logs_in_to_postgresql_without_a_password_and_may_be_renewed() {
     let after = house.query(SERIAL);
     assert!(after.starts_with("certified|") && after != before, "{before} {after}");
     assert_eq!(staying.query("select 1").0, "1");
+}
+
+/// As `openssl x509 -req` makes them, which the manuals of many databases tell to use.
+#[test]
+fn a_certificate_of_version_1_is_shown_like_any_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &str| {
+        let mut openssl = std::process::Command::new("openssl");
+        tools::run(openssl.args(arguments.split(' ')).current_dir(folder.path()), b"", SOON).ok()
+    };
+    let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30";
+    openssl(&format!("req -x509 {new_key} -keyout ca.key -out ca.crt -subj /CN=old"));
+    openssl(&format!("req {new_key} -keyout tls.key -out tls.csr -subj /CN=certified"));
+    openssl("x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out tls.crt -days 30");
+    let pki = Pki::new();
+    let setup = Setup::new().tls(&pki.server()).client_ca(&folder.path().join("ca.crt"));
+    let setup = setup.hba("hostssl all all all cert");
+    let Some(server) = available(Postgres::start(Version::V15, setup)) else { return };
+    server.sql("create role certified login");
+    let file = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let secret = Mounted::new(&[
+        ("username", "certified"),
+        ("tls.crt", &file("tls.crt")),
+        ("tls.key", &file("tls.key")),
+    ]);
+    let house = postgres(&[server.addr()]).verified(&pki).folder(secret.path()).start();
+    assert_eq!(house.query("select current_user"), "certified");
 }
 
 #[test]

@@ -124,6 +124,19 @@ async fn a_changed_address_is_found_when_its_lifetime_is_over_and_not_asked_for_
     assert!(dns.asked("zero.example.com", Kind::A) <= 3, "a lifetime of zero is no question per session");
 }
 
+/// The kit's name server does not say for how long that holds.
+#[tokio::test]
+async fn a_family_without_an_address_is_no_question_per_session_either() {
+    let dns = Dns::start();
+    dns.address("four.example.com", "10.0.0.1");
+    let resolver = resolver(&dns, &[], 1);
+    for _ in 0..100 {
+        assert_eq!(found(&resolver, "four.example.com").await, just("10.0.0.1"));
+    }
+    let (a, aaaa) = asked(&dns, "four.example.com");
+    assert!(a <= 3 && aaaa <= 3, "{a} {aaaa}");
+}
+
 #[tokio::test]
 async fn a_long_lifetime_is_cut_short() {
     let dns = Dns::start();
