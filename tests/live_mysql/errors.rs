@@ -1,6 +1,5 @@
 //! What a client hears when the server says no, or nothing more.
 
-use std::net::SocketAddr;
 use std::thread;
 
 use attache_kit::*;
@@ -252,21 +251,5 @@ fn errors_in_a_session_are_the_servers_own() {
         drop(client);
         house.attache.wait_for("the end", SOON, |line| line["message"] == "session ended");
         assert!(!house.attache.stderr().contains("selekt"), "a statement is in the log");
-    }
-}
-
-/// Servers count broken handshakes, and block a host that has too many of them.
-#[test]
-fn clients_that_only_knock_do_not_make_the_server_block_us() {
-    for flavour in Flavour::ALL {
-        let Some(db) = Db::own(flavour) else { continue };
-        db.account("knocking");
-        db.server.sql("SET GLOBAL max_connect_errors = 5");
-        let house = db.route("knocking").unprobed().start();
-        for _ in 0..20 {
-            let addr: SocketAddr = house.addr();
-            drop(Raw::greeted(addr).unwrap());
-        }
-        assert_eq!(house.raw("knocking").value("select 1"), "1");
     }
 }
