@@ -253,3 +253,18 @@ fn errors_in_a_session_are_the_servers_own() {
         assert!(!house.attache.stderr().contains("selekt"), "a statement is in the log");
     }
 }
+
+/// A statement that is too long to be looked at: known from its length, before any of it is held.
+#[test]
+fn a_session_that_only_reads_is_told_when_a_statement_is_too_long() {
+    for db in servers::each() {
+        db.account("reads_little");
+        let house = db.route("reads_little").unprobed().key("options: { read_only: true }").start();
+        let mut session = house.raw("reads_little");
+        session.send_raw(b"\x01\0\x40\0\x03select");
+        let report = session.last_words();
+        assert_eq!(report.code(), (1835, "HY000"), "{report:?}");
+        assert_eq!(house.ended(report.session())["result"], "too_long");
+        assert_eq!(house.raw("reads_little").value(&format!("select {}1", " ".repeat(1 << 20))), "1");
+    }
+}
