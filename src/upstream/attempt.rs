@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::members::{domain_of, is_of_domain};
 use super::rotation::Said;
-use super::{Course, LinkCount, Met, Opened, Origin, Trail, Upstream, Way};
+use super::{Course, LinkCount, Met, Opened, Origin, Trail, Upstream, Way, courtesy};
 use crate::chance;
 use crate::config::domain::{Endpoint, Role, TlsMode};
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
@@ -110,15 +110,18 @@ impl<P: Protocol> Upstream<P> {
         progress: &mut Progress<'_>,
     ) -> Result<Opened<P>, Failure> {
         let met = match met {
-            // Its client certificate is that of the generation which logs in.
-            Some(met) => Met { way: Way { tls: self.tls_of(target, material)?, ..met.way }, ..met },
+            Some(mut met) => {
+                // Its client certificate is that of the generation which logs in.
+                met.way.tls = self.tls_of(target, material)?;
+                met
+            }
             None => self.reach(index, target, material, progress).await?,
         };
-        let Met { mut link, way, hello, .. } = met;
+        let (link, way, hello) = met.into_parts();
         let machine = self.protocol.login(intent, hello, self.terms(material, &way));
         let start = Instant::now();
-        let login = timeout_at(progress.deadline, link.drive(machine, way.tls.as_ref())).await;
-        let login = login.unwrap_or_else(|_| Err(self.too_slow(Stage::Login)));
+        let (link, login) = courtesy::log_in(&self.protocol, link, &way, machine, progress.deadline).await;
+        let login = login.unwrap_or_else(|| Err(self.too_slow(Stage::Login)));
         self.split(progress, &link, &way, start, login.is_ok());
         if let Some(certificate) = link.certificate
             && *target == *self.target(index)

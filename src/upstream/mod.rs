@@ -8,6 +8,7 @@ mod attempt;
 mod check;
 mod check_sentinels;
 mod council;
+mod courtesy;
 mod health;
 mod hearing;
 mod members;
@@ -238,7 +239,11 @@ impl<P: Protocol> Upstream<P> {
                     trail.login = Some(start.elapsed());
                     return Ok(opened);
                 }
-                Err(failure) => self.again(&mut patience, failure, trail).await?,
+                Err(failure) => {
+                    // A server lets go of whoever waits too long, and counts it as a handshake that was broken off.
+                    met = None;
+                    self.again(&mut patience, failure, trail).await?;
+                }
             }
         }
     }

@@ -5,33 +5,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use attache_wire::{Protocol, TlsStart};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use super::attempt::Progress;
 use super::remedy::Failures;
 use super::role::{Candidate, Wanted};
-use super::{Trail, Upstream, Way, nobody};
+use super::{Trail, Upstream, Way, courtesy, nobody};
 use crate::config::domain::Endpoint;
 use crate::failure::{Cause, Failure, Side, Stage, Trouble};
 use crate::net::dial;
 use crate::net::link::Link;
 use crate::secret::{Material, Picked, Source};
 
-/// A link on which nobody has logged in yet.
+/// A link on which nobody has logged in yet. Where it is dropped, the server is [told](super::courtesy).
 pub struct Met<P: Protocol> {
     pub(super) index: usize,
-    pub(super) link: Link,
+    /// Until it is used.
+    pub(super) link: Option<Link>,
     pub(super) way: Way,
     /// What the server said, where it speaks first.
     pub hello: Option<P::Hello>,
     /// How much of the route's `wait` its session has spent on it.
     pub(super) waited: Duration,
+    pub(super) protocol: Arc<P>,
 }
 
 impl<P: Protocol> Met<P> {
     /// `None` where the server has hung up since, or has said more than it should.
     pub(super) fn if_there(mut self) -> Option<Self> {
-        self.link.is_idle().then_some(self)
+        self.link = self.link.take().and_then(|mut link| link.is_idle().then_some(link));
+        self.link.is_some().then_some(self)
+    }
+
+    /// What a login needs.
+    pub(super) fn into_parts(mut self) -> (Link, Way, Option<P::Hello>) {
+        let link = self.link.take().expect("a link is taken once");
+        (link, self.way.clone(), self.hello.take())
     }
 }
 
@@ -46,7 +55,10 @@ impl<P: Protocol> Upstream<P> {
         let mut patience = self.patience(Duration::ZERO);
         loop {
             match self.meet_any(trail).await {
-                Ok(met) => return Ok(Met { waited: start.elapsed(), ..met }),
+                Ok(mut met) => {
+                    met.waited = start.elapsed();
+                    return Ok(met);
+                }
                 Err(failure) => self.again(&mut patience, failure, trail).await?,
             }
         }
@@ -108,40 +120,41 @@ impl<P: Protocol> Upstream<P> {
         let tls = self.tls_of(target, material)?;
         let places = self.timed(progress, Stage::Resolve, dial::find(target, &self.resolver)).await?;
         progress.note(|course| course.places.clone_from(&places.first));
-        let (stream, place) = self.timed(progress, Stage::Dial, dial::race(places)).await?;
-        let endpoint = Arc::clone(&self.names[index]);
-        let way = Way { endpoint, place, tls, direct: self.settings.tls.direct };
-        let mut link = Link::new(stream);
-        let hello = self.listen(&mut link, &way, progress).await?;
+        let (endpoint, direct) = (Arc::clone(&self.names[index]), self.settings.tls.direct);
+        let way = move |place| Way { endpoint, place, tls, direct };
+        let dialled = courtesy::dial(&self.protocol, places, way);
+        let (stream, way) = self.timed(progress, Stage::Dial, dialled).await?;
+        let (link, hello) = self.listen(Link::new(stream), &way, progress).await?;
         if let (Some(pool), Some(hello)) = (&self.pool, &hello) {
             pool.heard(index, hello);
         }
-        Ok(Met { index, link, way, hello, waited: Duration::ZERO })
+        let protocol = Arc::clone(&self.protocol);
+        Ok(Met { index, link: Some(link), way, hello, waited: Duration::ZERO, protocol })
     }
 
     /// The server's first words. A greeting that does not come is a login that does not begin.
     async fn listen(
         &self,
-        link: &mut Link,
+        link: Link,
         way: &Way,
         progress: &mut Progress<'_>,
-    ) -> Result<Option<P::Hello>, Failure> {
-        let Some(machine) = self.protocol.hello(way.start()) else { return Ok(None) };
+    ) -> Result<(Link, Option<P::Hello>), Failure> {
         let start = Instant::now();
-        let said = timeout_at(progress.deadline, link.drive(machine, way.tls.as_ref())).await;
-        let said = said.unwrap_or_else(|_| Err(self.too_slow(Stage::Login)));
-        said.map(Some).map_err(|trouble| {
-            let stage = match way.start() {
-                TlsStart::Direct if link.secured_at.is_none() => Stage::Tls,
-                TlsStart::Direct | TlsStart::Negotiated | TlsStart::Off => Stage::Login,
-            };
-            self.passed(progress, stage, start.elapsed(), false);
-            Failure::new(stage, Side::Upstream, trouble)
-        })
+        let (link, said) = courtesy::listen(&self.protocol, link, way, progress.deadline).await;
+        match said.unwrap_or_else(|| Err(self.too_slow(Stage::Login))) {
+            Ok(hello) => Ok((link, hello)),
+            Err(trouble) => {
+                let stage = match way.start() {
+                    TlsStart::Direct if link.secured_at.is_none() => Stage::Tls,
+                    TlsStart::Direct | TlsStart::Negotiated | TlsStart::Off => Stage::Login,
+                };
+                self.passed(progress, stage, start.elapsed(), false);
+                Err(Failure::new(stage, Side::Upstream, trouble))
+            }
+        }
     }
 
-    /// Takes leave of a server that no client wants after all, politely: servers block a host that breaks off too
-    /// many handshakes.
+    /// Takes leave of a server that no client wants after all, politely: with a login, where there is a credential for it.
     pub async fn dismiss(&self, met: Met<P>) {
         let (index, intent) = (met.index, self.protocol.probe_intent());
         let Some(met) = met.if_there() else { return };

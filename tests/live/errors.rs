@@ -328,3 +328,18 @@ fn what_a_client_is_told_names_no_server() {
         assert!(!report.contains(secret), "{report}");
     }
 }
+
+/// A statement that is too long to be looked at: known from its length, before any of it is held.
+#[test]
+fn a_session_that_only_reads_is_told_when_a_statement_is_too_long() {
+    let Some(db) = servers::of(Version::V15) else { return };
+    let account = db.account("reads_little");
+    let house = db.route(&account).key("options: { read_only: true }").start();
+    let long = raw::query(&"x".repeat(4 << 20));
+    let mut session = house.raw("reads_little");
+    session.send(&long[..100]);
+    let report = session.last_words();
+    assert_eq!(report.code(), "08P01", "{report:?}");
+    assert_eq!(house.ended(report.session())["result"], "too_long");
+    assert_eq!(house.raw("reads_little").value(&format!("select {}1", " ".repeat(1 << 20))), "1");
+}

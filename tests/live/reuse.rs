@@ -83,6 +83,37 @@ fn a_link_serves_one_session_after_another_and_nothing_of_the_first_is_left() {
     }
 }
 
+/// What only a superuser may do, and what hides behind functions.
+#[test]
+fn a_session_that_became_another_user_leaves_nothing_of_that_either() {
+    for db in servers::each() {
+        let account = db.account("reuse_author");
+        db.server.sql("alter role reuse_author superuser");
+        let house = pooled(db, &account, "warm: 1, reuse: true").start();
+        let (_, mut next) = in_turn(
+            || house.raw("reuse_author"),
+            |mut session| {
+                for sql in [
+                    "select set_config('mine.token', 'mine', false), set_config('role', 'pg_monitor', false)",
+                    "select setseed(0.5), pg_advisory_lock_shared(43), pg_try_advisory_lock(1, 2)",
+                    "select 1; set session authorization pg_monitor",
+                    "set session characteristics as transaction read only",
+                ] {
+                    let answer = session.query(sql);
+                    assert!(answer.iter().all(|message| message.tag != b'E'), "{sql}: {answer:?}");
+                }
+                assert_eq!(session.value("select session_user"), "pg_monitor");
+                leave(session);
+            },
+        );
+        assert_eq!(next.value(TRACES), CLEAN);
+        assert_eq!(next.value("select session_user || ' ' || current_user"), "reuse_author reuse_author");
+        assert_eq!(next.value("show transaction_read_only"), "off");
+        assert_eq!(next.parameter("session_authorization").as_deref(), Some("reuse_author"));
+        assert_eq!(next.parameter("is_superuser").as_deref(), Some("on"));
+    }
+}
+
 #[test]
 fn a_client_that_closes_without_a_word_leaves_a_good_link_too() {
     let Some(db) = servers::of(Version::V18) else { return };

@@ -1,6 +1,5 @@
 //! What a client hears when the server says no, or nothing more.
 
-use std::net::SocketAddr;
 use std::thread;
 
 use attache_kit::*;
@@ -255,18 +254,17 @@ fn errors_in_a_session_are_the_servers_own() {
     }
 }
 
-/// Servers count broken handshakes, and block a host that has too many of them.
+/// A statement that is too long to be looked at: known from its length, before any of it is held.
 #[test]
-fn clients_that_only_knock_do_not_make_the_server_block_us() {
-    for flavour in Flavour::ALL {
-        let Some(db) = Db::own(flavour) else { continue };
-        db.account("knocking");
-        db.server.sql("SET GLOBAL max_connect_errors = 5");
-        let house = db.route("knocking").unprobed().start();
-        for _ in 0..20 {
-            let addr: SocketAddr = house.addr();
-            drop(Raw::greeted(addr).unwrap());
-        }
-        assert_eq!(house.raw("knocking").value("select 1"), "1");
+fn a_session_that_only_reads_is_told_when_a_statement_is_too_long() {
+    for db in servers::each() {
+        db.account("reads_little");
+        let house = db.route("reads_little").unprobed().key("options: { read_only: true }").start();
+        let mut session = house.raw("reads_little");
+        session.send_raw(b"\x01\0\x40\0\x03select");
+        let report = session.last_words();
+        assert_eq!(report.code(), (1835, "HY000"), "{report:?}");
+        assert_eq!(house.ended(report.session())["result"], "too_long");
+        assert_eq!(house.raw("reads_little").value(&format!("select {}1", " ".repeat(1 << 20))), "1");
     }
 }

@@ -13,6 +13,7 @@ mod servers;
 mod ways;
 
 mod auth;
+mod blocking;
 mod checker;
 mod commands;
 mod drivers;

@@ -89,17 +89,7 @@ impl Raw {
     /// The same with these flags beside the usual ones, and with this collation.
     pub fn log_in_as(addr: SocketAddr, database: &str, flags: u32, collation: u8) -> Result<Raw, Report> {
         let mut raw = Raw::greeted(addr)?;
-        let usual = CONNECT_WITH_DB | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH;
-        let mut answer = (usual | flags).to_le_bytes().to_vec();
-        answer.extend(MAX_PACKET.to_le_bytes());
-        answer.push(collation);
-        answer.extend([0; 23]);
-        answer.extend(b"nobody\0\0");
-        answer.extend(database.as_bytes());
-        answer.push(0);
-        answer.extend(raw.plugin.as_bytes());
-        answer.push(0);
-        raw.send(1, &answer);
+        raw.answer_as(database, flags, collation);
         let (sequence, payload) = raw.packet().expect("a word about the login");
         match payload[0] {
             0 => {
@@ -108,6 +98,25 @@ impl Raw {
             }
             _ => Err(Report::parse(sequence, &payload)),
         }
+    }
+
+    /// Answers the greeting, and does not wait for what comes of that.
+    pub fn answer(&mut self, database: &str) {
+        self.answer_as(database, 0, UTF8MB4);
+    }
+
+    fn answer_as(&mut self, database: &str, flags: u32, collation: u8) {
+        let usual = CONNECT_WITH_DB | PROTOCOL_41 | TRANSACTIONS | SECURE_CONNECTION | PLUGIN_AUTH;
+        let mut answer = (usual | flags).to_le_bytes().to_vec();
+        answer.extend(MAX_PACKET.to_le_bytes());
+        answer.push(collation);
+        answer.extend([0; 23]);
+        answer.extend(b"nobody\0\0");
+        answer.extend(database.as_bytes());
+        answer.push(0);
+        answer.extend(self.plugin.as_bytes());
+        answer.push(0);
+        self.send(1, &answer);
     }
 
     pub fn send(&mut self, sequence: u8, payload: &[u8]) {

@@ -122,6 +122,11 @@ impl Talk<'_> {
         }
         self.flags = u32::from_le_bytes([response[0], response[1], response[2], response[3]]) & FLAGS;
         let (user, proof) = user_and_proof(&response[HEAD_LEN..]);
+        // Whoever was met for nothing says so, and costs no account anything.
+        if user.is_empty() {
+            self.wire.send(&packet(number + 1, &error(1045, "28000", "Access denied for user ''"))).await?;
+            return Ok(false);
+        }
         let (login, next) = if user == OF_OTHER_METHOD {
             let second = nonce(self.conn, "second nonce");
             let switch = [&[EOF], OTHER_METHOD, &second, &[0]].concat();

@@ -27,6 +27,11 @@ impl Credential {
         Self { user, secret, generation, scram_keys: KeyCache::default() }
     }
 
+    /// A user without a name, and an empty password: what a server that is asked for nothing may reject.
+    pub fn of_nobody() -> Self {
+        Self::new(Some(String::new()), Some(Secret::new(Zeroizing::default())), 0)
+    }
+
     /// The user to log in as, where the protocol has users.
     pub fn user(&self) -> Option<&str> {
         self.user.as_deref()

@@ -14,7 +14,6 @@ use crate::scratch::set_mode;
 /// machine would lose is of no interest here. Native AIO is scarce where many servers share a kernel.
 const SETTINGS: &str = "
 bind-address = 127.0.0.1
-skip-name-resolve
 max-connections = 200
 max-allowed-packet = 128M
 local-infile = ON
@@ -49,6 +48,15 @@ pub struct Setup {
     tls: Option<Pair>,
     client_ca: Option<PathBuf>,
     settings: Vec<(String, String)>,
+    names: Names,
+}
+
+/// Whether the server looks up the names of its clients. Only then it counts their broken handshakes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Names {
+    #[default]
+    Skipped,
+    Resolved,
 }
 
 impl Setup {
@@ -73,6 +81,12 @@ impl Setup {
         self
     }
 
+    /// Looks up the names of clients, which costs a login its time.
+    pub fn resolve_names(mut self) -> Setup {
+        self.names = Names::Resolved;
+        self
+    }
+
     pub(super) fn write_certificates(&self, folder: &Path) -> io::Result<()> {
         if let Some(pair) = &self.tls {
             write_pair(folder, pair)?;
@@ -94,6 +108,9 @@ impl Setup {
             Flavour::MariaDb => SETTINGS_OF_MARIADB,
             Flavour::MySql => SETTINGS_OF_MYSQL,
         });
+        if self.names == Names::Skipped {
+            text.push_str("skip-name-resolve\n");
+        }
         let tls = files.tls();
         let mut set =
             |name: &str, value: &str| writeln!(text, "{name} = {value}").expect("a String takes it");
