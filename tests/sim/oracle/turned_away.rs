@@ -151,7 +151,7 @@ impl Judge<'_> {
                     open = Some(Window { from: facts.at.max(from), to, server, credential });
                 }
                 (Some(_), None) => {
-                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }))
+                    windows.extend(open.take().map(|window| Window { to: facts.at, ..window }));
                 }
                 (Some(_), Some(_)) | (None, None) => {}
             }
