@@ -4,7 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
+use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -152,11 +152,22 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             let reason = "something that is no socket is there: move it away, or choose another path";
             Err(io::Error::new(io::ErrorKind::AlreadyExists, reason))
         }
-        Ok(_) => match StdUnixStream::connect(path) {
-            Ok(_) => Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket")),
-            Err(_) => std::fs::remove_file(path),
+        Ok(_) => match knock(path).map_err(|error| (error.kind(), error)) {
+            Err((io::ErrorKind::ConnectionRefused, _)) => std::fs::remove_file(path),
+            // A queue that is full belongs to somebody too.
+            Ok(()) | Err((io::ErrorKind::WouldBlock, _)) => {
+                Err(io::Error::new(io::ErrorKind::AddrInUse, "another process serves this socket"))
+            }
+            Err((_, error)) => Err(error),
         },
     }
+}
+
+/// Connects without waiting. Only of a socket that nobody has open any more the system says that it refuses (unix(7)).
+fn knock(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 /// A socket that takes clients in.
@@ -232,6 +243,8 @@ impl Accepting {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::os::unix::net::UnixStream as StdUnixStream;
+
     use super::*;
 
     #[test]
@@ -247,6 +260,24 @@ mod tests {
         assert_eq!(again.kind(), io::ErrorKind::AddrInUse);
         drop(listener);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_somebody_holds_is_left_to_them_however_they_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("of-datagrams");
+        let _theirs = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+        assert!(Listener::bind(&ListenAddress::Unix(path.clone())).is_err());
+        assert!(path.exists());
+
+        let path = folder.path().join("busy");
+        let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        busy.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        busy.listen(0).unwrap();
+        let _only = StdUnixStream::connect(&path).unwrap();
+        let refused = Listener::bind(&ListenAddress::Unix(path.clone())).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::AddrInUse);
+        assert!(path.exists());
     }
 
     #[tokio::test]
