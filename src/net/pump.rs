@@ -90,6 +90,11 @@ impl Pump {
         self.spill.is_empty() && !self.unflushed
     }
 
+    /// Whether whatever is sent to the destination now stands behind everything that was passed on.
+    pub(super) fn has_passed_all(&self) -> bool {
+        self.spill.is_empty()
+    }
+
     /// Bytes that were read before. They are passed on first.
     pub(super) fn admit(
         &mut self,

@@ -163,9 +163,9 @@ impl<W: Watch> Copier<W> {
         self.settled() && self.watch.as_ref().is_some_and(|watch| watch.quiet())
     }
 
-    /// Whether a refusal may be sent to the client now.
+    /// Whether a refusal may be sent to the client now. What was passed on may still have to be flushed: so has the refusal.
     pub fn may_speak(&self) -> bool {
-        self.down.settled() && self.watch.as_ref().is_some_and(|watch| watch.may_speak())
+        self.down.has_passed_all() && self.watch.as_ref().is_some_and(|watch| watch.may_speak())
     }
 
     /// The number of the next frame to the client, in protocols that number them.

@@ -365,3 +365,17 @@ fn a_link_that_comes_back_to_a_pool_that_was_closed_meanwhile_is_taken_leave_of(
     let outcome = schedule::run(&Plan { warm: 3, reuse: true, length, stopped: true, ..plan });
     assert_eq!(outcome.wrong, [""; 0]);
 }
+
+/// The order to end came between the last octets of an answer, which had taken all turns of a pump, and their flush.
+#[test]
+fn a_session_that_is_cut_right_behind_an_answer_is_told() {
+    let steps =
+        [(4431, Step::Allow(login(1))), (8094, Step::Mount(login(1))), (13_134, Step::Forbid(login(0)))];
+    let plan = Plan::quiet(Dialect::Mysql).with_steps("two passwords", &steps);
+    let habits = [(20, Habit::Leaver), (1491, Habit::Mute), (1715, Habit::Hopper), (2912, Habit::Stayer)];
+    let clients = habits.map(|(millis, habit)| guest(millis, habit)).to_vec();
+    let [connect_timeout, probe_interval, poll, within, length] = [5, 5, 30, 20, 18].map(Duration::from_secs);
+    let plan = Plan { seed: 405_777, servers: 2, role: Role::Primary, clients, connect_timeout, ..plan };
+    let plan = Plan { probe_interval, poll, live: Live::Cut, within, warm: 1, reuse: true, length, ..plan };
+    assert_eq!(schedule::run(&plan).wrong, [""; 0]);
+}
