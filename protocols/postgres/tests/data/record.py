@@ -245,7 +245,7 @@ SESSIONS = {
     "copy-in-extended": [(batch("copy t from stdin") + SYNC, b"G", "busy"), (rows(1), None, "busy"), (DONE, None, "busy"),
                          (SYNC, b"Z", "quiet"), (batch("select 1") + SYNC, b"Z", "quiet")],
     "copy-in-extended-rejected": [(batch("copy t from stdin") + SYNC, b"G", "busy"), (rows(200), None, "busy"),
-                                  (rows(*range(70)), None, "busy"), (DONE, b"E", "busy"), (SYNC, b"Z", "busy"),
+                                  (rows(*range(70)), None, "busy"), (DONE, b"E", "busy"), (SYNC, b"Z", "quiet"),
                                   (batch("select 1") + SYNC, b"Z", "quiet")],
     "copy-in-extended-ahead": [(batch("copy t from stdin") + rows(1) + DONE + SYNC, b"Z", "quiet")],
     "copy-out": [(query("copy (select generate_series(1, 20)) to stdout"), b"H", "busy"), (b"", b"Z", "quiet")],
