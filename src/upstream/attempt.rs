@@ -120,7 +120,7 @@ impl<P: Protocol> Upstream<P> {
         let (link, way, hello) = met.into_parts();
         let machine = self.protocol.login(intent, hello, self.terms(material, &way));
         let start = Instant::now();
-        let (link, login) = courtesy::log_in(&self.protocol, link, &way, machine, progress.deadline).await;
+        let (link, login) = courtesy::log_in(&self.courtesy, link, &way, machine, progress.deadline).await;
         let login = login.unwrap_or_else(|| Err(self.too_slow(Stage::Login)));
         self.split(progress, &link, &way, start, login.is_ok());
         if let Some(certificate) = link.certificate

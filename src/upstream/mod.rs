@@ -62,6 +62,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// What a route needs to reach its database.
 pub struct Upstream<P: Protocol> {
     pub protocol: Arc<P>,
+    courtesy: courtesy::Courtesy<P>,
     pub settings: domain::Upstream,
     pub allow_cleartext: bool,
     /// What becomes of links whose credential is not the newest that works.
@@ -175,6 +176,7 @@ impl<P: Protocol> Upstream<P> {
         let pool = Pool::of(route.pool, &metrics);
         let sentinels = route.upstream.sentinel.as_ref().map(|it| Sentinels::new(it, of_sentinels));
         Self {
+            courtesy: courtesy::Courtesy::new(&protocol),
             protocol,
             pool,
             sentinels,

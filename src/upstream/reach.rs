@@ -8,6 +8,7 @@ use attache_wire::{Protocol, TlsStart};
 use tokio::time::Instant;
 
 use super::attempt::Progress;
+use super::courtesy::Courtesy;
 use super::remedy::Failures;
 use super::role::{Candidate, Wanted};
 use super::{Trail, Upstream, Way, courtesy, nobody};
@@ -27,7 +28,7 @@ pub struct Met<P: Protocol> {
     pub hello: Option<P::Hello>,
     /// How much of the route's `wait` its session has spent on it.
     pub(super) waited: Duration,
-    pub(super) protocol: Arc<P>,
+    pub(super) courtesy: Courtesy<P>,
 }
 
 impl<P: Protocol> Met<P> {
@@ -122,14 +123,14 @@ impl<P: Protocol> Upstream<P> {
         progress.note(|course| course.places.clone_from(&places.first));
         let (endpoint, direct) = (Arc::clone(&self.names[index]), self.settings.tls.direct);
         let way = move |place| Way { endpoint, place, tls, direct };
-        let dialled = courtesy::dial(&self.protocol, places, way);
+        let dialled = courtesy::dial(&self.courtesy, places, way);
         let (stream, way) = self.timed(progress, Stage::Dial, dialled).await?;
         let (link, hello) = self.listen(Link::new(stream), &way, progress).await?;
         if let (Some(pool), Some(hello)) = (&self.pool, &hello) {
             pool.heard(index, hello);
         }
-        let protocol = Arc::clone(&self.protocol);
-        Ok(Met { index, link: Some(link), way, hello, waited: Duration::ZERO, protocol })
+        let courtesy = self.courtesy.clone();
+        Ok(Met { index, link: Some(link), way, hello, waited: Duration::ZERO, courtesy })
     }
 
     /// The server's first words. A greeting that does not come is a login that does not begin.
@@ -140,7 +141,7 @@ impl<P: Protocol> Upstream<P> {
         progress: &mut Progress<'_>,
     ) -> Result<(Link, Option<P::Hello>), Failure> {
         let start = Instant::now();
-        let (link, said) = courtesy::listen(&self.protocol, link, way, progress.deadline).await;
+        let (link, said) = courtesy::listen(&self.courtesy, link, way, progress.deadline).await;
         match said.unwrap_or_else(|| Err(self.too_slow(Stage::Login))) {
             Ok(hello) => Ok((link, hello)),
             Err(trouble) => {
